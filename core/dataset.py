@@ -1,0 +1,237 @@
+"""Folders or a manifest -> labelled scans, split so that no patient stands on two sides."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from core.labels import CLASSES, SPLITS, parse_class, parse_split
+from core.preprocess import InputSpec, to_input
+from core.pseudonym import Pseudonym
+from core.scan import Scan, UnreadableScan, read
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".dcm", ""}
+SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
+
+
+class DatasetError(ValueError):
+    """The data set cannot be used as asked; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled scan on disk."""
+
+    path: Path
+    label: str
+    patient: str | None = None  # patient key; None until known
+    split: str | None = None
+    content_hash: str | None = None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Scans ready for a network, in memory."""
+
+    x: Tensor  # (N, 1, S, S) uint8, 255 is the window's ceiling
+    y: Tensor  # (N,) int64, index into `classes`
+    patients: tuple[str, ...]
+    samples: tuple[Sample, ...]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def of(self, split: str) -> "Examples":
+        """Those of one split, in the same order."""
+        keep = [i for i, sample in enumerate(self.samples) if sample.split == split]
+        return Examples(
+            self.x[keep], self.y[keep], tuple(self.patients[i] for i in keep), tuple(self.samples[i] for i in keep)
+        )
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What `load` made of a list of samples."""
+
+    examples: Examples
+    classes: tuple[str, ...]
+    refused: tuple[tuple[Path, str], ...]  # path, reason
+    duplicates: int  # files whose pixels another file has too
+
+
+def from_folders(root: Path) -> list[Sample]:
+    """Samples of ``root/[split/]class/file``; split and class folders in any case and common spelling.
+
+    Raises DatasetError where no folder under `root` names a class.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"There is no folder {root}.")
+    samples = []
+    for path in sorted(root.rglob("*")):
+        parts = path.relative_to(root).parts[:-1]
+        label = next(filter(None, map(parse_class, reversed(parts))), None)
+        if label and path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+            split = next(filter(None, map(parse_split, parts)), None)
+            samples.append(Sample(path, label, split=split))
+    if not samples:
+        raise DatasetError(
+            f"No class folder under {root}. Expected train/, validation/ and test/, each with folders named "
+            f"{', '.join(CLASSES)} (any case, British or American), or give --manifest CSV."
+        )
+    return samples
+
+
+@dataclass(frozen=True)
+class ManifestColumns:
+    """Which column of a manifest says what."""
+
+    file: str = "file"
+    label: str = "label"
+    patient: str = "patient"
+    split: str = "split"
+
+
+def from_manifest(
+    csv: Path, root: Path, columns: ManifestColumns, mapping: Mapping[str, str], pseudonym: Pseudonym
+) -> list[Sample]:
+    """Samples listed in a CSV; files are relative to `root`. `mapping` translates the table's own label words.
+
+    The patient and split columns are optional. Rows whose label maps to "skip" are left out.
+
+    Raises DatasetError where a column is missing or a label names no class.
+    """
+    table = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    for column in (columns.file, columns.label):
+        if column not in table:
+            raise DatasetError(f"{csv.name} has no column {column!r}; it has {', '.join(table.columns)}.")
+    samples = []
+    for row in table.to_dict("records"):
+        word = row[columns.label]
+        mapped = mapping.get(word, word)
+        if mapped == "skip":
+            continue
+        label = parse_class(mapped)
+        if label is None:
+            raise DatasetError(
+                f"{csv.name} has the label {word!r}, which names no class. Say what it means: --map {word}=hemorrhagic "
+                "(or ischemic, no_stroke, skip)."
+            )
+        patient = row.get(columns.patient, "").strip()
+        samples.append(
+            Sample(
+                root / row[columns.file],
+                label,
+                pseudonym.of("file", patient) if patient else None,
+                parse_split(row.get(columns.split, "")),
+            )
+        )
+    if not samples:
+        raise DatasetError(f"{csv.name} lists no scan.")
+    return samples
+
+
+def load(
+    samples: Sequence[Sample],
+    spec: InputSpec,
+    *,
+    reader: Callable[[Path], Scan],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Loaded:
+    """Read, preprocess and keep every sample in memory (one byte a pixel).
+
+    Classes are those that occur, in the vocabulary's order. A file that cannot be read is left out and listed.
+
+    Raises DatasetError where nothing is left or only one class.
+    """
+    inputs: list[Tensor] = []
+    kept: list[Sample] = []
+    refused: list[tuple[Path, str]] = []
+    for index, sample in enumerate(samples):
+        try:
+            scan = reader(sample.path)
+        except (UnreadableScan, OSError) as error:
+            refused.append((sample.path, str(error)))
+        else:
+            inputs.append((to_input(scan, spec) * 255).round().to(torch.uint8))
+            digest = scan.content_hash
+            patient = sample.patient or scan.patient_key or f"image:{digest[:16]}"
+            kept.append(replace(sample, patient=patient, content_hash=digest))
+        progress(index + 1, len(samples))
+    classes = tuple(label for label in CLASSES if any(sample.label == label for sample in kept))
+    if len(classes) < 2:
+        raise DatasetError(
+            f"Training needs scans of at least two classes; {len(kept)} readable scans of "
+            f"{', '.join(classes) or 'no class'} were found."
+        )
+    counts = Counter(sample.content_hash for sample in kept)
+    examples = Examples(
+        torch.stack(inputs),
+        torch.tensor([classes.index(sample.label) for sample in kept]),
+        tuple(sample.patient or "" for sample in kept),
+        tuple(kept),
+    )
+    return Loaded(examples, classes, tuple(refused), sum(n - 1 for n in counts.values()))
+
+
+def file_reader(pseudonym: Pseudonym, megapixels: float) -> Callable[[Path], Scan]:
+    """A reader of files as they lie in a data set."""
+
+    def read_file(path: Path) -> Scan:
+        return read(path.read_bytes(), path.name, pseudonym=pseudonym, megapixels=megapixels)
+
+    return read_file
+
+
+def assign_splits(
+    patients: Mapping[str, str], *, salt: str, known: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """A split for every patient key in `patients` (key -> class used to stratify).
+
+    Known patients keep theirs. Within each class the others are ranked by a salted hash and dealt so that the
+    class comes as near to `SHARES` as it can; who is dealt what depends on the keys alone, not on their order.
+    """
+    assigned = {key: known[key] for key in patients if known and key in known}
+    by_class: dict[str, list[str]] = defaultdict(list)
+    for key, label in patients.items():
+        by_class[label].append(key)
+    for label in sorted(by_class):
+        have = Counter(assigned[key] for key in by_class[label] if key in assigned)
+        total = sum(have.values())
+        for key in sorted((k for k in by_class[label] if k not in assigned), key=lambda k: _rank(salt, k)):
+            total += 1
+            split = max(SPLITS, key=lambda s: SHARES[s] * total - have[s])
+            assigned[key] = split
+            have[split] += 1
+    return assigned
+
+
+def _rank(salt: str, key: str) -> str:
+    return hashlib.sha256(f"{salt}|{key}".encode()).hexdigest()
+
+
+def patient_classes(samples: Iterable[Sample]) -> dict[str, str]:
+    """Patient key -> the class the patient counts as: the first in the vocabulary's order they have a scan of."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        found[sample.patient or ""].add(sample.label)
+    return {patient: min(labels, key=CLASSES.index) for patient, labels in found.items()}
+
+
+def with_splits(examples: Examples, splits: Mapping[str, str]) -> Examples:
+    """The same scans, each in its patient's split."""
+    samples = tuple(replace(sample, split=splits[sample.patient or ""]) for sample in examples.samples)
+    return Examples(examples.x, examples.y, examples.patients, samples)
+
+
+def patients_in_several_splits(samples: Iterable[Sample]) -> dict[str, set[str]]:
+    """Patient key -> splits, for those who stand in more than one."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        if sample.patient and sample.split:
+            found[sample.patient].add(sample.split)
+    return {patient: splits for patient, splits in found.items() if len(splits) > 1}

@@ -1,0 +1,37 @@
+"""Patient ids become keyed hashes; whoever lacks the key cannot go back or test a guess."""
+
+import hmac
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Pseudonym:
+    """HMAC-SHA256 under a secret made at first start and kept outside the database."""
+
+    secret: bytes
+
+    def of(self, namespace: str, value: str) -> str:
+        """16 hex digits for `value`; the same value under another namespace is another person."""
+        return hmac.new(self.secret, f"{namespace}|{value.strip()}".encode(), "sha256").hexdigest()[:16]
+
+    @classmethod
+    def at(cls, path: Path) -> "Pseudonym":
+        """The secret in `path`, made on first use, readable by its owner only."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        if not path.exists():
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(32))
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(temporary, path)  # fails where another process was first: then its secret is the one
+            except FileExistsError:
+                pass
+            finally:
+                temporary.unlink()
+        return cls(path.read_bytes())

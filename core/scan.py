@@ -1,0 +1,247 @@
+"""Bytes -> Scan, or UnreadableScan with a sentence that says why and what to do.
+
+What a file is, its content says, never its name. Nothing that identifies a patient leaves this module:
+of a DICOM header only `_TECHNICAL_TAGS` survive, and a patient's id only as a keyed hash.
+"""
+
+import hashlib
+import io
+import logging
+import math
+import re
+import struct
+import warnings
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Literal
+
+import numpy as np
+import pydicom
+from PIL import Image, ImageOps, PngImagePlugin
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_rescale
+
+from core.pseudonym import Pseudonym
+
+Unit = Literal["HU", "display"]
+Meta = dict[str, str | float]
+
+# pydicom quotes header bytes in its messages, a patient's name among them.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
+AIR_HU = -1024.0
+MIN_SIDE = 32
+_TECHNICAL_TAGS = ("SliceThickness", "KVP", "ConvolutionKernel", "GantryDetectorTilt", "InstanceNumber")
+_SERIES_FILE_NAME = re.compile(r"^(?P<patient>[\w-]+?) ?\((?P<number>\d+)\)$")
+_STORED_KEY = "second-read"
+
+
+class UnreadableScan(ValueError):
+    """The file is not a scan that can be read; the message is for the person who sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One CT image as read, not yet windowed."""
+
+    pixels: np.ndarray  # (H, W) float32, in `unit`
+    unit: Unit  # "display": 0-255 grey, the window already burned in
+    patient_key: str | None = None  # keyed hash; None where the file names no patient
+    study_key: str | None = None
+    meta: Meta = field(default_factory=dict)  # technical only: position_mm, number, format, ...
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over unit, shape and pixels: the same image in another container has the same hash."""
+        head = f"{self.unit} {self.pixels.shape}".encode()
+        return hashlib.sha256(head + np.ascontiguousarray(self.pixels, np.float32).tobytes()).hexdigest()
+
+
+def read(
+    data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, megapixels: float = 16
+) -> Scan:
+    """Read a JPG, a PNG or a single-slice CT DICOM.
+
+    `name` is only looked at for a patient and slice number of the form ``PATIENT (N).jpg``. Without a
+    `pseudonym` the scan carries no patient key.
+
+    Raises UnreadableScan where the bytes are anything else, with a sentence for the sender.
+    """
+    if not data:
+        raise UnreadableScan("The file is empty. Export it again.")
+    if data[:3] == b"\xff\xd8\xff" or data[:8] == b"\x89PNG\r\n\x1a\n":
+        scan = _read_image(data, megapixels)
+        return _with_series(scan, name, pseudonym)
+    if data[128:132] == b"DICM":
+        return _read_dicom(data, pseudonym, megapixels)
+    raise UnreadableScan(
+        "The content is not a JPG, PNG or DICOM image, whatever the name says. Upload the axial CT slices."
+    )
+
+
+def _check(pixels: np.ndarray) -> np.ndarray:
+    """The pixels as float32, if they can be a scan at all."""
+    if min(pixels.shape) < MIN_SIDE:
+        raise UnreadableScan(f"The image is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small to read.")
+    if not np.isfinite(pixels).all():
+        raise UnreadableScan("The image holds values that are not numbers. Export the series again.")
+    if pixels.min() == pixels.max():
+        raise UnreadableScan("Every pixel has the same grey: there is nothing to read in this image.")
+    return np.ascontiguousarray(pixels, np.float32)
+
+
+def _check_size(width: int, height: int, megapixels: float) -> None:
+    if width * height > megapixels * 1e6:
+        raise UnreadableScan(
+            f"The image is {width} x {height} pixels; the limit is {megapixels:g} megapixels. "
+            "Export the slice at its own resolution."
+        )
+
+
+def _read_image(data: bytes, megapixels: float) -> Scan:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
+            _check_size(*image.size, megapixels)
+            image.load()
+    except UnreadableScan:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever they meet; all of it means the same here
+        raise UnreadableScan("The image is damaged or cut off. Export or copy it again.") from error
+    kind = image.format or "image"
+    if image.mode.startswith(("I", "F")):
+        raise UnreadableScan(
+            "A 16-bit PNG does not say which grey is which density. Upload the DICOM slice or an 8-bit export."
+        )
+    if image.mode == "CMYK":
+        raise UnreadableScan("The JPG is in print colours (CMYK), whose greys are not the scan's. Export it in grey.")
+    grey = np.asarray(_to_grey(ImageOps.exif_transpose(image)), np.float32)
+    return Scan(_check(grey), "display", meta={"format": kind})
+
+
+def _to_grey(image: Image.Image) -> Image.Image:
+    """8-bit grey; what is transparent is black."""
+    if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    return image.convert("L")
+
+
+def _with_series(scan: Scan, name: str, pseudonym: Pseudonym | None) -> Scan:
+    """Patient and slice number where the file is named ``PATIENT (N).ext``, the way exports often are."""
+    match = _SERIES_FILE_NAME.match(PurePath(name.replace("\\", "/")).stem)
+    if not match or pseudonym is None:
+        return scan
+    patient = pseudonym.of("file", match["patient"])
+    meta = {**scan.meta, "number": float(match["number"])}
+    return Scan(scan.pixels, scan.unit, patient, pseudonym.of("file-study", match["patient"]), meta)
+
+
+def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> Scan:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = pydicom.dcmread(io.BytesIO(data))
+            _check_is_axial_ct(header)
+            _check_size(int(header.Columns), int(header.Rows), megapixels)
+            hu = _hounsfield(header)
+    except UnreadableScan:
+        raise
+    except Exception as error:  # a header can be wrong in more ways than pydicom has exceptions for
+        if "decompress" in str(error) or "decode" in str(error):
+            raise UnreadableScan(
+                "The DICOM slice is compressed in a way this installation cannot decode. Export it uncompressed."
+            ) from error
+        raise UnreadableScan("The DICOM slice is damaged or cut off. Export the series again.") from error
+    patient = _identity(header, "PatientID", pseudonym)
+    study = _identity(header, "StudyInstanceUID", pseudonym)
+    return Scan(_check(hu), "HU", patient, study, _technical(header))
+
+
+def _check_is_axial_ct(header: Dataset) -> None:
+    modality = str(header.get("Modality", "")).strip() or "none"
+    if modality != "CT":
+        raise UnreadableScan(f"Expected modality CT, got {modality[:16]}. Upload the axial CT series.")
+    if "LOCALIZER" in header.get("ImageType", []):
+        raise UnreadableScan("This is a scout image, not a slice. Upload the axial CT series.")
+    if "PixelData" not in header:
+        raise UnreadableScan("The DICOM file holds no image. Upload the axial CT series.")
+    if int(header.get("NumberOfFrames", 1) or 1) > 1:
+        raise UnreadableScan("The DICOM file holds several frames. Export the series one slice a file.")
+    if int(header.get("SamplesPerPixel", 1)) != 1:
+        raise UnreadableScan("The DICOM image is in colour: a screenshot, not a slice. Upload the axial CT series.")
+
+
+def _hounsfield(header: Dataset) -> np.ndarray:
+    """(H, W) float64 in HU: stored value x slope + intercept, padding as air (PS3.3 C.11.1.1.2, C.7.5.1.1.2)."""
+    if "RescaleSlope" not in header or "RescaleIntercept" not in header:
+        raise UnreadableScan("The DICOM slice does not say how its values become Hounsfield units (no rescale).")
+    slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
+    if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
+        raise UnreadableScan("The DICOM slice's rescale is not a usable number, so its densities are unknown.")
+    stored = header.pixel_array
+    hu = np.asarray(apply_rescale(stored, header), np.float64)
+    padding = header.get("PixelPaddingValue")
+    if isinstance(padding, int):
+        hu[stored == padding] = AIR_HU
+    return hu
+
+
+def _identity(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:
+    value = str(header.get(tag, "")).strip()
+    return pseudonym.of(tag, value) if pseudonym and value else None
+
+
+def _technical(header: Dataset) -> Meta:
+    """The allow-list, and the slice's place along the normal in mm (PS3.3 C.7.6.2.1.1)."""
+    meta: Meta = {"format": "DICOM"}
+    for tag in _TECHNICAL_TAGS:
+        value = header.get(tag)
+        if value not in (None, ""):
+            text = str(value)[:32]
+            meta[tag] = float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else text
+    position, orientation = header.get("ImagePositionPatient"), header.get("ImageOrientationPatient")
+    if position and orientation and len(position) == 3 and len(orientation) == 6:
+        row, column = np.array(orientation[:3], float), np.array(orientation[3:], float)
+        meta["position_mm"] = float(np.dot(np.cross(row, column), np.array(position, float)))
+    return meta
+
+
+def to_stored(scan: Scan) -> bytes:
+    """The scan's pixels as a PNG without loss: 8-bit grey, 16-bit HU + 32768, or float32 bits where HU are not whole.
+
+    Only pixels and their unit are written; no header survives. `from_stored` is the inverse.
+    """
+    info = PngImagePlugin.PngInfo()
+    pixels = scan.pixels
+    whole = np.array_equal(pixels, np.rint(pixels))
+    if scan.unit == "display" and whole and pixels.min() >= 0 and pixels.max() <= 255:
+        kind, image = "display-u8", Image.fromarray(pixels.astype(np.uint8))
+    elif scan.unit == "HU" and whole and pixels.min() >= -32768 and pixels.max() <= 32767:
+        kind, image = "HU-u16", Image.fromarray((pixels + 32768).astype(np.uint16))
+    else:
+        kind = f"{scan.unit}-f32"
+        image = Image.fromarray(np.ascontiguousarray(pixels, "<f4").view(np.uint8).reshape(*pixels.shape, 4), "RGBA")
+    info.add_text(_STORED_KEY, kind)
+    out = io.BytesIO()
+    image.save(out, "PNG", pnginfo=info, compress_level=3)
+    return out.getvalue()
+
+
+def from_stored(data: bytes) -> Scan:
+    """Inverse of `to_stored`. Raises UnreadableScan where the bytes are not of its making or damaged."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=["PNG"])
+        image.load()
+        kind = image.info[_STORED_KEY]
+        unit: Unit = "HU" if kind.startswith("HU") else "display"
+        raw = np.asarray(image)
+        if kind.endswith("f32"):
+            pixels = np.ascontiguousarray(raw).view("<f4")[..., 0]
+        else:
+            pixels = raw.astype(np.float32) - (32768 if kind == "HU-u16" else 0)
+    except (KeyError, OSError, ValueError, SyntaxError, struct.error) as error:
+        raise UnreadableScan("The stored image is damaged. Restore it from the backup.") from error
+    return Scan(np.ascontiguousarray(pixels, np.float32), unit)

@@ -1,0 +1,122 @@
+"""What a user may change. config.yaml first, then STROKE_* in the environment, then a command's flags."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from core.augment import Augmentation
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: where config.yaml and the bundle that ships with it live."""
+
+
+class Limits(BaseModel):
+    """What one uploaded file may cost."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    megapixels: float = Field(16, gt=0)
+    file_mb: float = Field(64, gt=0)
+    batch_size: int = Field(16, gt=0)
+
+
+class ReviewSettings(BaseModel):
+    """How readers meet the model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    blind_first: bool = False
+    audit_share: float = Field(0.1, ge=0, le=1)
+
+
+class Recipe(BaseModel):
+    """All that decides what a training run does with given scans. Travels in the bundle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arch: str = "stroke_cnn"
+    weights: Literal["none", "imagenet"] | Path = "none"
+    image_size: int = Field(128, ge=32, le=1024)
+    crop: Literal["none", "head"] = "none"
+    epochs: int = Field(60, gt=0)
+    batch_size: int = Field(32, gt=0)
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(0.02, ge=0)
+    scheduler: Literal["onecycle", "cosine", "plateau"] = "onecycle"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    patience: int = Field(20, gt=0)
+    seed: int = 0
+    augmentation: Augmentation = Augmentation()
+
+
+class RetrainSettings(BaseModel):
+    """When a candidate may replace the champion."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    min_scans: int = Field(20, gt=0)
+    min_test_scans: int = Field(5, gt=0)
+    epochs: int = Field(20, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    margin: float = Field(0.0, ge=0, le=1)
+
+
+class Settings(BaseSettings):
+    """Where everything lives and how it behaves. `STROKE_HOME`, `STROKE_TRAINING__EPOCHS` and the like override."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STROKE_",
+        env_nested_delimiter="__",
+        yaml_file=ROOT / "config.yaml",
+        extra="ignore",
+    )
+
+    home: Path = ROOT / "var"
+    database_url: str = ""
+    limits: Limits = Limits()
+    review: ReviewSettings = ReviewSettings()
+    training: Recipe = Recipe()
+    retrain: RetrainSettings = RetrainSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+    @property
+    def home_dir(self) -> Path:
+        """`home`, made absolute: a relative one is taken from the checkout."""
+        home = self.home.expanduser()
+        return home if home.is_absolute() else ROOT / home
+
+    @property
+    def url(self) -> str:
+        """The case log's SQLAlchemy URL."""
+        return self.database_url or f"sqlite:///{self.home_dir / 'second_read.sqlite'}"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.home_dir / "models"
+
+    @property
+    def images_dir(self) -> Path:
+        return self.home_dir / "images"
+
+    @property
+    def training_dir(self) -> Path:
+        return self.home_dir / "training"

@@ -1,0 +1,256 @@
+"""Fit a network: readable from top to bottom.
+
+The same seed on the same machine gives the same network, interrupted and resumed or not.
+"""
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from core.augment import augment
+from core.dataset import DatasetError, Examples
+from core.network import Classifier, build
+from core.settings import Recipe
+
+AVERAGE_DECAY = 0.99
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of a run's history."""
+
+    number: int  # from 1
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_balanced_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The best epoch's network, and how it came about."""
+
+    network: Classifier
+    best_epoch: int
+    history: tuple[Epoch, ...]
+    seconds: float
+
+
+Progress = Callable[[int, int, float, Epoch | None], None]
+"""Told (steps done, steps in all, last loss, the epoch just ended or None)."""
+
+
+def fit(
+    train: Examples,
+    validation: Examples,
+    classes: int,
+    recipe: Recipe,
+    *,
+    start: dict[str, Tensor] | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress = lambda done, total, loss, epoch: None,
+) -> Fit:
+    """Train on `train`, keep the epoch with the best balanced accuracy on `validation`, ties by its loss.
+
+    What is validated and kept is the running average of the weights over the last hundred or so steps, which is
+    steadier than the weights of any one step (Polyak & Juditsky 1992; Izmailov et al., UAI 2018).
+
+    `start` is a state dict to begin from. With `checkpoint` the state after each epoch is kept there, and a run
+    finds and continues its own; the file is removed at the end.
+
+    Raises DatasetError where a part is empty or a class has no training scan.
+    """
+    weights = _class_weights(train, validation, classes)
+    torch.manual_seed(recipe.seed)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    network = build(recipe.arch, classes, dropout=recipe.dropout, weights=recipe.weights)
+    if start is not None:
+        network.load_state_dict(start)
+    network.to(device, memory_format=torch.channels_last)
+    average = AveragedModel(network, avg_fn=_running_average, use_buffers=True)
+    optimizer = _optimizer(network, recipe)
+    steps = math.ceil(len(train) / recipe.batch_size)
+    scheduler = _scheduler(optimizer, recipe, steps)
+    state = _State(network, average, optimizer, scheduler, generator)
+    if checkpoint and checkpoint.exists():
+        state.restore(checkpoint)
+
+    began = time.monotonic()
+    done = state.epoch * steps
+    for number in range(state.epoch + 1, recipe.epochs + 1):
+        epoch_began, total_loss = time.monotonic(), 0.0
+        network.train()
+        for batch in torch.randperm(len(train), generator=generator).split(recipe.batch_size):
+            x = augment(train.x[batch].to(device).float() / 255, recipe.augmentation, generator)
+            y = train.y[batch].to(device)
+            with _mixed_precision(device):
+                logits = network(x.contiguous(memory_format=torch.channels_last)).logits.float()
+            loss = F.cross_entropy(logits, y, weight=weights.to(device), label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            average.update_parameters(network)
+            if recipe.scheduler == "onecycle":
+                scheduler.step()
+            total_loss += loss.item() * len(batch)
+            done += 1
+            progress(done, recipe.epochs * steps, loss.item(), None)
+        epoch = _validate(_averaged(average), validation, number, total_loss / len(train), time.monotonic() - epoch_began)
+        if recipe.scheduler == "plateau":
+            scheduler.step(epoch.validation_loss)
+        elif recipe.scheduler == "cosine":
+            scheduler.step()
+        state.end_epoch(epoch)
+        progress(done, recipe.epochs * steps, epoch.train_loss, epoch)
+        if checkpoint:
+            state.save(checkpoint)
+        if number - state.best_epoch >= recipe.patience:
+            break
+
+    network.load_state_dict(state.best)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return Fit(network.to("cpu").eval(), state.best_epoch, tuple(state.history), time.monotonic() - began)
+
+
+def predict_logits(network: Classifier, x: Tensor, batch_size: int = 64) -> Tensor:
+    """(N, 1, S, S) uint8 -> (N, C) float32 logits on the CPU, without augmentation or dropout."""
+    device = next(network.parameters()).device
+    network.eval()
+    with torch.inference_mode():
+        parts = [network(part.to(device).float() / 255).logits.float().cpu() for part in x.split(batch_size)]
+    return torch.cat(parts) if parts else torch.empty(0, network.head.out_features)
+
+
+def _class_weights(train: Examples, validation: Examples, classes: int) -> Tensor:
+    """(C,), inversely proportional to how often a class occurs; their mean over the scans is 1."""
+    for name, part in (("train", train), ("validation", validation)):
+        counts = torch.bincount(part.y, minlength=classes)
+        if not len(part) or (name == "train" and (counts == 0).any()):
+            raise DatasetError(
+                f"The {name} part has {len(part)} scans, by class {counts.tolist()}: too few to train. Add scans of "
+                "more patients, or name the parts yourself (--split folders, or a split column)."
+            )
+    counts = torch.bincount(train.y, minlength=classes)
+    return len(train) / (classes * counts.float())
+
+
+def _running_average(average: Tensor, new: Tensor, steps: int | Tensor) -> Tensor:
+    """Exponential average; a young one forgets faster, so that a short run is not held at its random start."""
+    n = float(steps)
+    return average + (new - average) * (1 - min(AVERAGE_DECAY, (1 + n) / (10 + n)))
+
+
+def _averaged(average: AveragedModel) -> Classifier:
+    network = average.module
+    assert isinstance(network, Classifier)
+    return network
+
+
+def _optimizer(network: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def _scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Any:
+    if recipe.scheduler == "onecycle":
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.15
+        )
+    if recipe.scheduler == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs)
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=recipe.patience // 3)
+
+
+def _mixed_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 where the processor multiplies it natively, else float32."""
+    native = device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.autocast(device.type, torch.bfloat16, enabled=native)
+
+
+def _validate(network: Classifier, part: Examples, number: int, train_loss: float, seconds: float) -> Epoch:
+    logits = predict_logits(network, part.x)
+    right = (logits.argmax(dim=1) == part.y).float()
+    per_class = [right[part.y == label].mean().item() for label in part.y.unique()]
+    return Epoch(
+        number,
+        train_loss,
+        F.cross_entropy(logits, part.y).item(),
+        right.mean().item(),
+        sum(per_class) / len(per_class),
+        seconds,
+    )
+
+
+class _State:
+    """All that an interrupted run needs to go on as if nothing had happened."""
+
+    def __init__(
+        self,
+        network: Classifier,
+        average: AveragedModel,
+        optimizer: torch.optim.Optimizer,
+        scheduler: Any,
+        generator: torch.Generator,
+    ) -> None:
+        self.network, self.average, self.optimizer = network, average, optimizer
+        self.scheduler, self.generator = scheduler, generator
+        self.history: list[Epoch] = []
+        self.best_epoch = 0
+        self.best: dict[str, Tensor] = {}
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history)
+
+    def end_epoch(self, epoch: Epoch) -> None:
+        self.history.append(epoch)
+        best = max(self.history, key=lambda e: (e.validation_balanced_accuracy, -e.validation_loss))
+        if best is epoch:
+            self.best_epoch = epoch.number
+            self.best = copy.deepcopy(_averaged(self.average).state_dict())
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scheduler": self.scheduler.state_dict(),
+                "generator": self.generator.get_state(),
+                "global_rng": torch.get_rng_state(),
+                "history": [asdict(epoch) for epoch in self.history],
+                "best": self.best,
+                "best_epoch": self.best_epoch,
+            },
+            temporary,
+        )
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    def restore(self, path: Path) -> None:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(saved["network"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scheduler.load_state_dict(saved["scheduler"])
+        self.generator.set_state(saved["generator"])
+        torch.set_rng_state(saved["global_rng"])
+        self.history = [Epoch(**epoch) for epoch in saved["history"]]
+        self.best, self.best_epoch = saved["best"], saved["best_epoch"]

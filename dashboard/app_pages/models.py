@@ -1,0 +1,98 @@
+"""The versions: what each was trained on, its figures, which one serves, and how to change that."""
+
+import pandas as pd
+import streamlit as st
+
+from core.bundle import BadBundle
+from core.labels import in_words
+from dashboard import resources
+from dashboard.components import frame, words
+from services import jobs
+from services.learning import labelled_scans, runs, too_few
+from services.models import NoSuchVersion, Version, list_versions, promote, rollback
+
+st.title("Models")
+ws = resources.workspace()
+frame.serving()
+
+
+def _promote(version: str) -> None:
+    try:
+        promote(ws, version, actor=frame.reader())
+    except (BadBundle, NoSuchVersion) as error:
+        st.session_state["models_notice"] = str(error)
+
+
+def _rollback() -> None:
+    try:
+        rollback(ws, actor=frame.reader())
+    except (BadBundle, NoSuchVersion) as error:
+        st.session_state["models_notice"] = str(error)
+
+
+def _card(version: Version) -> None:
+    with st.container(border=True):
+        head, action = st.columns([4, 1], vertical_alignment="center")
+        state = "**serves now**" if version.serving else "ships with the code" if version.shipped else "candidate"
+        head.markdown(f"#### {version.name}\n{state}")
+        manifest = version.manifest
+        if manifest is None:
+            st.error(version.problem)
+            return
+        if not version.serving:
+            action.button("Let it serve", key=f"promote-{version.name}", on_click=_promote, args=(version.name,))
+        st.write(frame.limits(manifest))
+        rows = [
+            {
+                "Part": split,
+                "Scans": report["n"],
+                "Patients": report["patients"],
+                "Accuracy": words.stored_figure(report["accuracy"]),
+                **{f"{in_words(name)} AUC": words.stored_figure(f["auc"]) for name, f in report["per_class"].items()},
+            }
+            for split, report in manifest.metrics.items()
+        ]
+        if rows:
+            kind = "synthetic images" if manifest.demonstration else "the data it was made from"
+            st.caption(f"Measured on {kind} when it was trained, 95 % intervals over patients:")
+            st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+        threshold = manifest.abstain_below
+        st.caption(
+            f"{manifest.arch}, made {words.when(manifest.created_at)}; "
+            + (f"calibrated on {manifest.calibrated_on} scans" if manifest.calibrated_on else "not calibrated")
+            + (f"; abstains below {words.percent(threshold)} confidence" if threshold is not None else "")
+            + (f"; trained on from {manifest.parent}" if manifest.parent else "")
+        )
+
+
+if notice := st.session_state.pop("models_notice", None):
+    st.error(notice)
+st.subheader("Learn from the corrections")
+items = labelled_scans(ws)
+problem = too_few(ws, items)
+start, back, words_column = st.columns([1, 1, 3], vertical_alignment="center")
+running = jobs.retraining(ws)
+start.button(
+    "Retrain", type="primary", disabled=bool(problem) or running, width="stretch", on_click=jobs.start_retraining, args=(ws,)
+)
+back.button("Roll back", width="stretch", on_click=_rollback, help="Let the version that served before serve again.")
+words_column.write(problem or f"{len(items)} reviewed scans of {len({i.patient_key for i in items})} patients to train on.")
+
+
+@st.fragment(run_every=2 if running else None)
+def _progress() -> None:
+    if running and not jobs.retraining(ws):
+        st.rerun(scope="app")
+    if log := jobs.retraining_log(ws):
+        with st.expander("Retraining runs…" if running else "What the last retraining said", expanded=running):
+            st.code(log, language=None)
+
+
+_progress()
+for run in runs(ws)[:3]:
+    ended = words.when(run.ended_at) if run.ended_at else "running"
+    st.write(f"{words.when(run.started_at)} to {ended}: **{run.decision or 'running'}**. {run.reason or ''}")
+
+st.subheader("Versions")
+for version in list_versions(ws):
+    _card(version)

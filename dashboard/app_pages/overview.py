@@ -1,0 +1,63 @@
+"""What waits, which model serves, and how often readers agreed with it."""
+
+import streamlit as st
+
+from core.labels import in_words
+from dashboard import resources
+from dashboard.components import frame, words
+from services.demo import load_demo
+from services.reporting import overview
+
+st.title("Overview")
+ws = resources.workspace()
+predictor = frame.serving()
+now = overview(ws)
+
+if not now.scans:
+    st.subheader("The case log is empty")
+    st.write("Upload your first scans, or load synthetic demo cases to look around.")
+    upload, demo, _ = st.columns([1, 1, 3])
+    if upload.button("Upload scans", type="primary", width="stretch"):
+        st.switch_page("app_pages/upload.py")
+    if predictor and demo.button("Load demo cases", width="stretch"):
+        with st.spinner("Drawing and reading synthetic heads…"):
+            load_demo(ws, predictor)
+        st.rerun()
+    st.stop()
+
+waiting, read, agreement, scans = st.columns(4)
+waiting.metric("Not read yet", now.waiting, border=True)
+read.metric("Reviewed", now.reviewed, border=True)
+agreement.metric(
+    "Readers agreed with the model",
+    f"{now.agreeing} of {now.comparable}",
+    border=True,
+    help="Scans whose verdict is a stroke class and the same as the model's. Evaluation has the figures with intervals.",
+)
+scans.metric("Scans in the log", now.scans, border=True)
+
+if now.waiting:
+    uncertain = f", {now.uncertain_waiting} of them where the model abstains" if now.uncertain_waiting else ""
+    st.write(f"**{now.waiting} scans wait for a reader**{uncertain}.")
+    if st.button("Start reading", type="primary", shortcut="S"):
+        st.session_state.pop("queue", None)
+        st.switch_page("app_pages/review.py")
+else:
+    st.success("Nothing waits: every scan has been read.", icon=":material/check:")
+if now.disputed:
+    st.warning(
+        f"Readers differ on {now.disputed} scans. The worklist shows them under “readers differ”.",
+        icon=":material/groups:",
+    )
+if now.synthetic:
+    st.caption(f"{now.synthetic} of the {now.scans} scans are synthetic demo cases. They never mix with real ones in figures.")
+
+if predictor:
+    manifest = predictor.manifest
+    st.subheader("The model that serves")
+    st.markdown(
+        f"**{manifest.version}**, since {words.when(manifest.created_at)}. "
+        f"It answers {', '.join(in_words(c).lower() for c in manifest.classes[:-1])} or "
+        f"{in_words(manifest.classes[-1]).lower()}."
+    )
+    st.write(frame.limits(manifest))

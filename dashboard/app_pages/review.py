@@ -1,0 +1,67 @@
+"""One scan at a time: look, confirm or correct, next."""
+
+import streamlit as st
+
+from core.preprocess import WINDOWS
+from core.scan import UnreadableScan
+from dashboard import resources
+from dashboard.components import frame, panel, reading_desk, viewer, words
+from db.images import ImageMissing
+from services.review import case as get_case
+from services.review import ensure_reading
+
+ws = resources.workspace()
+predictor = frame.serving()
+reading_desk.show_notice()
+scan_id = None if st.session_state.get("finished") else reading_desk.current_scan()
+
+if scan_id is None:
+    st.title("Review")
+    st.success("This list is read to its end.", icon=":material/check:")
+    st.button("Look for scans I have not read", type="primary", on_click=reading_desk.start_over)
+    st.stop()
+
+try:
+    if predictor:
+        ensure_reading(ws, predictor, scan_id)
+    case = get_case(ws, scan_id, frame.reader(), blind_first=reading_desk.blind_first())
+except (ImageMissing, UnreadableScan) as error:
+    st.error(f"Scan {scan_id}: {error}")
+    st.button("Next scan", on_click=reading_desk.step, args=(1,))
+    st.stop()
+
+ids = reading_desk.current_queue()
+picture, beside = st.columns([2.4, 1], gap="medium")
+
+with picture:
+    title, window = st.columns([1, 1], vertical_alignment="center")
+    place = f"{ids.index(scan_id) + 1} of {len(ids)} · " if scan_id in ids else ""
+    title.markdown(f"**{place}{case.title}**" + (" · synthetic demo case" if case.scan.synthetic else ""))
+    chosen = "Brain"
+    if case.scan.unit == "HU":
+        chosen = window.segmented_control(
+            "Window", list(WINDOWS), default="Brain", required=True, key="window", label_visibility="collapsed"
+        )
+    viewer.draw(
+        resources.scan_png(case.scan.content_hash, chosen),
+        resources.heat_png(case.reading.id) if case.reading else None,
+        key=f"viewer-{scan_id}",
+        description=f"Axial CT slice, {case.title}, {words.model_column(case)}",
+    )
+
+with beside:
+    panel.answer(case)
+    panel.own_verdict(case)
+    panel.settle(case)
+    panel.verdict_buttons(case)
+    back, forward = st.columns(2)
+    back.button("Back", shortcut="Left", width="stretch", on_click=reading_desk.step, args=(-1,))
+    next_label = "Next" if case.own_verdict else "Skip"
+    forward.button(next_label, shortcut="Right", width="stretch", on_click=reading_desk.step, args=(1,))
+    st.toggle(
+        "Blind first",
+        key="blind_first",
+        on_change=reading_desk.start_over,
+        help="Hide everything the model says of a scan until your verdict on it is stored.",
+    )
+    panel.past(case)

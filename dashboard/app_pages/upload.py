@@ -1,0 +1,64 @@
+"""A batch of files comes in; each gets its line."""
+
+import time
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import frame, words
+from services.intake import Incoming, Received, receive
+
+st.title("Upload")
+ws = resources.workspace()
+predictor = frame.serving()
+if predictor is None:
+    st.stop()
+
+st.write("Axial brain CT: JPG, PNG or DICOM, as many files as you like. What is not readable is named; the rest goes through.")
+round_ = st.session_state.setdefault("upload_round", 0)
+files = st.file_uploader("Scans", accept_multiple_files=True, key=f"files-{round_}", label_visibility="collapsed")
+
+
+def _line(received: Received) -> dict[str, str]:
+    reading = received.reading
+    answer = ""
+    if reading:
+        answer = words.HIDDEN if received.audit or ws.settings.review.blind_first else words.finding(reading)
+    return {
+        "File": received.file,
+        "Outcome": received.outcome,
+        "Model": answer,
+        "Reason": received.reason or "",
+    }
+
+
+if files:
+    began, lines, scan_ids = time.monotonic(), [], []
+    progress = st.progress(0.0, "Reading…")
+    incoming = (Incoming(file.name, file.getvalue()) for file in files)
+    for received in receive(ws, predictor, incoming, source="upload", actor=frame.reader()):
+        lines.append(_line(received))
+        if received.outcome == "stored":
+            scan_ids.append(received.scan_id)
+        left = (time.monotonic() - began) / len(lines) * (len(files) - len(lines))
+        progress.progress(len(lines) / len(files), f"{len(lines)} of {len(files)}, about {left:.0f} s left")
+    st.session_state["uploaded"] = (lines, scan_ids)
+    st.session_state["upload_round"] = round_ + 1  # a new key lets the server forget the bytes
+    st.rerun()
+
+if "uploaded" in st.session_state:
+    lines, scan_ids = st.session_state["uploaded"]
+    table = pd.DataFrame(lines)
+    counts = table["Outcome"].value_counts()
+    st.subheader(", ".join(f"{counts[name]} {name}" for name in ("stored", "duplicate", "refused") if name in counts))
+    if scan_ids and st.button(f"Read these {len(scan_ids)} scans", type="primary", shortcut="S"):
+        st.session_state["queue"] = scan_ids
+        st.session_state.pop("scan", None)
+        st.switch_page("app_pages/review.py")
+    refused = table[table["Outcome"] == "refused"]
+    for row in refused.to_dict("records"):
+        st.markdown(f":material/block: **{row['File']}**: {row['Reason']}")
+    if len(refused):
+        st.download_button("Download the refusals", refused.to_csv(index=False), "refused.csv", "text/csv")
+    st.dataframe(table, hide_index=True, width="stretch")

@@ -1,0 +1,87 @@
+"""All scans: what they are called, what the model says, how far they are read."""
+
+import pandas as pd
+import streamlit as st
+
+from core.labels import CLASSES, in_words
+from dashboard import resources
+from dashboard.components import frame, words
+from services.review import Case, cases, queue
+
+PER_PAGE = 50
+STATES = ("not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ")
+ORDERS = {
+    "newest first": lambda case: (-case.scan.batch_id, case.scan.study_key, case.scan.number or 0),
+    "least certain first": lambda case: case.reading.confidence if case.reading else 2,
+    "most certain first": lambda case: -case.reading.confidence if case.reading else 2,
+}
+
+st.title("Worklist")
+ws = resources.workspace()
+frame.serving()
+everything = cases(ws, frame.reader(), blind_first=st.session_state.get("blind_first", False))
+if not everything:
+    st.write("The case log is empty. Upload scans, or load the demo cases from the overview.")
+    st.stop()
+
+present = [state for state in STATES if any(case.state == state for case in everything)]
+by_state, by_answer, by_order = st.columns([4, 3, 2])
+states = by_state.pills("State", present, selection_mode="multi", key="worklist_states")
+answers = by_answer.pills(
+    "Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers"
+)
+order = by_order.selectbox("Order", list(ORDERS), key="worklist_order")
+
+shown = [
+    case
+    for case in everything
+    if (not states or case.state in states)
+    and (not answers or (case.reading is not None and case.reading.label in answers))
+]
+shown.sort(key=ORDERS[order])
+waiting = queue(shown)
+count, start = st.columns([3, 1], vertical_alignment="center")
+count.markdown(f"**{len(shown)}** of {len(everything)} scans; you have not read **{len(waiting)}** of them. Select a row to open it.")
+if waiting and start.button(f"Read these {len(waiting)}", type="primary", shortcut="S", width="stretch"):
+    st.session_state["queue"] = waiting
+    st.session_state.pop("scan", None)
+    st.switch_page("app_pages/review.py")
+if not shown:
+    st.stop()
+
+pages = (len(shown) + PER_PAGE - 1) // PER_PAGE
+number = st.pagination(pages, key="worklist_page") if pages > 1 else 1
+visible = shown[(number - 1) * PER_PAGE : number * PER_PAGE]
+
+
+def _row(case: Case) -> dict[str, object]:
+    return {
+        "Scan": resources.thumbnail(case.scan.content_hash),
+        "Case": case.title + (" · synthetic" if case.scan.synthetic else ""),
+        "Model": words.model_column(case),
+        "Confidence": int(case.reading.confidence * 100) if case.reading else None,
+        "State": case.state,
+        "Verdict": in_words(case.verdict.label or "") if case.verdict and not case.hidden else "",
+        "Received": words.local(case.scan.created_at),
+    }
+
+
+event = st.dataframe(
+    pd.DataFrame([_row(case) for case in visible]),
+    hide_index=True,
+    width="stretch",
+    height=min(len(visible), 8) * 76 + 40,
+    row_height=76,
+    on_select="rerun",
+    selection_mode="single-row",
+    key=f"worklist-{frame.reader()}-{number}-{order}-{states}-{answers}",
+    column_config={
+        "Scan": st.column_config.ImageColumn(width="small"),
+        "Confidence": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100, width="small"),
+        "Received": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
+    },
+)
+if event.selection.rows:
+    st.session_state["scan"] = visible[event.selection.rows[0]].scan.id
+    st.session_state["queue"] = [case.scan.id for case in shown]
+    st.switch_page("app_pages/review.py")

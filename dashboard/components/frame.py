@@ -1,0 +1,75 @@
+"""What every page has: navigation, who reads, and what must be said on each page."""
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from core.bundle import BadBundle, Manifest
+from core.predict import Predictor
+from dashboard import resources
+
+PAGES = {
+    "overview": ("Overview", ":material/home:"),
+    "upload": ("Upload", ":material/upload:"),
+    "worklist": ("Worklist", ":material/list:"),
+    "review": ("Review", ":material/radiology:"),
+    "evaluation": ("Evaluation", ":material/analytics:"),
+    "models": ("Models", ":material/model_training:"),
+}
+
+_STYLE = """
+<style>
+[data-testid="stMainBlockContainer"] { padding: 2.2rem 2rem 1rem; }
+[data-testid="stMainBlockContainer"] h1 { font-size: 1.9rem; padding: 0 0 0.4rem; }
+[data-testid="stSidebar"][aria-expanded="true"] { min-width: 13rem; max-width: 13rem; }
+[data-testid="stAlertContainer"] { padding: 0.5rem 0.8rem; }
+</style>
+"""
+
+
+def page(name: str) -> StreamlitPage:
+    """A page by its file's name, for navigation and links."""
+    title, icon = PAGES[name]
+    return st.Page(f"app_pages/{name}.py", title=title, icon=icon, default=name == "overview")
+
+
+def navigation() -> StreamlitPage:
+    return st.navigation([page(name) for name in PAGES])
+
+
+def draw() -> None:
+    """The sidebar and the style around the page."""
+    st.html(_STYLE)
+    with st.sidebar:
+        st.text_input("Reading as", key="reader", value=reader(), help="Your name or initials: each verdict carries it.")
+        st.caption("**Not a medical device.** For research and quality improvement; every finding needs a reader.")
+
+
+def reader() -> str:
+    """Who files the verdicts of this session."""
+    return str(st.session_state.get("reader") or "Reader 1").strip() or "Reader 1"
+
+
+def serving() -> Predictor | None:
+    """The model that serves, with what must be said of it above everything else; None where none can."""
+    try:
+        predictor, notice = resources.predictor()
+    except BadBundle as error:
+        st.error(f"**No model serves.** {error} Scans can be read without one.", icon=":material/error:")
+        return None
+    if notice:
+        st.warning(notice, icon=":material/warning:")
+    if predictor.manifest.demonstration:
+        demonstration_note()
+    return predictor
+
+
+def demonstration_note() -> None:
+    st.info(
+        "**Demonstration without clinical meaning:** this model has only ever seen synthetic images.",
+        icon=":material/science:",
+    )
+
+
+def limits(manifest: Manifest) -> str:
+    """What the model was trained on and not tested on, in one paragraph."""
+    return f"Trained on {manifest.trained_on}. " + " ".join(manifest.limits)

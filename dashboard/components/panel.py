@@ -1,0 +1,110 @@
+"""Beside the scan: the model's answer, the verdict buttons, the history."""
+
+import streamlit as st
+
+from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE, UNSURE, UNUSABLE, in_words
+from core.predict import SEEN_IN_TRAINING
+from dashboard import resources
+from dashboard.components import frame, reading_desk, words
+from db.queries import ReadingRow
+from services.figures import COLOURS
+from services.review import Case, abstains, history
+
+KEYS = {HEMORRHAGIC: "H", ISCHEMIC: "I", NO_STROKE: "N", UNSURE: "U", UNUSABLE: "X"}
+
+
+def answer(case: Case) -> None:
+    """What the model says, or why it says nothing yet."""
+    if case.hidden:
+        why = "drawn for the blind audit" if case.scan.audit else "you read blind first"
+        st.markdown(f"#### The model's answer is hidden\nGive your verdict first ({why}); then it is shown.")
+        return
+    if case.reading is None:
+        st.markdown("#### No reading\nThe model has not read this scan. Your verdict counts all the same.")
+        return
+    reading = case.reading
+    if abstains(reading):
+        st.markdown(f"#### The model abstains\nIts best guess is {in_words(reading.label).lower()}, too unsure to count.")
+    else:
+        st.markdown(f"#### {in_words(reading.label)}, {words.percent(reading.confidence)} (calibrated)")
+    _probabilities(reading)
+    if SEEN_IN_TRAINING in reading.flags:
+        st.caption(":material/history: The model was trained on scans of this patient: it may recognise them.")
+
+
+def _probabilities(reading: ReadingRow) -> None:
+    """A bar per class, with its number: length says it, colour only repeats it."""
+    rows = "".join(
+        f'<div style="display:grid;grid-template-columns:6.8rem 1fr 3.6rem;gap:.5rem;align-items:center;margin:.15rem 0">'
+        f"<span>{in_words(name)}</span>"
+        f'<span style="height:.8rem;background:rgba(128,128,128,.25);border-radius:3px;overflow:hidden">'
+        f'<span style="display:block;height:100%;width:{share:.1%};background:{COLOURS[name]}"></span></span>'
+        f'<span style="text-align:right;font-variant-numeric:tabular-nums">{words.percent(share)}</span></div>'
+        for name in CLASSES
+        if (share := reading.probabilities.get(name)) is not None
+    )
+    st.html(f"<div>{rows}</div>")
+
+
+def verdict_buttons(case: Case) -> None:
+    """One click or key files the verdict and brings the next scan."""
+    proposed = case.reading.label if case.reading and case.own_verdict is None else None
+    for verdict in CLASSES:
+        name = in_words(verdict)
+        label = f"Confirm: {name}" if verdict == proposed else f"Correct to: {name}" if proposed else name
+        _button(case, verdict, label, primary=verdict == (case.own_verdict or proposed))
+    for column, verdict in zip(st.columns(2), (UNSURE, UNUSABLE), strict=True):
+        with column:
+            _button(case, verdict, in_words(verdict).replace(" image", ""), primary=verdict == case.own_verdict)
+
+
+def _button(case: Case, verdict: str, label: str, *, primary: bool) -> None:
+    st.button(
+        label,
+        key=f"verdict-{verdict}-{case.scan.id}-{case.scan.version}",
+        type="primary" if primary else "secondary",
+        shortcut=KEYS[verdict],
+        width="stretch",
+        on_click=reading_desk.file_verdict,
+        args=(case.scan.id, case.scan.version, verdict),
+        kwargs={
+            "blind": case.hidden,
+            "adjudication": bool(st.session_state.get(f"adjudicate-{case.scan.id}")),
+            "stay": case.hidden,
+        },
+    )
+
+
+def own_verdict(case: Case) -> None:
+    """After a verdict: what was said, against what the model says."""
+    if case.own_verdict is None:
+        return
+    said = in_words(case.own_verdict)
+    same = case.reading is not None and case.reading.label == case.own_verdict
+    compared = "" if case.reading is None or case.own_verdict not in CLASSES else (
+        ": the model says the same." if same else f": the model says {in_words(case.reading.label).lower()}."
+    )  # fmt: skip
+    st.markdown(f":material/check_circle: **You said {said.lower()}**{compared} Choose again to change it.")
+
+
+def settle(case: Case) -> None:
+    """Where readers differ, a verdict may be filed as the one that settles it."""
+    if case.state == "readers differ" and not case.hidden:
+        st.checkbox(
+            "My next verdict settles what readers differ on (adjudication)", key=f"adjudicate-{case.scan.id}"
+        )
+
+
+def past(case: Case) -> None:
+    """The scan's history. Before a blind verdict only that there is one: others' verdicts sway as the model's do."""
+    lines = history(resources.workspace(), case.scan.id)
+    if not lines:
+        return
+    if case.hidden:
+        st.caption(f"Reviewed {len(lines)} times; shown after your verdict.")
+        return
+    with st.expander(f"History ({len(lines)})"):
+        for line in lines:
+            blind = ", blind" if line.blind else ""
+            you = " (you)" if line.reader == frame.reader() else ""
+            st.text(f"{words.when(line.at)}: {line.reader}{you}: {in_words(line.verdict)}{blind}")

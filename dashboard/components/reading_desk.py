@@ -1,0 +1,78 @@
+"""Which scan a reader is at, and what their click does. Session state holds ids and notices; facts are in the log."""
+
+import streamlit as st
+
+from core.labels import in_words
+from dashboard import resources
+from dashboard.components import frame
+from services.review import NoSuchScan, ScanChanged, cases, new_click, queue, record
+
+
+def blind_first() -> bool:
+    return bool(st.session_state.get("blind_first", False))
+
+
+def current_queue() -> list[int]:
+    """Ids of the scans to go through: those chosen on another page, else all this reader has not read."""
+    if "queue" not in st.session_state:
+        everything = cases(resources.workspace(), frame.reader(), blind_first=blind_first())
+        st.session_state["queue"] = queue(everything)
+    return list(st.session_state["queue"])
+
+
+def current_scan() -> int | None:
+    """The scan on the desk: the one asked for, else the first of the queue."""
+    if st.session_state.get("scan") is None:
+        ids = current_queue()
+        st.session_state["scan"] = ids[0] if ids else None
+    chosen = st.session_state["scan"]
+    return int(chosen) if chosen is not None else None
+
+
+def step(offset: int) -> None:
+    """To the next (1) or the previous (-1) scan of the queue; past its end there is none."""
+    ids, scan = current_queue(), st.session_state.get("scan")
+    place = ids.index(scan) + offset if scan in ids else 0
+    st.session_state["scan"] = ids[place] if 0 <= place < len(ids) else None if offset > 0 else scan
+    st.session_state["finished"] = st.session_state["scan"] is None
+
+
+def start_over() -> None:
+    """A new queue of what this reader has not read."""
+    for key in ("queue", "scan", "finished"):
+        st.session_state.pop(key, None)
+
+
+def click_id(scan_id: int, version: int) -> str:
+    """One id per scan as it was shown, so that a click sent twice is filed once."""
+    return str(st.session_state.setdefault(f"click-{scan_id}-{version}-{frame.reader()}", new_click()))
+
+
+def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, adjudication: bool, stay: bool) -> None:
+    """Store the verdict, then on to the next scan; a blind one stays, to reveal the model's answer."""
+    try:
+        record(
+            resources.workspace(),
+            scan_id,
+            reader=frame.reader(),
+            verdict=verdict,
+            expected_version=version,
+            click_id=click_id(scan_id, version),
+            blind=blind,
+            adjudication=adjudication,
+        )
+    except (ScanChanged, NoSuchScan) as error:
+        st.session_state["notice"] = ("error", str(error))
+        return
+    st.session_state["notice"] = ("stored", in_words(verdict))
+    if not stay:
+        step(1)
+
+
+def show_notice() -> None:
+    """What became of the last click, once."""
+    kind, text = st.session_state.pop("notice", (None, ""))
+    if kind == "error":
+        st.error(text, icon=":material/sync_problem:")
+    elif kind == "stored":
+        st.toast(f"Stored: {text}", icon=":material/check:")

@@ -1,0 +1,85 @@
+// Remembered from scan to scan in this tab: whether the reader wants the heat map, and how strong.
+const remembered = (name, fallback) => sessionStorage.getItem(`second-read-${name}`) ?? fallback;
+const remember = (name, value) => sessionStorage.setItem(`second-read-${name}`, value);
+
+export default function ({ parentElement, data }) {
+  const root = parentElement.querySelector(".viewer");
+  const stage = root.querySelector(".stage");
+  const layers = root.querySelector(".layers");
+  const scan = root.querySelector(".scan");
+  const heat = root.querySelector(".heat");
+  const box = root.querySelector(".heat-switch input");
+  const strength = root.querySelector(".strength");
+  const view = { scale: 1, x: 0, y: 0 };
+
+  const place = () => {
+    const width = stage.clientWidth, height = stage.clientHeight;
+    if (!scan.naturalWidth || !width) return;
+    const fit = Math.min(width / scan.naturalWidth, height / scan.naturalHeight);
+    const w = scan.naturalWidth * fit, h = scan.naturalHeight * fit;
+    const left = (width - w) / 2, top = (height - h) / 2;
+    Object.assign(scan.style, { left: `${left}px`, top: `${top}px`, width: `${w}px`, height: `${h}px` });
+    if (data.box) {
+      const [x0, y0, x1, y1] = data.box;
+      Object.assign(heat.style, {
+        left: `${left + x0 * w}px`, top: `${top + y0 * h}px`,
+        width: `${(x1 - x0) * w}px`, height: `${(y1 - y0) * h}px`,
+      });
+    }
+    layers.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+  };
+  const fitToStage = () => { Object.assign(view, { scale: 1, x: 0, y: 0 }); place(); };
+  const zoom = (factor, x, y) => {
+    const scale = Math.min(12, Math.max(1, view.scale * factor));
+    view.x = x - (x - view.x) * (scale / view.scale);
+    view.y = y - (y - view.y) * (scale / view.scale);
+    view.scale = scale;
+    if (scale === 1) { view.x = 0; view.y = 0; }
+    place();
+  };
+  const showHeat = (on) => {
+    box.checked = on && Boolean(data.heat);
+    heat.style.display = box.checked ? "block" : "none";
+    heat.style.opacity = strength.value;
+  };
+
+  scan.onload = place;
+  if (scan.src !== data.scan) scan.src = data.scan;
+  if (data.heat) heat.src = data.heat; else heat.removeAttribute("src");
+  root.classList.toggle("no-heat", !data.heat);
+  stage.setAttribute("aria-label", data.description);
+  scan.alt = data.description;
+  strength.value = remembered("strength", "0.5");
+  showHeat(remembered("heat", "off") === "on");
+  fitToStage();
+
+  box.onchange = () => { remember("heat", box.checked ? "on" : "off"); showHeat(box.checked); };
+  strength.oninput = () => { remember("strength", strength.value); heat.style.opacity = strength.value; };
+  stage.onwheel = (event) => {
+    event.preventDefault();
+    const at = stage.getBoundingClientRect();
+    zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, event.clientX - at.left, event.clientY - at.top);
+  };
+  stage.onpointerdown = (event) => {
+    stage.setPointerCapture(event.pointerId);
+    stage.onpointermove = (move) => { view.x += move.movementX; view.y += move.movementY; place(); };
+  };
+  stage.onpointerup = stage.onpointercancel = () => { stage.onpointermove = null; };
+  stage.ondblclick = fitToStage;
+  stage.onkeydown = (event) => {
+    const middle = [stage.clientWidth / 2, stage.clientHeight / 2];
+    if (event.key === "+") zoom(1.2, ...middle);
+    else if (event.key === "-") zoom(1 / 1.2, ...middle);
+  };
+  const onKey = (event) => {
+    const typing = event.composedPath()[0]?.matches?.("input:not([type=checkbox]):not([type=range]), textarea");
+    if (event.key.toLowerCase() === "m" && !typing && !event.ctrlKey && !event.metaKey && data.heat) {
+      box.checked = !box.checked;
+      box.onchange();
+    }
+  };
+  document.addEventListener("keydown", onKey);
+  const observer = new ResizeObserver(place);
+  observer.observe(stage);
+  return () => { document.removeEventListener("keydown", onKey); observer.disconnect(); };
+}

@@ -1,0 +1,60 @@
+"""How findings are written, the same on every page."""
+
+import math
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+from core.evaluate import Figure
+from core.labels import in_words
+from db.queries import ReadingRow
+from services.review import Case, abstains
+
+HIDDEN = "hidden until you have read it"
+
+
+def finding(reading: ReadingRow) -> str:
+    """ "Hemorrhagic, 87 %", or that the model abstains."""
+    share = f"{in_words(reading.label)}, {percent(reading.confidence)}"
+    return f"Abstains ({share})" if abstains(reading) else share
+
+
+def model_column(case: Case) -> str:
+    if case.hidden:
+        return HIDDEN
+    return finding(case.reading) if case.reading else "no reading"
+
+
+def percent(share: float) -> str:
+    """Whole per cent; never 100 % or 0 % of something less than certain."""
+    if share >= 0.995:
+        return "> 99 %"
+    return "< 1 %" if share < 0.005 else f"{share:.0%}".replace("%", " %")
+
+
+def with_interval(figure: Figure) -> str:
+    """ "0.87 (0.80–0.93)" """
+    if figure.value != figure.value:
+        return "–"
+    interval = "" if figure.low != figure.low else f" ({figure.low:.2f}–{figure.high:.2f})"
+    return f"{figure.value:.2f}{interval}"
+
+
+def stored_figure(figure: dict[str, float | None]) -> str:
+    """`with_interval` of a figure as a manifest keeps it."""
+    value, low, high = (math.nan if figure[key] is None else figure[key] for key in ("value", "low", "high"))
+    return with_interval(Figure(value or 0.0, low or 0.0, high or 0.0, int(figure["n"] or 0)))
+
+
+def local(at: datetime) -> datetime:
+    """The time in the viewer's zone."""
+    try:
+        zone = ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        zone = ZoneInfo("UTC")
+    return at.astimezone(zone)
+
+
+def when(at: datetime) -> str:
+    return f"{local(at):%d %b %Y, %H:%M}"

@@ -1,0 +1,42 @@
+"""What outlives a page run. The only place with st.cache_*."""
+
+import streamlit as st
+
+from core.predict import Predictor
+from core.preprocess import Box
+from services import models, pictures
+from services.workspace import Workspace, open_workspace
+
+
+@st.cache_resource(show_spinner="Opening the case log…")
+def workspace() -> Workspace:
+    """The one workspace of this server."""
+    return open_workspace()
+
+
+def predictor() -> tuple[Predictor, str | None]:
+    """The model that serves now, and a sentence where it is not the one that should. Raises BadBundle.
+
+    The order is read from the disk at every call, so that a promotion is served at the next prediction.
+    """
+    return _predictor(models.serving_order(workspace()))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model…")
+def _predictor(order: tuple[tuple[str, str], ...]) -> tuple[Predictor, str | None]:
+    return models.load_serving(workspace(), order)
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def scan_png(content_hash: str, window: str) -> bytes:
+    return pictures.scan_png(workspace(), content_hash, window)
+
+
+@st.cache_data(max_entries=5000, show_spinner=False)
+def thumbnail(content_hash: str) -> str:
+    return pictures.thumbnail(workspace(), content_hash)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def heat_png(reading_id: int) -> tuple[bytes, Box] | None:
+    return pictures.heat_png(workspace(), reading_id)

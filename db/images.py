@@ -1,0 +1,48 @@
+"""The image store: one file per scan, named by its content hash, written whole or not at all."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+class ImageMissing(LookupError):
+    """The case log knows the image, the store does not."""
+
+
+class ImageStore:
+    """Files under `root`/ab/abcd....png. A name is written once and never again."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, content_hash: str) -> Path:
+        return self.root / content_hash[:2] / f"{content_hash}.png"
+
+    def put(self, content_hash: str, data: bytes) -> Path:
+        """Store `data`: temporary file, fsync, rename. The same hash again is left as it is."""
+        target = self.path(content_hash)
+        if target.exists():
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{content_hash}.{secrets.token_hex(4)}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        descriptor = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return target
+
+    def get(self, content_hash: str) -> bytes:
+        """The stored bytes. Raises ImageMissing."""
+        try:
+            return self.path(content_hash).read_bytes()
+        except FileNotFoundError as error:
+            raise ImageMissing(f"The image {content_hash[:12]} is not in the store. Restore it from the backup.") from error

@@ -1,0 +1,207 @@
+"""What is asked of the case log. Queries never commit; the use case does, once."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from db.models import Batch, ModelVersion, Patient, Reading, Review, Scan, Study
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict that counts for a scan; `label` is None where readers differ and nobody has adjudicated."""
+
+    scan_id: int
+    label: str | None
+    review_id: int
+    readers: int
+    blind: bool  # the first verdict of every reader it rests on was given blind
+    reviewed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRow:
+    """A reading without its heat map."""
+
+    id: int
+    scan_id: int
+    model_version: str
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRow:
+    """A scan as lists show it."""
+
+    id: int
+    content_hash: str
+    patient_key: str
+    study_key: str
+    batch_id: int
+    number: float | None
+    unit: str
+    synthetic: bool
+    audit: bool
+    version: int
+    created_at: datetime
+
+
+_SCAN_COLUMNS = (
+    Scan.id, Scan.content_hash, Study.patient_key, Scan.study_key, Scan.batch_id, Scan.number, Scan.unit,
+    Scan.synthetic, Scan.audit, Scan.version, Scan.created_at,
+)  # fmt: skip
+_READING_COLUMNS = (
+    Reading.id, Reading.scan_id, Reading.model_version, Reading.label, Reading.confidence, Reading.probabilities,
+    Reading.flags,
+)  # fmt: skip
+
+
+def scans(session: Session, *, batch_id: int | None = None, ids: Collection[int] | None = None) -> list[ScanRow]:
+    """Scans, newest batch first, each study in its own order."""
+    query = select(*_SCAN_COLUMNS).join(Study)
+    if batch_id is not None:
+        query = query.where(Scan.batch_id == batch_id)
+    if ids is not None:
+        query = query.where(Scan.id.in_(ids))
+    rows = session.execute(query.order_by(Scan.batch_id.desc(), Scan.study_key, Scan.number, Scan.id))
+    return [ScanRow(*row) for row in rows]
+
+
+def scans_by_hash(session: Session, hashes: Collection[str]) -> dict[str, int]:
+    """Content hash -> scan id, for those the log has."""
+    rows = session.execute(select(Scan.content_hash, Scan.id).where(Scan.content_hash.in_(hashes)))
+    return {row.content_hash: row.id for row in rows}
+
+
+def readings(
+    session: Session, *, version: str | None = None, scan_ids: Collection[int] | None = None
+) -> dict[int, ReadingRow]:
+    """Scan id -> its reading by `version`, or its newest one where no version is named."""
+    query = select(*_READING_COLUMNS)
+    if version is not None:
+        query = query.where(Reading.model_version == version)
+    if scan_ids is not None:
+        query = query.where(Reading.scan_id.in_(scan_ids))
+    found = {}
+    for row in session.execute(query.order_by(Reading.id)):  # later rows replace earlier ones
+        found[row.scan_id] = ReadingRow(*row[:6], tuple(row.flags))
+    return found
+
+
+def latest_reviews(session: Session, scan_ids: Collection[int] | None = None) -> dict[int, list[Review]]:
+    """Scan id -> each reader's latest review, oldest first."""
+    query: Select[Any] = select(Review).order_by(Review.id)
+    if scan_ids is not None:
+        query = query.where(Review.scan_id.in_(scan_ids))
+    latest: dict[int, dict[str, Review]] = defaultdict(dict)
+    for review in session.scalars(query):
+        latest[review.scan_id].pop(review.reader, None)
+        latest[review.scan_id][review.reader] = review
+    return {scan_id: list(by_reader.values()) for scan_id, by_reader in latest.items()}
+
+
+def verdicts(session: Session, scan_ids: Collection[int] | None = None) -> dict[int, Verdict]:
+    """Scan id -> the verdict that counts: one reader's latest, or where readers differ the adjudicator's."""
+    blind_first = _first_was_blind(session, scan_ids)
+    found = {}
+    for scan_id, reviews in latest_reviews(session, scan_ids).items():
+        adjudications = [review for review in reviews if review.adjudication]
+        counting = adjudications[-1:] or reviews
+        agreed = len({review.verdict for review in counting}) == 1
+        last = counting[-1]
+        found[scan_id] = Verdict(
+            scan_id,
+            last.verdict if agreed else None,
+            last.id,
+            len(reviews),
+            all(blind_first[scan_id, review.reader] for review in counting),
+            last.created_at,
+        )
+    return found
+
+
+def _first_was_blind(session: Session, scan_ids: Collection[int] | None) -> dict[tuple[int, str], bool]:
+    query = select(Review.scan_id, Review.reader, Review.blind).order_by(Review.id.desc())
+    if scan_ids is not None:
+        query = query.where(Review.scan_id.in_(scan_ids))
+    return {(row.scan_id, row.reader): row.blind for row in session.execute(query)}
+
+
+def has_reviewed(session: Session, reader: str, scan_ids: Collection[int] | None = None) -> set[int]:
+    """Ids of the scans `reader` has reviewed."""
+    query = select(Review.scan_id).where(Review.reader == reader).distinct()
+    if scan_ids is not None:
+        query = query.where(Review.scan_id.in_(scan_ids))
+    return set(session.scalars(query))
+
+
+def review_by_click(session: Session, click_id: str) -> Review | None:
+    return session.scalars(select(Review).where(Review.click_id == click_id)).first()
+
+
+def history(session: Session, scan_id: int) -> Sequence[Review]:
+    """Every review of a scan, oldest first."""
+    return session.scalars(select(Review).where(Review.scan_id == scan_id).order_by(Review.id)).all()
+
+
+def count_scans(session: Session, *, synthetic: bool | None = None) -> int:
+    query = select(func.count()).select_from(Scan)
+    return session.scalar(query if synthetic is None else query.where(Scan.synthetic == synthetic)) or 0
+
+
+def splits(session: Session, keys: Collection[str] | None = None) -> dict[str, str]:
+    """Patient key -> split, for the patients the log has met."""
+    query = select(Patient.key, Patient.split)
+    if keys is not None:
+        query = query.where(Patient.key.in_(keys))
+    return {row.key: row.split for row in session.execute(query)}
+
+
+def add_patients(session: Session, assigned: dict[str, str]) -> None:
+    """Store the split of patients not met before; those met keep theirs."""
+    known = splits(session, assigned.keys())
+    session.add_all(Patient(key=key, split=split) for key, split in assigned.items() if key not in known)
+    session.flush()
+
+
+def add_studies(session: Session, patient_of: dict[str, str]) -> None:
+    """Store studies (study key -> patient key) not met before."""
+    known = set(session.scalars(select(Study.key).where(Study.key.in_(patient_of.keys()))))
+    session.add_all(Study(key=key, patient_key=patient) for key, patient in patient_of.items() if key not in known)
+    session.flush()
+
+
+def register_version(
+    session: Session, version: str, manifest_sha256: str, parent: str | None, demonstration: bool
+) -> None:
+    """Make a bundle known to the log, once."""
+    if session.get(ModelVersion, version) is None:
+        session.add(
+            ModelVersion(
+                version=version, manifest_sha256=manifest_sha256, parent=parent, demonstration=demonstration
+            )
+        )
+        session.flush()
+
+
+def batches(session: Session) -> Sequence[Batch]:
+    """Uploads, newest first."""
+    return session.scalars(select(Batch).order_by(Batch.id.desc())).all()
+
+
+def versions_with_readings(session: Session) -> list[str]:
+    """Model versions that have read at least one scan, newest first."""
+    query = select(ModelVersion.version).where(
+        ModelVersion.version.in_(select(Reading.model_version).distinct())
+    )
+    return list(session.scalars(query.order_by(ModelVersion.registered_at.desc())))
+
+

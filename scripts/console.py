@@ -1,0 +1,57 @@
+"""What the commands share: a progress bar with the time left, and errors as one sentence."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from core.bundle import BadBundle
+from core.dataset import DatasetError
+from core.train import Epoch
+from services.learning import Busy
+from services.models import NoSuchVersion
+from services.training import NoSplit
+
+errors = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Errors a user can mend are said in one sentence, exit 2; all others keep their traceback."""
+    try:
+        yield
+    except (DatasetError, BadBundle, NoSplit, NoSuchVersion, Busy, ConnectionError, ValueError) as error:
+        errors.print(f"{error}", style="bold", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("Interrupted. Nothing was published.")
+        sys.exit(130)
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar told (done, total); on stderr, so that what a command prints can be piped."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def training_bar() -> Iterator[Callable[[int, int, float, Epoch | None], None]]:
+    """A bar for `core.train.fit`, with a line per epoch above it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors) as progress:
+        task = progress.add_task("training", total=None)
+
+        def tell(done: int, total: int, loss: float, epoch: Epoch | None) -> None:
+            progress.update(task, completed=done, total=total, description=f"training, loss {loss:.3f}")
+            if epoch:
+                progress.console.print(
+                    f"epoch {epoch.number}: training loss {epoch.train_loss:.3f}, validation loss "
+                    f"{epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.3f}, {epoch.seconds:.1f} s"
+                )
+
+        yield tell

@@ -1,0 +1,32 @@
+"""The options by which train.py and evaluate.py are told where labelled scans are."""
+
+import argparse
+from pathlib import Path
+
+from core.dataset import DatasetError, ManifestColumns, Sample, from_folders, from_manifest
+from core.pseudonym import Pseudonym
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument("--data", type=Path, help="folder with train/ validation/ test/ x class, or of a manifest's files")
+    group.add_argument("--manifest", type=Path, help="CSV with file, label and patient (and split) columns")
+    for column in ("file", "label", "patient", "split"):
+        group.add_argument(f"--{column}-column", default=column, metavar="NAME")
+    group.add_argument(
+        "--map", action="append", default=[], metavar="WORD=CLASS", help="what a manifest's label word means; or =skip"
+    )
+
+
+def samples_from(args: argparse.Namespace, pseudonym: Pseudonym) -> list[Sample]:
+    """The samples the options name. Raises DatasetError."""
+    if args.manifest:
+        columns = ManifestColumns(args.file_column, args.label_column, args.patient_column, args.split_column)
+        pairs = [entry.partition("=") for entry in args.map]
+        if any(not separator for _, separator, _ in pairs):
+            raise DatasetError("--map takes WORD=CLASS, as in --map hemorrhage=hemorrhagic.")
+        mapping = {word: target for word, _, target in pairs}
+        return from_manifest(args.manifest, args.data or args.manifest.parent, columns, mapping, pseudonym)
+    if not args.data:
+        raise DatasetError("Say where the scans are: --data DIR, or --manifest CSV.")
+    return from_folders(args.data)

@@ -1,0 +1,28 @@
+"""Put synthetic demo cases into an empty case log, or train the demo model that ships."""
+
+import argparse
+
+from console import sentences, training_bar
+
+from core.settings import Settings
+from services.demo import load_demo, train_demo_model
+from services.models import serving_predictor
+from services.workspace import SHIPPED_BUNDLES, open_workspace
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train-model", action="store_true", help="train the demo model into bundles/ instead")
+    args = parser.parse_args()
+    with sentences():
+        ws = open_workspace(Settings())
+        if args.train_model:
+            with training_bar() as tell:
+                print(train_demo_model(ws, SHIPPED_BUNDLES, tell).version)
+            return
+        count = load_demo(ws, serving_predictor(ws))
+        print(f"{count} synthetic demo cases loaded." if count else "The case log is not empty; nothing was added.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One function per use case. Joins core and db; knows no page."""

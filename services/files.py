@@ -1,0 +1,80 @@
+"""Paths -> incoming files: folders are walked, zips read without being extracted."""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from services.intake import Incoming
+
+_SKIPPED = {"__MACOSX", "Thumbs.db", ".DS_Store", "desktop.ini"}
+
+
+def incoming(paths: list[Path], *, file_mb: float) -> Iterator[Incoming]:
+    """Every file under `paths`, one at a time, named by its path as given. What cannot be read says why."""
+    for path in paths:
+        if path.is_dir():
+            yield from _folder(path, file_mb)
+        elif zipfile.is_zipfile(path):
+            yield from _zip(path, file_mb)
+        else:
+            yield _file(path, file_mb)
+
+
+def _folder(folder: Path, file_mb: float) -> Iterator[Incoming]:
+    empty = True
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not _is_litter(path.relative_to(folder).parts):
+            empty = False
+            if zipfile.is_zipfile(path):
+                yield from _zip(path, file_mb)
+            else:
+                yield _file(path, file_mb)
+    if empty:
+        yield Incoming(str(folder), problem="The folder holds no file.")
+
+
+def _is_litter(parts: tuple[str, ...]) -> bool:
+    return any(part in _SKIPPED or part.startswith("._") for part in parts)
+
+
+def _file(path: Path, file_mb: float) -> Incoming:
+    try:
+        size = path.stat().st_size
+        if size > file_mb * 1e6:
+            return Incoming(str(path), problem=_too_large(size, file_mb))
+        return Incoming(str(path), path.read_bytes())
+    except FileNotFoundError:
+        return Incoming(str(path), problem="There is no such file. Check the path.")
+    except OSError as error:
+        return Incoming(str(path), problem=f"The file cannot be opened ({error.strerror}). Check its permissions.")
+
+
+def _zip(path: Path, file_mb: float) -> Iterator[Incoming]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if not info.is_dir() and not _is_litter(Path(info.filename).parts):
+                    yield _member(archive, info, f"{path}/{info.filename}", file_mb)
+    except (zipfile.BadZipFile, OSError, NotImplementedError):
+        yield Incoming(str(path), problem="The zip is damaged. Pack it again.")
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, file_mb: float) -> Incoming:
+    limit = int(file_mb * 1e6)
+    if info.file_size > limit:
+        return Incoming(name, problem=_too_large(info.file_size, file_mb))
+    if info.flag_bits & 1:
+        return Incoming(name, problem="The zip is encrypted. Upload it without a password.")
+    try:
+        with archive.open(info) as member:
+            data = member.read(limit + 1)  # the size a header claims is not always the size that comes
+    except Exception:  # zlib, bz2, lzma and zipfile each raise their own
+        return Incoming(name, problem="This file inside the zip is damaged. Pack it again.")
+    return Incoming(name, problem=_too_large(len(data), file_mb)) if len(data) > limit else Incoming(name, data)
+
+
+def _too_large(size: int, file_mb: float) -> str:
+    return (
+        f"The file has {size / 1e6:.0f} MB; the limit is {file_mb:g} MB. "
+        "Send single slices, or raise limits.file_mb in config.yaml."
+    )

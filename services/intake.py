@@ -1,0 +1,200 @@
+"""Files come in: each gets a stated outcome, and none costs another."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Literal
+
+from core.labels import SPLITS
+from core.predict import Predictor, Reading
+from core.preprocess import Box
+from core.scan import Scan, UnreadableScan, from_stored, read, to_stored
+from db import audit, models, queries
+from db.queries import ReadingRow
+from services.workspace import Workspace
+
+Outcome = Literal["stored", "duplicate", "refused"]
+SPLIT_BOUNDS = (0.70, 0.85)
+"""Shares of new patients below which the split is train, then validation; above both, test."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A file as it arrives; `problem` is set where it could not even be read from where it lay."""
+
+    file: str
+    data: bytes = b""
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Received:
+    """What became of one file. The reading is the one that serves now, where there is one."""
+
+    file: str
+    outcome: Outcome
+    reason: str | None = None
+    scan_id: int | None = None
+    reading: ReadingRow | None = None
+    audit: bool = False  # drawn for the blind audit stream: the reading must not be shown before the verdict
+
+
+@dataclass
+class _Chunk:
+    """Files on their way through one transaction."""
+
+    scans: dict[str, Scan] = field(default_factory=dict)  # content hash -> scan, new ones only
+    readings: dict[str, Reading] = field(default_factory=dict)
+    outcome: list[tuple[str, str | None, str | None]] = field(default_factory=list)  # file, hash, reason
+
+
+def receive(
+    ws: Workspace, predictor: Predictor, files: Iterable[Incoming], *, source: str, actor: str, synthetic: bool = False
+) -> Iterator[Received]:
+    """Store and read files as they come; yields one outcome per file, in order, after it is on the disk.
+
+    Memory holds one chunk of `limits.batch_size` files however many there are.
+    """
+    batch_id: int | None = None
+    for group in _batched(files, ws.settings.limits.batch_size):
+        chunk = _decode(ws, group)
+        for digest, scan in chunk.scans.items():
+            ws.images.put(digest, to_stored(scan))
+        chunk.readings = dict(zip(chunk.scans, predictor.read(list(chunk.scans.values())), strict=True))
+        received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic)
+        yield from received
+
+
+def _batched(files: Iterable[Incoming], size: int) -> Iterator[tuple[Incoming, ...]]:
+    source = iter(files)
+    while group := tuple(islice(source, size)):
+        yield group
+
+
+def _decode(ws: Workspace, group: Iterable[Incoming]) -> _Chunk:
+    chunk = _Chunk()
+    limits = ws.settings.limits
+    for incoming in group:
+        try:
+            if incoming.problem:
+                raise UnreadableScan(incoming.problem)
+            if len(incoming.data) > limits.file_mb * 1e6:
+                raise UnreadableScan(
+                    f"The file has {len(incoming.data) / 1e6:.0f} MB; the limit is {limits.file_mb:g} MB. "
+                    "Upload single slices, or raise limits.file_mb in config.yaml."
+                )
+            scan = read(incoming.data, incoming.file, pseudonym=ws.pseudonym, megapixels=limits.megapixels)
+        except UnreadableScan as error:
+            chunk.outcome.append((incoming.file, None, str(error)))
+        else:
+            digest = scan.content_hash
+            chunk.scans.setdefault(digest, scan)
+            chunk.outcome.append((incoming.file, digest, None))
+    return chunk
+
+
+def _store(
+    ws: Workspace, chunk: _Chunk, batch_id: int | None, source: str, actor: str, synthetic: bool
+) -> tuple[list[Received], int | None]:
+    """One transaction: patients, studies, scans, readings, and the event that says so."""
+    with ws.db.writing() as session:
+        ids = queries.scans_by_hash(session, chunk.scans.keys())
+        new = {digest: scan for digest, scan in chunk.scans.items() if digest not in ids}
+        if new and batch_id is None:
+            batch = models.Batch(source=source, actor=actor)
+            session.add(batch)
+            session.flush()
+            batch_id = batch.id
+        new = {digest: _with_keys(digest, scan) for digest, scan in new.items()}
+        patients = {scan.patient_key or "": "" for scan in new.values()}
+        queries.add_patients(session, {key: split_of(key) for key in patients})
+        queries.add_studies(session, {scan.study_key or "": scan.patient_key or "" for scan in new.values()})
+        for digest, scan in new.items():
+            row = _scan_row(scan, digest, batch_id or 0, synthetic, ws)
+            session.add(row)
+            session.flush()
+            ids[digest] = row.id
+            session.add(reading_row(row.id, chunk.readings[digest]))
+        if new:
+            audit.append(session, actor, "intake", {"batch": batch_id, "scans": len(new), "source": source})
+        session.flush()
+        shown = queries.readings(session, scan_ids=ids.values())
+        audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}
+    return list(_outcomes(chunk, ids, set(new), shown, audits)), batch_id
+
+
+def _outcomes(
+    chunk: _Chunk, ids: dict[str, int], new: set[str], shown: dict[int, ReadingRow], audits: set[int]
+) -> Iterator[Received]:
+    for file, digest, reason in chunk.outcome:
+        if digest is None:
+            yield Received(file, "refused", reason)
+            continue
+        scan_id = ids[digest]
+        stored = digest in new
+        new.discard(digest)  # the same pixels a second time in one batch are a duplicate of the first
+        why = None if stored else "The same image is in the case log already."
+        yield Received(
+            file, "stored" if stored else "duplicate", why, scan_id, shown.get(scan_id), scan_id in audits
+        )
+
+
+def _with_keys(digest: str, scan: Scan) -> Scan:
+    """A scan whose file names no patient is a patient of its own, and a study of its own."""
+    patient = scan.patient_key or f"image:{digest[:16]}"
+    return replace(scan, patient_key=patient, study_key=scan.study_key or f"study:{digest[:16]}")
+
+
+def _scan_row(scan: Scan, digest: str, batch_id: int, synthetic: bool, ws: Workspace) -> models.Scan:
+    number = scan.meta.get("position_mm", scan.meta.get("number"))
+    return models.Scan(
+        content_hash=digest,
+        study_key=scan.study_key or "",
+        batch_id=batch_id,
+        unit=scan.unit,
+        height=scan.pixels.shape[0],
+        width=scan.pixels.shape[1],
+        number=number if isinstance(number, float) else None,
+        meta=dict(scan.meta),
+        synthetic=synthetic,
+        audit=_share(ws.pseudonym.of("audit", digest)) < ws.settings.review.audit_share,
+    )
+
+
+def reading_row(scan_id: int, reading: Reading) -> models.Reading:
+    """A reading as the log keeps it."""
+    return models.Reading(
+        scan_id=scan_id,
+        model_version=reading.version,
+        label=reading.label,
+        confidence=reading.confidence,
+        probabilities=reading.probabilities,
+        flags=list(reading.flags),
+        heat=reading.heat.tobytes(),
+        heat_shape={"shape": list(reading.heat.shape), "box": list(reading.heat_box)},
+    )
+
+
+def split_of(patient_key: str) -> str:
+    """The split of a patient at first sight, from a salted hash of the key."""
+    share = _share(f"split|{patient_key}")
+    return SPLITS[sum(share >= bound for bound in SPLIT_BOUNDS)]
+
+
+def _share(text: str) -> float:
+    """A number in [0, 1) that `text` alone decides, evenly spread over texts."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12
+
+
+def stored_scan(ws: Workspace, content_hash: str) -> Scan:
+    """The pixels behind a row. Raises ImageMissing or UnreadableScan."""
+    scan = from_stored(ws.images.get(content_hash))
+    if scan.content_hash != content_hash:
+        raise UnreadableScan("The stored image is not the one that was received. Restore it from the backup.")
+    return scan
+
+
+def box_of(reading: models.Reading) -> Box:
+    x0, y0, x1, y1 = reading.heat_shape["box"]
+    return x0, y0, x1, y1

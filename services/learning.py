@@ -1,0 +1,282 @@
+"""Corrections become a new model: snapshot, train, compare with the champion, gate."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from sqlalchemy import select
+from torch import Tensor
+
+from core import bundle
+from core.bundle import Bundle, Manifest
+from core.dataset import DatasetError, Examples, Sample, load
+from core.evaluate import accuracy_difference
+from core.labels import CLASSES, SPLITS, in_words
+from core.network import build
+from core.preprocess import InputSpec
+from core.scan import from_stored
+from core.settings import Recipe
+from core.train import Progress, fit, predict_logits
+from db import models, queries
+from services import models as versions
+from services.jobs import lock_path
+from services.training import measure, publish_fit
+from services.workspace import Workspace
+
+
+class Busy(RuntimeError):
+    """Another training runs in this home."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One labelled scan of a snapshot."""
+
+    scan_id: int
+    content_hash: str
+    label: str
+    review_id: int
+    patient_key: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a retraining ended."""
+
+    decision: str  # promoted, kept, refused
+    reason: str
+    champion: str | None
+    candidate: str | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "candidate": self.candidate,
+            "champion": self.champion,
+            "decision": self.decision,
+            "reason": self.reason,
+            "metrics": self.metrics,
+        }
+
+
+def labelled_scans(ws: Workspace, *, synthetic: bool = False) -> list[Item]:
+    """Every scan with a verdict that counts and is a class, in its patient's split. Demo cases only where asked."""
+    with ws.db.reading() as session:
+        scans = [scan for scan in queries.scans(session) if scan.synthetic == synthetic]
+        verdicts = queries.verdicts(session)
+        splits = queries.splits(session)
+    return [
+        Item(scan.id, scan.content_hash, verdict.label, verdict.review_id, scan.patient_key, splits[scan.patient_key])
+        for scan in sorted(scans, key=lambda scan: scan.id)
+        if (verdict := verdicts.get(scan.id)) and verdict.label in CLASSES
+    ]
+
+
+def too_few(ws: Workspace, items: Sequence[Item]) -> str | None:
+    """Why these labels cannot train and judge a model; None where they can."""
+    rule = ws.settings.retrain
+    if len(items) < rule.min_scans:
+        return f"{len(items)} scans have a verdict to train on; at least {rule.min_scans} are needed."
+    by_split = Counter(item.split for item in items)
+    if by_split["test"] < rule.min_test_scans:
+        return (
+            f"{by_split['test']} reviewed scans belong to patients kept for testing; at least {rule.min_test_scans} are "
+            "needed to compare two models. Review scans of more patients."
+        )
+    if not by_split["validation"]:
+        return "No reviewed scan belongs to a patient kept for validation. Review scans of more patients."
+    if len({item.label for item in items if item.split == "train"}) < 2:
+        return "The reviewed scans to train on are all of one class. Review scans of another one."
+    return None
+
+
+def retrain(
+    ws: Workspace,
+    *,
+    dry_run: bool = False,
+    synthetic: bool = False,
+    progress: Progress = lambda done, total, loss, epoch: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Decision:
+    """Snapshot, train, compare with the champion on the same held-out patients, let the better one serve.
+
+    Raises Busy where another training runs, BadBundle where no champion loads.
+    """
+    lock_path(ws).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock_path(ws)).acquire(timeout=0):
+            return _retrain(ws, dry_run, synthetic, progress, say)
+    except Timeout as error:
+        raise Busy("Another retraining runs in this home. Wait for it to end.") from error
+
+
+def _retrain(
+    ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, say: Callable[[str], None]
+) -> Decision:
+    champion = versions.serving_predictor(ws).manifest
+    items = labelled_scans(ws, synthetic=synthetic)
+    counts = Counter((item.split, item.label) for item in items)
+    for split in SPLITS:
+        per_class = ", ".join(f"{in_words(c).lower()} {counts[split, c]}" for c in CLASSES if counts[split, c])
+        patients = len({item.patient_key for item in items if item.split == split})
+        say(f"{split}: {sum(i.split == split for i in items)} scans of {patients} patients ({per_class or 'none'})")
+    problem = too_few(ws, items)
+    if problem or dry_run:
+        return Decision("refused", problem or "Dry run: nothing was trained.", champion.version)
+    _end_interrupted_runs(ws)
+    run_id = _start_run(ws, items, champion.version)
+    try:
+        decision = _train_and_judge(ws, items, champion, synthetic, progress)
+    except (DatasetError, bundle.BadBundle) as error:
+        decision = Decision("refused", str(error), champion.version)
+    _end_run(ws, run_id, decision)
+    return decision
+
+
+def _train_and_judge(
+    ws: Workspace, items: Sequence[Item], champion: Manifest, synthetic: bool, progress: Progress
+) -> Decision:
+    model = bundle.load(versions.folder_of(ws, champion.version))
+    from_scratch = champion.demonstration and not synthetic
+    examples, classes = _examples(ws, items, model.spec, () if from_scratch else champion.classes)
+    parts = {split: examples.of(split) for split in SPLITS}
+    recipe = Recipe.model_validate(
+        {
+            **champion.lineage.get("recipe", {}),
+            "weights": "none",
+            "epochs": ws.settings.retrain.epochs,
+            "learning_rate": ws.settings.retrain.learning_rate,
+            "patience": ws.settings.retrain.epochs,
+        }
+    )
+    start = None if from_scratch else _start_weights(model, classes)
+    result = fit(parts["train"], parts["validation"], len(classes), recipe, start=start, progress=progress)
+    patients = len(set(parts["train"].patients))
+    basis = "from scratch" if from_scratch else f"on from {champion.version}"
+    kind = "synthetic demo cases" if synthetic else "reviewed scans"
+    candidate = publish_fit(
+        ws,
+        result,
+        parts,
+        classes,
+        model.spec,
+        recipe,
+        trained_on=f"{len(parts['train'])} {kind} of {patients} patients in this case log, {basis}",
+        lineage={"snapshot": snapshot_digest(items), "from_scratch": from_scratch},
+        parent=None if from_scratch else champion.version,
+        demonstration=synthetic,
+    )
+    return decide(ws, model, bundle.load(versions.folder_of(ws, candidate.version)), parts["test"])
+
+
+def decide(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples) -> Decision:
+    """The gate: the candidate serves where it is not worse than the champion on the same held-out scans."""
+    labels = [sample.label for sample in test.samples]
+    called = {}
+    metrics: dict[str, Any] = {}
+    for role, model in (("champion", champion), ("candidate", candidate)):
+        known = model.manifest.classes
+        called[role] = [known[i] for i in predict_logits(model.network, test.x).argmax(dim=1)]
+        metrics[role] = _judged(model, test)
+    gain = accuracy_difference(labels, called["champion"], called["candidate"], test.patients)
+    metrics["accuracy_gain"] = gain.to_json()
+    seen = set(champion.manifest.patients.get("train", [])) & set(test.patients)
+    metrics["test_patients_the_champion_was_trained_on"] = len(seen)
+    figures = (
+        f"on {len(labels)} held-out scans of {len(set(test.patients))} patients the candidate is right on "
+        f"{_right(labels, called['candidate'])}, the champion on {_right(labels, called['champion'])}"
+    )
+    if seen:
+        figures += f" (the champion was trained on {len(seen)} of these patients, which favours it)"
+    if gain.value < -ws.settings.retrain.margin:
+        return Decision(
+            "kept", f"The champion stays: {figures}.", champion.manifest.version, candidate.manifest.version, metrics
+        )
+    versions.promote(ws, candidate.manifest.version, actor="retrain")
+    return Decision(
+        "promoted", f"The candidate serves now: {figures}.", champion.manifest.version, candidate.manifest.version, metrics
+    )
+
+
+def _judged(model: Bundle, test: Examples) -> dict[str, Any]:
+    return measure(model.network, test, model.manifest.classes, model.manifest.temperature).to_json()
+
+
+def _right(labels: Sequence[str], called: Sequence[str]) -> int:
+    return sum(label == answer for label, answer in zip(labels, called, strict=True))
+
+
+def _examples(
+    ws: Workspace, items: Sequence[Item], spec: InputSpec, known: Sequence[str]
+) -> tuple[Examples, tuple[str, ...]]:
+    """The snapshot's scans as `spec` wants them; classes are the `known` ones and those that occur."""
+    samples = [
+        Sample(ws.images.path(item.content_hash), item.label, item.patient_key, item.split, item.content_hash)
+        for item in items
+    ]
+    loaded = load(samples, spec, reader=lambda path: from_stored(path.read_bytes()))
+    if loaded.refused:
+        path, reason = loaded.refused[0]
+        raise DatasetError(f"{len(loaded.refused)} stored images cannot be read, {path.name[:12]} for one: {reason}")
+    classes = tuple(c for c in CLASSES if c in known or c in loaded.classes)
+    y = torch.tensor([classes.index(sample.label) for sample in loaded.examples.samples])
+    examples = loaded.examples
+    return Examples(examples.x, y, examples.patients, examples.samples), classes
+
+
+def _start_weights(champion: Bundle, classes: tuple[str, ...]) -> dict[str, Tensor]:
+    """The champion's weights, its head's rows moved to where `classes` has them; a new class starts untrained."""
+    state = dict(champion.network.state_dict())
+    fresh = build(champion.manifest.arch, len(classes)).state_dict()
+    for name in ("head.weight", "head.bias"):
+        rows = fresh[name].clone()
+        for index, label in enumerate(champion.manifest.classes):
+            rows[classes.index(label)] = state[name][index]
+        state[name] = rows
+    return state
+
+
+def snapshot_digest(items: Sequence[Item]) -> str:
+    """SHA-256 over what was trained on: scan, label, review, split."""
+    rows = sorted([item.content_hash, item.label, item.review_id, item.split] for item in items)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _start_run(ws: Workspace, items: Sequence[Item], champion: str) -> int:
+    with ws.db.writing() as session:
+        snapshot = models.Snapshot(digest=snapshot_digest(items))
+        snapshot.items = [models.SnapshotItem(**vars(item)) for item in items]
+        session.add(snapshot)
+        session.flush()
+        run = models.TrainingRun(snapshot_id=snapshot.id, champion=champion)
+        session.add(run)
+        session.flush()
+        return run.id
+
+
+def _end_run(ws: Workspace, run_id: int, decision: Decision) -> None:
+    with ws.db.writing() as session:
+        run = session.get_one(models.TrainingRun, run_id)
+        run.candidate, run.decision, run.reason = decision.candidate, decision.decision, decision.reason
+        run.ended_at = models.now()
+
+
+def _end_interrupted_runs(ws: Workspace) -> None:
+    """Runs without an end, while nobody else holds the lock, were killed."""
+    bundle.sweep(ws.models_dir)
+    with ws.db.writing() as session:
+        for run in session.scalars(select(models.TrainingRun).where(models.TrainingRun.decision.is_(None))):
+            run.decision, run.reason, run.ended_at = "refused", "The run was interrupted.", models.now()
+
+
+def runs(ws: Workspace) -> Sequence[models.TrainingRun]:
+    """Retrainings, newest first."""
+    with ws.db.reading() as session:
+        return session.scalars(select(models.TrainingRun).order_by(models.TrainingRun.id.desc())).all()
+

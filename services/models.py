@@ -1,0 +1,120 @@
+"""Which versions there are, which one serves, and how that changes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core import bundle
+from core.bundle import BadBundle, Manifest
+from core.predict import Predictor
+from db import audit, queries
+from services.workspace import SHIPPED_BUNDLES, Workspace
+
+
+class NoSuchVersion(LookupError):
+    """No bundle has that version."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A model version as lists show it; `problem` says why it cannot serve."""
+
+    name: str
+    serving: bool
+    shipped: bool
+    manifest: Manifest | None
+    problem: str | None = None
+
+
+def folder_of(ws: Workspace, version: str) -> Path:
+    """Where the bundle is. Raises NoSuchVersion."""
+    for root in (ws.models_dir, SHIPPED_BUNDLES):
+        if version and Path(version).name == version and (root / version).is_dir():
+            return root / version
+    raise NoSuchVersion(f"There is no model version {version!r}. `python scripts/models.py list` shows those there are.")
+
+
+def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:
+    """(version, manifest SHA-256) to try in turn: the promoted one, those it replaced, the one that ships."""
+    shipped = [(path.name, bundle.manifest_sha256(path)) for path in reversed(bundle.versions(SHIPPED_BUNDLES))]
+    return tuple(dict.fromkeys([*bundle.pointer(ws.models_dir), *shipped]))
+
+
+def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[Predictor, str | None]:
+    """The first of `order` that passes its check, and a sentence where it is not the first.
+
+    Raises BadBundle where none does.
+    """
+    problems = []
+    for version, digest in order:
+        try:
+            folder = folder_of(ws, version)
+            if bundle.manifest_sha256(folder) != digest:
+                raise BadBundle(f"The manifest of {version} is not the one that was promoted.")
+            predictor = Predictor(bundle.load(folder))
+        except (BadBundle, NoSuchVersion, OSError) as error:
+            problems.append(f"{version} failed its check and does not serve ({error})")
+            continue
+        with ws.db.writing() as session:
+            queries.register_version(
+                session, version, digest, predictor.manifest.parent, predictor.manifest.demonstration
+            )
+        notice = f"{'; '.join(problems)}. {version} serves instead." if problems else None
+        return predictor, notice
+    raise BadBundle("No model can serve: " + ("; ".join(problems) or "none is installed") + ".")
+
+
+def serving_predictor(ws: Workspace) -> Predictor:
+    """The model that serves now, for commands that run once. Raises BadBundle."""
+    return load_serving(ws, serving_order(ws))[0]
+
+
+def champion(ws: Workspace) -> str | None:
+    """The version that should serve."""
+    order = serving_order(ws)
+    return order[0][0] if order else None
+
+
+def list_versions(ws: Workspace) -> list[Version]:
+    """Newest first, the shipped ones last."""
+    serving = champion(ws)
+    found = []
+    for root in (ws.models_dir, SHIPPED_BUNDLES):
+        for path in reversed(bundle.versions(root)):
+            shipped = root == SHIPPED_BUNDLES
+            try:
+                manifest = bundle.read_manifest(path)
+                found.append(Version(path.name, path.name == serving, shipped, manifest))
+            except BadBundle as error:
+                found.append(Version(path.name, path.name == serving, shipped, None, str(error)))
+    return found
+
+
+def promote(ws: Workspace, version: str, *, actor: str) -> Manifest:
+    """Let `version` serve from the next prediction on. Raises NoSuchVersion, or BadBundle where it fails its check."""
+    folder = folder_of(ws, version)
+    manifest = bundle.load(folder).manifest
+    history = [entry for entry in serving_order(ws) if entry[0] != version]
+    _serve(ws, [(version, bundle.manifest_sha256(folder)), *history], "promote", actor)
+    return manifest
+
+
+def rollback(ws: Workspace, *, actor: str) -> str:
+    """Let the version that served before serve again; returns it. Raises NoSuchVersion where there is none."""
+    order = serving_order(ws)
+    if len(order) < 2:
+        raise NoSuchVersion("There is no earlier version to go back to.")
+    _, *rest = order
+    bundle.load(folder_of(ws, rest[0][0]))
+    _serve(ws, rest, "rollback", actor)
+    return rest[0][0]
+
+
+def _serve(ws: Workspace, order: list[tuple[str, str]], action: str, actor: str) -> None:
+    """The event first: a pointer without its event could not be explained, an event without its pointer can."""
+    version, digest = order[0]
+    manifest = bundle.read_manifest(folder_of(ws, version))
+    with ws.db.writing() as session:
+        queries.register_version(session, version, digest, manifest.parent, manifest.demonstration)
+        replaced = champion(ws)
+        audit.append(session, actor, action, {"version": version, "replaced": replaced})
+    bundle.point_to(ws.models_dir, order)

@@ -1,0 +1,61 @@
+"""Scans and heat maps as PNG, for screens. What is shown is never what is stored."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+from sqlalchemy import select
+
+from core.preprocess import WINDOWS, Box, windowed
+from core.scan import Scan
+from db import models
+from services.intake import box_of, stored_scan
+from services.workspace import Workspace
+
+HEAT_SIDE = 256
+_INFERNO = np.array(
+    [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float64
+)  # matplotlib's inferno at five points: ordered by lightness, so that it reads without colour vision too
+
+
+def scan_png(ws: Workspace, content_hash: str, window: str) -> bytes:
+    """The whole scan, 8-bit grey, in the window named."""
+    return _png(_grey(stored_scan(ws, content_hash), window))
+
+
+def thumbnail(ws: Workspace, content_hash: str, side: int = 96) -> str:
+    """A small square picture as a data URI, brain window."""
+    image = _grey(stored_scan(ws, content_hash), "Brain")
+    image.thumbnail((side, side))
+    square = Image.new("L", (side, side))
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    out = io.BytesIO()
+    square.save(out, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def heat_png(ws: Workspace, reading_id: int) -> tuple[bytes, Box] | None:
+    """The reading's heat map with transparency, and where over the scan it belongs; None where it is empty."""
+    with ws.db.reading() as session:
+        row = session.scalars(select(models.Reading).where(models.Reading.id == reading_id)).one()
+        heat, shape, box = row.heat, row.heat_shape["shape"], box_of(row)
+    level = np.frombuffer(heat, np.uint8).reshape(shape)
+    if not level.any():
+        return None
+    smooth = Image.fromarray(level).resize((HEAT_SIDE, HEAT_SIDE), Image.Resampling.BICUBIC)
+    t = np.asarray(smooth, np.float64) / 255
+    stops = np.linspace(0, 1, len(_INFERNO))
+    colour = np.stack([np.interp(t, stops, _INFERNO[:, i]) for i in range(3)], axis=-1)
+    alpha = np.clip((t - 0.15) / 0.5, 0, 1) * 255
+    return _png(Image.fromarray(np.dstack([colour, alpha]).astype(np.uint8), "RGBA")), box
+
+
+def _grey(scan: Scan, window: str) -> Image.Image:
+    return Image.fromarray((windowed(scan, WINDOWS[window]) * 255).astype(np.uint8))
+
+
+def _png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=1)
+    return out.getvalue()

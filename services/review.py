@@ -1,0 +1,206 @@
+"""Readers meet scans: what waits, what may be shown, and their verdicts."""
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from core.labels import CLASSES, VERDICTS, in_words
+from core.predict import UNCERTAIN, Predictor
+from core.scan import Scan
+from db import audit, models, queries
+from db.queries import ReadingRow, ScanRow, Verdict
+from services.intake import reading_row, stored_scan
+from services.workspace import Workspace
+
+State = Literal["not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ"]
+
+
+class ScanChanged(RuntimeError):
+    """Somebody else filed a review of the scan since it was shown; nothing was stored."""
+
+
+class NoSuchScan(LookupError):
+    """The case log has no scan with that number."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scan as one reader may see it. `reading` is None while it is hidden from them."""
+
+    scan: ScanRow
+    reading: ReadingRow | None
+    hidden: bool  # there is a reading, not to be shown before this reader's verdict
+    verdict: Verdict | None
+    state: State
+    own_verdict: str | None  # what this reader said last
+
+    @property
+    def title(self) -> str:
+        """How a reader may call the scan: pseudonym and place, no name."""
+        patient = self.scan.patient_key.rpartition(":")[2][:6].upper()
+        place = "" if self.scan.number is None else f" · {self.scan.number:g}{' mm' if self.scan.unit == 'HU' else ''}"
+        return f"Patient {patient}{place}"
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """One review, for the scan's history."""
+
+    at: datetime
+    reader: str
+    verdict: str
+    blind: bool
+
+
+def new_click() -> str:
+    """An id for one click, made when the button is drawn: sent twice, it is filed once."""
+    return str(uuid.uuid4())
+
+
+def cases(
+    ws: Workspace,
+    reader: str,
+    *,
+    blind_first: bool = False,
+    batch_id: int | None = None,
+    ids: Collection[int] | None = None,
+) -> list[Case]:
+    """Scans with what `reader` may know of them, in the order of their studies."""
+    with ws.db.reading() as session:
+        rows = queries.scans(session, batch_id=batch_id, ids=ids)
+        wanted = [row.id for row in rows] if ids is not None or batch_id is not None else None
+        readings = queries.readings(session, scan_ids=wanted)
+        verdicts = queries.verdicts(session, wanted)
+        own = {
+            scan_id: review.verdict
+            for scan_id, reviews in queries.latest_reviews(session, wanted).items()
+            for review in reviews
+            if review.reader == reader
+        }
+    blind = blind_first or ws.settings.review.blind_first
+    return [_case(row, readings.get(row.id), verdicts.get(row.id), own.get(row.id), blind) for row in rows]
+
+
+def _case(
+    row: ScanRow, reading: ReadingRow | None, verdict: Verdict | None, own: str | None, blind: bool
+) -> Case:
+    hidden = reading is not None and own is None and (blind or row.audit)
+    state = _state(reading, verdict)
+    if hidden and state in ("confirmed", "corrected"):
+        state = "read"  # which of the two it was would tell the model's answer
+    return Case(row, None if hidden else reading, hidden, verdict, state, own)
+
+
+def _state(reading: ReadingRow | None, verdict: Verdict | None) -> State:
+    if verdict is None:
+        return "not read yet"
+    if verdict.label is None:
+        return "readers differ"
+    if verdict.label not in CLASSES:
+        return "unsure" if verdict.label == "unsure" else "unusable"
+    if reading is None:
+        return "read"
+    return "confirmed" if reading.label == verdict.label else "corrected"
+
+
+def case(ws: Workspace, scan_id: int, reader: str, *, blind_first: bool = False) -> Case:
+    """One scan. Raises NoSuchScan."""
+    found = cases(ws, reader, blind_first=blind_first, ids=[scan_id])
+    if not found:
+        raise NoSuchScan(f"There is no scan {scan_id} in the case log.")
+    return found[0]
+
+
+def queue(found: list[Case]) -> list[int]:
+    """Ids of the scans their reader has not read, the least certain first; those hidden from them keep their place.
+
+    Sorting the hidden ones too would tell what the model thought of them.
+    """
+    waiting = [case for case in found if case.own_verdict is None]
+    waiting.sort(key=lambda case: (case.reading.confidence if case.reading else 1.0, case.scan.id))
+    return [case.scan.id for case in waiting]
+
+
+def ensure_reading(ws: Workspace, predictor: Predictor, scan_id: int) -> None:
+    """Have the model that serves read the scan, unless it has."""
+    with ws.db.reading() as session:
+        if queries.readings(session, version=predictor.version, scan_ids=[scan_id]):
+            return
+        row = queries.scans(session, ids=[scan_id])[0]
+    pixels = stored_scan(ws, row.content_hash)
+    patient = None if row.patient_key.startswith("image:") else row.patient_key
+    [reading] = predictor.read([Scan(pixels.pixels, pixels.unit, patient)])
+    with ws.db.writing() as session:
+        if not queries.readings(session, version=predictor.version, scan_ids=[scan_id]):
+            session.add(reading_row(scan_id, reading))
+
+
+def record(
+    ws: Workspace,
+    scan_id: int,
+    *,
+    reader: str,
+    verdict: str,
+    expected_version: int,
+    click_id: str,
+    blind: bool = False,
+    adjudication: bool = False,
+) -> models.Review:
+    """File one review. The same `click_id` again returns the review it made.
+
+    Raises ValueError for an unknown verdict or no reader, NoSuchScan, and ScanChanged where the scan has been
+    reviewed since `expected_version`.
+    """
+    if verdict not in VERDICTS:
+        raise ValueError(f"got the verdict {verdict!r}, must be one of {', '.join(VERDICTS)}")
+    if not reader.strip():
+        raise ValueError("A review needs its reader's name.")
+    with ws.db.writing() as session:
+        earlier = queries.review_by_click(session, click_id)
+        if earlier:
+            return earlier
+        scan = session.get(models.Scan, scan_id)
+        if scan is None:
+            raise NoSuchScan(f"There is no scan {scan_id} in the case log.")
+        if scan.version != expected_version:
+            raise ScanChanged(_who_was_faster(session, scan_id))
+        reading = queries.readings(session, scan_ids=[scan_id]).get(scan_id)
+        review = models.Review(
+            scan_id=scan_id,
+            reader=reader.strip(),
+            verdict=verdict,
+            blind=blind,
+            adjudication=adjudication,
+            reading_id=reading.id if reading else None,
+            click_id=click_id,
+        )
+        scan.version += 1
+        session.add(review)
+        session.flush()
+        detail = {"scan": scan_id, "review": review.id, "verdict": verdict, "blind": blind}
+        audit.append(session, review.reader, "review", detail)
+        return review
+
+
+def _who_was_faster(session: Session, scan_id: int) -> str:
+    last = queries.history(session, scan_id)[-1]
+    return (
+        f"{last.reader} filed “{in_words(last.verdict)}” on this scan while you were looking at it. "
+        "Your verdict was not stored; look again and decide."
+    )
+
+
+def history(ws: Workspace, scan_id: int) -> list[HistoryLine]:
+    """Every review of a scan, newest first."""
+    with ws.db.reading() as session:
+        found = queries.history(session, scan_id)
+    return [HistoryLine(r.created_at, r.reader, r.verdict, r.blind) for r in reversed(found)]
+
+
+def abstains(reading: ReadingRow) -> bool:
+    """Whether the model would rather not say."""
+    return UNCERTAIN in reading.flags

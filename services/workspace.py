@@ -1,0 +1,37 @@
+"""The places one installation works in: its settings, case log, images and models."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.pseudonym import Pseudonym
+from core.settings import ROOT, Settings
+from db.images import ImageStore
+from db.session import Database
+
+SHIPPED_BUNDLES = ROOT / "bundles"
+"""The bundles that come with the code; the newest by name serves where none was promoted."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Passed to every use case; holds no state of its own."""
+
+    settings: Settings
+    db: Database
+    images: ImageStore
+    pseudonym: Pseudonym
+
+    @property
+    def models_dir(self) -> Path:
+        return self.settings.models_dir
+
+
+def open_workspace(settings: Settings | None = None) -> Workspace:
+    """Make the home if it is not there, migrate the case log, and hand out the keys."""
+    settings = settings or Settings()
+    settings.home_dir.mkdir(parents=True, exist_ok=True)
+    db = Database(settings.url)
+    db.migrate()
+    return Workspace(
+        settings, db, ImageStore(settings.images_dir), Pseudonym.at(settings.home_dir / "patient.key")
+    )

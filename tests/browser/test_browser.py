@@ -1,0 +1,167 @@
+"""The dashboard as a clinician meets it: a real server, a real Chromium, files, clicks and keys."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from core.labels import CLASSES
+from core.settings import ROOT, Settings
+from services.models import champion, promote
+from services.review import cases, history
+from services.workspace import open_workspace
+from tests.conftest import dicom, png
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: browser tests are skipped")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run"
+).split()
+PAGES = ("", "upload", "worklist", "review", "evaluation", "models")
+
+
+@pytest.fixture
+def server(home):
+    """A dashboard over a log of demo cases; its address."""
+    subprocess.run([sys.executable, ROOT / "scripts" / "demo.py"], check=True, capture_output=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/Home.py", "--server.port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(120):
+        try:
+            if urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read() == b"ok":
+                break
+        except OSError:
+            time.sleep(0.5)
+    yield address
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture
+def page(server):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(60_000)
+        page.strangers = []
+        page.on("request", lambda r: page.strangers.append(r.url) if not r.url.startswith((server, "data:", "blob:")) else None)
+        yield page
+        browser.close()
+
+
+def settle(page):
+    page.wait_for_selector('[data-testid="stMainBlockContainer"] :is(h1, h4)')
+    page.wait_for_function("!document.querySelector('[data-testid=\"stStatusWidget\"]')")
+    assert page.locator('[data-testid="stException"]').count() == 0, page.locator('[data-testid="stException"]').inner_text()
+
+
+def wait_for(condition, seconds=20):
+    for _ in range(seconds * 10):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come about")
+
+
+def test_all_pages_draw_without_an_error_or_a_call_outside(page, server):
+    for name in PAGES:
+        page.goto(f"{server}/{name}")
+        settle(page)
+        page.get_by_text("Demonstration without clinical meaning").first.wait_for()
+    assert [url for url in page.strangers if not url.startswith("ws")] == []
+
+
+def test_a_batch_goes_from_upload_to_verdict_by_keyboard(page, server, home):
+    page.goto(f"{server}/upload")
+    settle(page)
+    files = [{"name": f"{i} (1).png", "mimeType": "image/png", "buffer": png(100 + i, CLASSES[i % 3])} for i in range(5)]
+    files += [
+        {"name": "case.dcm", "mimeType": "application/octet-stream", "buffer": dicom(9)},
+        {"name": "empty.jpg", "mimeType": "image/jpeg", "buffer": b""},
+        {"name": "text.jpg", "mimeType": "image/jpeg", "buffer": b"hello"},
+        {"name": "again.png", "mimeType": "image/png", "buffer": png(100, CLASSES[0])},
+    ]
+    page.locator('input[type="file"]').set_input_files(files)
+    page.get_by_text("6 stored, 1 duplicate, 2 refused").wait_for()
+    page.get_by_text("text.jpg: The content is not a JPG").first.wait_for()
+
+    page.get_by_role("button", name="Read these 6 scans").click()
+    page.get_by_text("1 of 6").wait_for()
+    scan = page.locator("img.scan").first
+    scan.wait_for()
+    wait_for(lambda: scan.evaluate("e => e.naturalWidth") > 0)
+    stage = page.locator(".stage").bounding_box()
+    assert stage["width"] * stage["height"] > 0.25 * 1280 * 800, "the scan is the largest thing on the page"
+    assert stage["y"] + stage["height"] < 800, "and whole on the screen"
+
+    ws = open_workspace(Settings())
+    own = lambda: sorted(line.verdict for c in cases(ws, "Reader 1") for line in history(ws, c.scan.id) if line.reader == "Reader 1")  # noqa: E731
+    for number in range(6):
+        page.get_by_text(f"{number + 1} of 6").wait_for()
+        settle(page)
+        blind = page.get_by_text("The model's answer is hidden").is_visible()
+        page.keyboard.press("h")
+        wait_for(lambda n=number: len(own()) == n + 1)
+        if blind:
+            page.get_by_text("You said hemorrhagic").wait_for()
+            page.keyboard.press("ArrowRight")
+    page.get_by_text("This list is read to its end").wait_for()
+    assert own() == ["hemorrhagic"] * 6
+
+
+def test_the_heat_map_is_one_key_away(page, server):
+    page.goto(f"{server}/review")
+    settle(page)
+    while page.get_by_text("The model's answer is hidden").is_visible():
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(1500)
+    heat = page.locator("img.heat")
+    assert heat.evaluate("e => getComputedStyle(e).display") == "none"
+    page.keyboard.press("m")
+    wait_for(lambda: heat.evaluate("e => getComputedStyle(e).display") == "block")
+
+
+def test_blind_first_sends_nothing_of_the_models_to_the_browser(page, server):
+    page.goto(f"{server}/review")
+    settle(page)
+    page.get_by_text("Blind first").click()
+    page.get_by_text("The model's answer is hidden").wait_for()
+    settle(page)
+    received = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda payload: received.append(bytes(payload) if isinstance(payload, bytes) else payload.encode())))
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(2000)
+    text = page.content()
+    assert "(calibrated)" not in text
+    assert "Confirm" not in text
+    assert page.locator("img.heat").get_attribute("src") is None
+
+
+def test_a_promoted_version_serves_without_a_restart(page, server, home, publish_untrained):
+    page.goto(server)
+    settle(page)
+    ws = open_workspace(Settings())
+    page.get_by_text(champion(ws)).first.wait_for()
+    version = publish_untrained(3)
+    promote(ws, version, actor="test")
+    page.goto(f"{server}/upload")
+    settle(page)
+    page.locator('input[type="file"]').set_input_files([{"name": "x.png", "mimeType": "image/png", "buffer": png(200)}])
+    page.get_by_text("1 stored").wait_for()
+    newest = max(cases(ws, "nobody"), key=lambda c: c.scan.id)
+    from db import queries
+
+    with ws.db.reading() as session:
+        assert queries.readings(session, scan_ids=[newest.scan.id])[newest.scan.id].model_version == version

@@ -1,0 +1,110 @@
+"""What tests share: a home of their own, small synthetic scans, and real ones where there are any."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core import bundle
+from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC
+from core.network import build
+from core.phantom import phantom, to_dicom
+from core.preprocess import InputSpec, windowed
+from core.scan import Scan
+from core.settings import ROOT, Settings
+from services.workspace import Workspace, open_workspace
+
+
+@pytest.fixture(autouse=True)
+def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see the defaults, not what the machine they run on is set to."""
+    for name in [name for name in os.environ if name.startswith("STROKE_") and name != "STROKE_TEST_DATA"]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "home"
+    monkeypatch.setenv("STROKE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def ws(home: Path) -> Workspace:
+    return open_workspace(Settings())
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real scans; tests that need it are skipped, and say so, where there is none."""
+    for folder in (os.environ.get("STROKE_TEST_DATA"), ROOT.parent / "shared" / "data"):
+        if folder and (Path(folder) / "ct_ich").is_dir():
+            return Path(folder)
+    pytest.skip("no real scans: set STROKE_TEST_DATA to a folder that holds ct_ich/")
+
+
+def bundle_facts(classes: tuple[str, ...] = CLASSES, **changes: object) -> dict[str, object]:
+    """The facts of a manifest for tests."""
+    return {
+        "arch": "stroke_cnn",
+        "classes": classes,
+        "input_spec": InputSpec(size=64).to_json(),
+        "temperature": 1.5,
+        "trained_on": "nothing",
+        **changes,
+    }
+
+
+@pytest.fixture
+def publish_untrained(ws: Workspace) -> Callable[..., str]:
+    """Publish a network with random weights; returns its version."""
+
+    def publish(seed: int = 0, classes: tuple[str, ...] = CLASSES, **changes: object) -> str:
+        torch.manual_seed(seed)
+        return bundle.publish(ws.models_dir, build("stroke_cnn", len(classes)), bundle_facts(classes, **changes)).version
+
+    return publish
+
+
+def png(seed: int = 0, label: str = HEMORRHAGIC, size: int = 96) -> bytes:
+    """A synthetic slice as an 8-bit grey PNG."""
+    import io
+
+    out = io.BytesIO()
+    grey = windowed(phantom(label, seed, size), (40.0, 80.0))
+    Image.fromarray((grey * 255).astype(np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+def dicom(seed: int = 0, label: str = ISCHEMIC, patient: str = "P1", size: int = 96) -> bytes:
+    """A synthetic slice as a CT DICOM file."""
+    return to_dicom(phantom(label, seed, size), patient, number=seed)
+
+
+def display_scan(pixels: np.ndarray) -> Scan:
+    return Scan(np.asarray(pixels, np.float32), "display")
+
+
+@pytest.fixture
+def class_folders(tmp_path: Path) -> Path:
+    """A tiny data set: three parts x two classes x four patients with one phantom each."""
+    root = tmp_path / "data"
+    number = 0
+    for part, count in (("Train", 12), ("Validation", 5), ("Test", 5)):
+        for name, label in (("hemorrhagic", HEMORRHAGIC), ("ischaemic", ISCHEMIC)):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for _ in range(count):
+                number += 1
+                (folder / f"{number} (1).png").write_bytes(png(number, label))
+    return root
+
+
+@pytest.fixture
+def chdir_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(ROOT)
+    yield

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.dataset import (
+    SHARES,
+    DatasetError,
+    ManifestColumns,
+    assign_splits,
+    file_reader,
+    from_folders,
+    from_manifest,
+    load,
+    patient_classes,
+    patients_in_several_splits,
+)
+from core.labels import CLASSES, SPLITS
+from core.preprocess import InputSpec
+from core.pseudonym import Pseudonym
+from tests.conftest import png
+
+KEY = Pseudonym(b"test")
+SPEC = InputSpec(size=32)
+
+
+def test_folders_are_read_as_they_are_named(class_folders):
+    samples = from_folders(class_folders)
+    assert len(samples) == 44
+    assert {s.split for s in samples} == set(SPLITS)
+    assert {s.label for s in samples} == {"hemorrhagic", "ischemic"}
+
+
+def test_a_folder_without_classes_says_what_is_expected(tmp_path):
+    with pytest.raises(DatasetError, match="hemorrhagic"):
+        from_folders(tmp_path)
+    with pytest.raises(DatasetError, match="no folder"):
+        from_folders(tmp_path / "missing")
+
+
+def test_a_manifest_may_use_its_own_words_and_columns(tmp_path):
+    (tmp_path / "m.csv").write_text("img,truth,who,part\na.png,bleed,7,val\nb.png,clean,8,train\nc.png,?,9,\n")
+    columns = ManifestColumns("img", "truth", "who", "part")
+    words = {"bleed": "hemorrhagic", "clean": "no_stroke", "?": "skip"}
+    samples = from_manifest(tmp_path / "m.csv", tmp_path, columns, words, KEY)
+    assert [(s.label, s.split, s.patient) for s in samples] == [
+        ("hemorrhagic", "validation", KEY.of("file", "7")),
+        ("no_stroke", "train", KEY.of("file", "8")),
+    ]
+
+
+def test_a_manifest_with_unknown_words_or_columns_says_which(tmp_path):
+    (tmp_path / "m.csv").write_text("file,label\na.png,bleed\n")
+    with pytest.raises(DatasetError, match="'bleed'"):
+        from_manifest(tmp_path / "m.csv", tmp_path, ManifestColumns(), {}, KEY)
+    with pytest.raises(DatasetError, match="no column 'truth'"):
+        from_manifest(tmp_path / "m.csv", tmp_path, ManifestColumns(label="truth"), {}, KEY)
+
+
+def test_files_that_cannot_be_read_are_left_out_and_listed(class_folders):
+    bad = class_folders / "Train" / "hemorrhagic" / "99 (1).jpg"
+    bad.write_text("text")
+    copy = class_folders / "Test" / "hemorrhagic" / "98 (1).png"
+    copy.write_bytes(png(1, "hemorrhagic"))
+    loaded = load(from_folders(class_folders), SPEC, reader=file_reader(KEY, 16))
+    assert [path for path, _ in loaded.refused] == [bad]
+    assert loaded.duplicates == 1
+    assert len(loaded.examples) == 45
+    assert loaded.classes == ("hemorrhagic", "ischemic")
+
+
+def test_one_class_is_nothing_to_train_on(class_folders):
+    samples = [s for s in from_folders(class_folders) if s.label == "ischemic"]
+    with pytest.raises(DatasetError, match="two classes"):
+        load(samples, SPEC, reader=file_reader(KEY, 16))
+
+
+patients = st.dictionaries(st.text("0123456789abcdef", min_size=1, max_size=8), st.sampled_from(CLASSES), max_size=80)
+
+
+@given(patients)
+def test_every_patient_has_one_split_whatever_the_order(found):
+    splits = assign_splits(found, salt="s")
+    backwards = assign_splits(dict(reversed(found.items())), salt="s")
+    assert splits == backwards
+    assert splits.keys() == found.keys()
+    assert set(splits.values()) <= set(SPLITS)
+
+
+@given(patients, patients)
+def test_a_split_once_given_never_changes(first, more):
+    known = assign_splits(first, salt="s")
+    later = assign_splits({**more, **first}, salt="s", known=known)
+    assert {key: later[key] for key in known} == known
+
+
+@given(st.integers(20, 200))
+def test_each_class_comes_near_its_shares(count):
+    splits = list(assign_splits({str(i): "ischemic" for i in range(count)}, salt="s").values())
+    for split, share in SHARES.items():
+        assert abs(splits.count(split) - share * count) <= 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(CLASSES)), min_size=1, max_size=40))
+def test_patients_never_cross_a_split(rows):
+    from pathlib import Path
+
+    from core.dataset import Sample
+
+    samples = [Sample(Path(str(i)), label, f"p{patient}") for i, (patient, label) in enumerate(rows)]
+    splits = assign_splits(patient_classes(samples), salt="s")
+    placed = [Sample(s.path, s.label, s.patient, splits[s.patient]) for s in samples]
+    assert patients_in_several_splits(placed) == {}
+
+
+def test_the_published_split_of_ct_ich_leaks_every_patient(real_data):
+    samples = from_folders(real_data / "ct_ich")
+    assert len(samples) == 2515
+    named = [(s, s.path.stem.split(" ")[0]) for s in samples]
+    from dataclasses import replace
+
+    leaking = patients_in_several_splits([replace(s, patient=who) for s, who in named])
+    assert len(leaking) == 82
+
+
+def test_inputs_are_kept_as_one_byte_a_pixel(class_folders):
+    loaded = load(from_folders(class_folders), SPEC, reader=file_reader(KEY, 16))
+    assert loaded.examples.x.shape[1:] == (1, 32, 32)
+    assert str(loaded.examples.x.dtype) == "torch.uint8"
+    assert np.isin(loaded.examples.y.numpy(), [0, 1]).all()

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+
+from core.bundle import Bundle, Manifest
+from core.network import build
+from core.phantom import phantom
+from core.predict import DEMONSTRATION, SEEN_IN_TRAINING, UNCERTAIN, Predictor, evidence
+from core.preprocess import InputSpec
+from tests.conftest import bundle_facts
+
+
+def predictor(**changes):
+    torch.manual_seed(0)
+    facts = bundle_facts(version="v", created_at="2026-01-01T00:00:00Z", weights_sha256="0", **changes)
+    return Predictor(Bundle(Manifest(**facts), build("stroke_cnn", 3).eval(), InputSpec(size=64)))
+
+
+def test_probabilities_are_the_tempered_softmax_and_sum_to_one():
+    scans = [phantom("hemorrhagic", i, 96) for i in range(3)]
+    cool, hot = predictor(temperature=1.0).read(scans), predictor(temperature=5.0).read(scans)
+    for a, b in zip(cool, hot, strict=True):
+        assert sum(a.probabilities.values()) == pytest.approx(1, abs=1e-12)
+        assert a.label == b.label == max(a.probabilities, key=a.probabilities.get)
+        assert a.confidence == a.probabilities[a.label] > b.confidence
+
+
+def test_a_batch_reads_as_its_scans_do_alone():
+    model = predictor()
+    scans = [phantom("ischemic", i, 80 + 16 * i) for i in range(3)]
+    together = model.read(scans)
+    alone = [model.read([scan])[0] for scan in scans]
+    for a, b in zip(together, alone, strict=True):
+        assert a.probabilities == pytest.approx(b.probabilities, abs=1e-5)
+    assert model.read([]) == []
+
+
+def test_below_the_operating_point_the_model_abstains():
+    scan = phantom("ischemic", 1, 96)
+    assert UNCERTAIN in predictor(abstain_below=0.99).read([scan])[0].flags
+    assert UNCERTAIN not in predictor(abstain_below=0.0).read([scan])[0].flags
+    assert UNCERTAIN not in predictor(abstain_below=None).read([scan])[0].flags
+
+
+def test_a_patient_it_was_trained_on_is_said():
+    from dataclasses import replace
+
+    scan = phantom("ischemic", 1, 96)
+    model = predictor(patients={"train": ["abc"], "test": ["def"]}, demonstration=True)
+    seen, held_out, unknown = model.read([replace(scan, patient_key=k) for k in ("abc", "def", None)])
+    assert seen.flags == (SEEN_IN_TRAINING, DEMONSTRATION)
+    assert held_out.flags == unknown.flags == (DEMONSTRATION,)
+
+
+def test_evidence_is_where_the_class_gains_over_the_others():
+    maps = np.zeros((3, 2, 2))
+    maps[1, 0, 1] = 4.0
+    maps[0, 1, 1] = 9.0
+    np.testing.assert_array_equal(evidence(maps, 1), [[0, 255], [0, 0]])
+    assert not evidence(np.ones((3, 2, 2)), 0).any()

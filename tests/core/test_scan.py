@@ -1,0 +1,179 @@
+import io
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from core.phantom import phantom, to_dicom
+from core.pseudonym import Pseudonym
+from core.scan import AIR_HU, Scan, UnreadableScan, from_stored, read, to_stored
+from tests.conftest import dicom, display_scan, png
+
+KEY = Pseudonym(b"test secret")
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def changed_dicom(**tags) -> bytes:
+    header = pydicom.dcmread(io.BytesIO(dicom()))
+    for tag, value in tags.items():
+        if value is None:
+            delattr(header, tag)
+        elif tag == "PixelPaddingValue":
+            header.add_new(0x00280120, "SS", value)
+        else:
+            setattr(header, tag, value)
+    out = io.BytesIO()
+    header.save_as(out)
+    return out.getvalue()
+
+
+GRADIENT = np.arange(64 * 48, dtype=np.uint8).reshape(64, 48)
+
+
+def test_a_grey_png_keeps_every_value():
+    scan = read(encoded(Image.fromarray(GRADIENT)))
+    assert scan.unit == "display"
+    np.testing.assert_array_equal(scan.pixels, GRADIENT)
+
+
+def test_an_rgb_png_of_grey_is_the_grey():
+    scan = read(encoded(Image.fromarray(np.dstack([GRADIENT] * 3))))
+    np.testing.assert_array_equal(scan.pixels, GRADIENT)
+
+
+def test_what_is_transparent_is_black():
+    alpha = np.where(np.arange(48) < 24, 255, 0).astype(np.uint8) * np.ones((64, 1), np.uint8)
+    scan = read(encoded(Image.fromarray(np.dstack([np.full_like(GRADIENT, 200)] * 3 + [alpha]))))
+    assert scan.pixels[0, 0] == 200
+    assert scan.pixels[0, 47] == 0
+
+
+def test_a_photograph_on_its_side_is_turned_as_its_exif_says():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn 90 degrees clockwise to show
+    scan = read(encoded(Image.fromarray(GRADIENT), "JPEG", quality=100, exif=exif))
+    assert scan.pixels.shape == (48, 64)
+
+
+def test_a_dicom_slice_is_read_in_hounsfield_units():
+    slice_ = phantom("ischemic", 3, 96)
+    scan = read(to_dicom(slice_, "P1"))
+    assert scan.unit == "HU"
+    np.testing.assert_array_equal(scan.pixels, slice_.pixels)
+
+
+def test_rescale_and_padding_are_applied():
+    scan = read(changed_dicom(RescaleSlope=2, RescaleIntercept=-10, PixelPaddingValue=-1024))
+    plain = read(dicom()).pixels
+    np.testing.assert_array_equal(scan.pixels, np.where(plain == -1024, AIR_HU, plain * 2 - 10))
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (b"", "empty"),
+        (b"not an image at all", "not a JPG, PNG or DICOM"),
+        (encoded(Image.fromarray(GRADIENT), "JPEG")[:300], "damaged or cut off"),
+        (png()[: len(png()) // 2], "damaged or cut off"),
+        (dicom()[:-500], "damaged or cut off"),
+        (encoded(Image.new("L", (64, 64), 7)), "same grey"),
+        (encoded(Image.fromarray(GRADIENT[:8])), "too small"),
+        (encoded(Image.fromarray(GRADIENT.astype(np.uint16) * 200)), "16-bit"),
+        (encoded(Image.new("CMYK", (64, 64), (1, 2, 3, 4)), "JPEG"), "CMYK"),
+        (encoded(Image.new("L", (5000, 4000))), "megapixels"),
+        (changed_dicom(Modality="MR"), "Expected modality CT, got MR"),
+        (changed_dicom(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "scout"),
+        (changed_dicom(RescaleSlope=None), "no rescale"),
+        (changed_dicom(RescaleSlope=0), "not a usable number"),
+        (changed_dicom(NumberOfFrames=2), "several frames"),
+        (changed_dicom(Rows=20000, Columns=20000), "megapixels"),
+    ],
+)
+def test_what_is_no_readable_scan_is_refused_with_its_reason(data, word):
+    with pytest.raises(UnreadableScan, match=word) as refusal:
+        read(data)
+    assert str(refusal.value).endswith((".", ")."))
+
+
+def test_a_patient_is_a_keyed_hash_and_the_header_is_dropped():
+    scan = read(dicom(patient="HUTCHINSON"), pseudonym=KEY)
+    assert scan.patient_key == KEY.of("PatientID", "HUTCHINSON")
+    assert "HUTCHINSON" not in repr(scan.meta)
+    assert set(scan.meta) <= {"format", "InstanceNumber"}
+
+
+def test_slices_of_one_patients_files_share_a_study():
+    first, second = (read(png(i), f"49 ({i}).png", pseudonym=KEY) for i in (1, 2))
+    other = read(png(3), "50 (1).png", pseudonym=KEY)
+    assert first.patient_key == second.patient_key != other.patient_key
+    assert first.study_key == second.study_key
+    assert second.meta["number"] == 2
+
+
+def test_a_file_that_names_no_patient_has_none():
+    assert read(png(), "IMG_0001.png", pseudonym=KEY).patient_key is None
+
+
+def test_the_same_pixels_in_another_container_have_the_same_hash():
+    image = Image.fromarray(GRADIENT)
+    rgb = Image.fromarray(np.dstack([GRADIENT] * 3))
+    assert read(encoded(image)).content_hash == read(encoded(rgb)).content_hash
+    assert read(encoded(image)).content_hash != read(encoded(Image.fromarray(GRADIENT[::-1].copy()))).content_hash
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(np.float32, (8, 9), elements=st.floats(-1e4, 1e4, width=32)),
+    st.sampled_from(["HU", "display"]),
+    st.booleans(),
+)
+def test_storing_loses_nothing(pixels, unit, whole):
+    pixels = np.rint(pixels) if whole else pixels
+    back = from_stored(to_stored(Scan(pixels, unit)))
+    assert back.unit == unit
+    np.testing.assert_array_equal(back.pixels, pixels)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300), st.sampled_from([b"", png()[:200], dicom()[:400], encoded(Image.fromarray(GRADIENT), "JPEG")]))
+def test_any_bytes_are_a_scan_or_a_sentence(tail, head):
+    try:
+        read(head + tail)
+    except UnreadableScan as refusal:
+        assert str(refusal)
+
+
+def test_a_stored_image_that_is_not_ours_is_refused():
+    with pytest.raises(UnreadableScan):
+        from_stored(png())
+    assert from_stored(to_stored(display_scan(GRADIENT))).unit == "display"
+
+
+def test_the_real_series_is_read_exactly_and_in_one_study(real_data):
+    folder = real_data / "dicom_ge_head"
+    scans = [read(path.read_bytes(), path.name, pseudonym=KEY) for path in sorted(folder.glob("*.dcm"))]
+    assert len(scans) == 28
+    assert len({scan.study_key for scan in scans}) == len({scan.patient_key for scan in scans}) == 1
+    header = pydicom.dcmread(folder / "01.dcm")
+    stored = header.pixel_array
+    expected = np.where(stored == header.PixelPaddingValue, AIR_HU, stored * float(header.RescaleSlope) + float(header.RescaleIntercept))
+    np.testing.assert_array_equal(scans[0].pixels, expected.astype(np.float32))
+    gaps = np.diff(sorted(scan.meta["position_mm"] for scan in scans))
+    assert gaps[0] == pytest.approx(4, abs=0.01)
+    assert gaps[-1] == pytest.approx(7, abs=0.01)
+
+
+def test_nothing_of_the_phantoms_header_survives(real_data):
+    for path in (real_data / "dicom_philips_phantom").glob("I*"):
+        scan = read(path.read_bytes(), path.name, pseudonym=KEY)
+        kept = repr(scan.meta) + repr(to_stored(scan)) + str(scan.patient_key)
+        assert not any(word in kept for word in ("QMC", "NOTTINGHAM", "CT4", "336067", "20150206", "PLASTIC"))

@@ -1,0 +1,104 @@
+"""Pages without a browser: what they show, and what a click files."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.settings import ROOT, Settings
+from dashboard import resources
+from services.demo import load_demo
+from services.models import serving_predictor
+from services.review import cases, history
+from services.workspace import open_workspace
+
+
+@pytest.fixture
+def app(home):
+    resources.workspace.clear()
+    app = AppTest.from_file(str(ROOT / "dashboard" / "Home.py"), default_timeout=60)
+    yield app
+    resources.workspace.clear()
+
+
+@pytest.fixture
+def demo(home):
+    ws = open_workspace(Settings())
+    load_demo(ws, serving_predictor(ws))
+    return ws
+
+
+def on(app, page):
+    app.run()
+    app.switch_page(f"app_pages/{page}.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def words(app):
+    return " ".join(element.value for kind in ("markdown", "info", "success", "caption") for element in app.get(kind))
+
+
+def test_an_empty_log_offers_the_demo_cases(app):
+    app.run()
+    assert "The case log is empty" in app.subheader[0].value
+    next(b for b in app.button if b.label == "Load demo cases").click().run()
+    assert not app.exception
+    assert {m.label: m.value for m in app.metric}["Scans in the log"] == "40"
+
+
+@pytest.mark.parametrize("page", ["overview", "upload", "worklist", "review", "evaluation", "models"])
+def test_every_page_draws_and_says_that_the_demo_is_one(app, demo, page):
+    assert "Demonstration without clinical meaning" in words(on(app, page))
+
+
+@pytest.mark.parametrize("page", ["upload", "worklist", "review", "evaluation", "models"])
+def test_every_page_draws_over_an_empty_log(app, page):
+    on(app, page)
+
+
+def test_a_verdict_is_one_click_and_brings_the_next_scan(app, demo):
+    on(app, "review")
+    first = app.session_state["scan"]
+    shown = next(c for c in cases(demo, "Reader 1") if c.scan.id == first)
+    confirm = next(b for b in app.button if b.label.startswith(("Confirm", "Hemorrhagic")))
+    confirm.click().run()
+    assert not app.exception
+    [line] = [line for line in history(demo, first) if line.reader == "Reader 1"]
+    if not shown.hidden:
+        assert line.verdict == shown.reading.label
+        assert app.session_state["scan"] != first
+
+
+def test_blind_first_reveals_only_after_the_verdict(app, demo):
+    on(app, "review")
+    app.toggle(key="blind_first").set_value(True).run()
+    scan = app.session_state["scan"]
+    assert "hidden" in words(app)
+    assert not any("Confirm" in b.label or "Correct" in b.label for b in app.button)
+    next(b for b in app.button if b.label == "Ischemic").click().run()
+    assert app.session_state["scan"] == scan, "it stays, to show the model's answer"
+    assert "You said ischemic" in words(app)
+    assert "(calibrated)" in words(app) or "abstains" in words(app)
+    [line] = [line for line in history(demo, scan) if line.reader == "Reader 1"]
+    assert line.blind
+
+
+def test_a_reader_who_was_slower_is_told(app, demo):
+    from services.review import new_click, record
+
+    on(app, "review")
+    scan = app.session_state["scan"]
+    version = next(c for c in cases(demo, "x") if c.scan.id == scan).scan.version
+    record(demo, scan, reader="Ben", verdict="unsure", expected_version=version, click_id=new_click())
+    next(b for b in app.button if b.label.startswith(("Confirm", "Hemorrhagic"))).click().run()
+    assert "Ben filed “Unsure”" in app.error[0].value
+    assert not [line for line in history(demo, scan) if line.reader == "Reader 1"]
+
+
+def test_evaluation_shows_the_figures_of_the_log(app, demo):
+    from services.models import champion
+    from services.reporting import live_evaluation
+
+    on(app, "evaluation")
+    report = live_evaluation(demo, champion(demo), synthetic=True).report
+    assert app.metric[0].value.startswith(f"{report.accuracy.value:.2f}")
+    assert f"n = {report.n}" in app.metric[0].label

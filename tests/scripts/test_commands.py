@@ -1,0 +1,144 @@
+"""The commands as a user runs them: a process each, on real parts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from core import bundle
+from core.settings import ROOT, Settings
+from services.models import champion
+from services.workspace import open_workspace
+from tests.conftest import png
+
+FAST = ["--image-size", "32", "--epochs", "2", "--batch-size", "8"]
+
+
+def run(script, *args, check=True):
+    result = subprocess.run(
+        [sys.executable, ROOT / "scripts" / f"{script}.py", *map(str, args)], capture_output=True, text=True, check=False
+    )
+    assert not check or result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture
+def trained(home, class_folders):
+    return run("train", "--data", class_folders, "--split", "folders", *FAST).stdout.split()[-1]
+
+
+def test_train_publishes_a_candidate_and_prints_its_version_last(home, class_folders, trained):
+    manifest = bundle.load(home / "models" / trained).manifest
+    assert manifest.classes == ("hemorrhagic", "ischemic")
+    assert manifest.metrics["test"]["n"] == 10
+    assert manifest.lineage["recipe"]["epochs"] == 2
+    assert manifest.lineage["split"] == "folders"
+    assert champion(open_workspace(Settings())) != trained, "a candidate does not serve by itself"
+
+
+def test_train_by_patient_keeps_patients_apart_and_remembers_it(home, class_folders):
+    version = run("train", "--data", class_folders, *FAST).stdout.split()[-1]
+    patients = bundle.load(home / "models" / version).manifest.patients
+    everyone = [key for keys in patients.values() for key in keys]
+    assert len(everyone) == len(set(everyone)) == 44
+    again = run("train", "--data", class_folders, *FAST, "--seed", 5).stdout.split()[-1]
+    assert bundle.load(home / "models" / again).manifest.patients == patients
+
+
+def test_evaluate_gives_the_figures_the_bundle_was_published_with(home, class_folders, trained, tmp_path):
+    out = tmp_path / "figures.json"
+    plots = tmp_path / "plots"
+    said = run("evaluate", "--model_path", home / "models" / trained, "--data", class_folders, "--json", out, "--plots", plots)
+    figures = json.loads(out.read_text())
+    published = bundle.load(home / "models" / trained).manifest.metrics["test"]
+    assert figures["accuracy"] == published["accuracy"]
+    assert figures["confusion"] == published["confusion"]
+    assert "trained on" not in said.stdout
+    assert (plots / "confusion.html").stat().st_size > 1e6
+    everything = run("evaluate", "--model-path", trained, "--data", class_folders, "--part", "all").stdout
+    assert "the model was trained on 24 of these patients" in everything
+
+
+def test_ingest_says_what_became_of_every_file(home, tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(png(1))
+    (folder / "b.png").write_bytes(png(1))
+    (folder / "text.jpg").write_text("hello")
+    lines = [json.loads(line) for line in run("ingest", folder, tmp_path / "gone.png", "--json").stdout.splitlines()]
+    assert [line["outcome"] for line in lines] == ["stored", "duplicate", "refused", "refused"]
+    assert lines[0]["file"] == f"{folder}/a.png"
+    assert lines[0]["scan_id"] == lines[1]["scan_id"]
+    assert set(lines[0]) == {
+        "file", "outcome", "reason", "scan_id", "model", "label", "confidence", "probabilities", "flags",
+    }  # fmt: skip
+    assert "demonstration" in lines[0]["flags"]
+    assert lines[0]["confidence"] == max(lines[0]["probabilities"].values())
+    assert all(line["reason"] for line in lines[1:])
+
+
+def test_models_can_be_listed_promoted_and_rolled_back(home, trained):
+    assert json.loads(run("models", "promote", trained, "--json").stdout) == {"serving": trained}
+    listed = json.loads(run("models", "list", "--json").stdout)
+    assert [v["version"] for v in listed if v["serving"]] == [trained]
+    assert json.loads(run("models", "show", trained).stdout)["version"] == trained
+    back = json.loads(run("models", "rollback", "--json").stdout)["serving"]
+    assert back != trained
+    failed = run("models", "promote", "no-such-version", check=False)
+    assert failed.returncode == 2
+    assert "no model version" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_retrain_without_labels_says_why_not(home):
+    decision = json.loads(run("retrain", "--json").stdout)
+    assert decision["decision"] == "refused"
+    assert decision["candidate"] is None
+    assert "at least 20" in decision["reason"]
+
+
+def test_wrong_data_is_a_sentence_not_a_traceback(home, tmp_path):
+    for args in (["--data", tmp_path / "gone"], ["--data", tmp_path], [], ["--data", tmp_path, "--arch", "stroke_cnn", "--weights", "imagenet"]):
+        failed = run("train", *args, check=False)
+        assert failed.returncode == 2
+        assert "Traceback" not in failed.stderr
+        assert failed.stderr.strip()
+
+
+@pytest.mark.parametrize("after_epochs", [1, 2])
+def test_a_killed_training_leaves_no_version_and_resumes(home, class_folders, after_epochs):
+    args = ["--data", str(class_folders), "--split", "folders", "--image-size", "32", "--batch-size", "8"]
+    slow = [*args, "--epochs", "40", "--patience", "40"]
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "scripts" / "train.py", *slow], stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    for line in process.stderr:
+        if line.startswith(f"epoch {after_epochs}:"):
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    assert bundle.versions(home / "models") == []
+    began = time.monotonic()
+    resumed = run("train", *slow, "--resume")
+    assert "Going on" in resumed.stderr
+    assert "epoch 1:" not in resumed.stderr
+    assert len(bundle.versions(home / "models")) == 1
+    assert time.monotonic() - began < 200
+
+
+def test_demo_cases_fill_an_empty_log_once(home):
+    assert "40 synthetic demo cases" in run("demo").stdout
+    assert "not empty" in run("demo").stdout
+
+
+def test_the_real_set_is_read_as_it_is_published(home, real_data):
+    """One epoch at a tiny size: what is checked is that the folder works and what is said about it."""
+    result = run("train", "--data", real_data / "ct_ich", "--split", "folders", "--image-size", "32", "--epochs", "1")
+    assert "train: 1843 scans of 82 patients" in result.stderr
+    assert "test: 437 scans of 82 patients" in result.stderr
+    assert "82 patients stand in more than one part" in result.stderr
+    assert "14 files are copies" in result.stderr

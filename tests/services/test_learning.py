@@ -1,0 +1,159 @@
+import json
+
+import pytest
+from filelock import FileLock
+from sqlalchemy import select
+
+from core import bundle
+from core.labels import CLASSES
+from core.settings import Recipe
+from db import models as tables
+from services.intake import Incoming, receive
+from services.jobs import lock_path
+from services.learning import Busy, labelled_scans, retrain, snapshot_digest, too_few
+from services.models import champion, folder_of, promote, serving_predictor
+from services.reporting import live_evaluation, overview
+from services.review import new_click, record
+from tests.conftest import png
+
+RECIPE = Recipe(image_size=64, batch_size=8).model_dump(mode="json")
+
+
+@pytest.fixture
+def reviewed(ws, publish_untrained, monkeypatch):
+    """Forty scans of forty patients, each with the verdict that its phantom deserves."""
+    ws.settings.retrain.epochs = 2
+    ws.settings.retrain.min_test_scans = 2
+    promote(ws, publish_untrained(lineage={"recipe": RECIPE}), actor="test")
+    files = (Incoming(f"{i} (1).png", png(i, CLASSES[i % 3])) for i in range(40))
+    received = list(receive(ws, serving_predictor(ws), files, source="upload", actor="a"))
+    for i, one in enumerate(received):
+        record(ws, one.scan_id, reader="Ann", verdict=CLASSES[i % 3], expected_version=0, click_id=new_click())
+    with ws.db.writing() as session:
+        patients = session.scalars(select(tables.Patient).order_by(tables.Patient.key)).all()
+        for i, patient in enumerate(patients):
+            patient.split = ("test", "validation", "train", "train")[i % 4]
+    return ws
+
+
+def test_retraining_publishes_a_version_with_its_lineage(reviewed):
+    ws = reviewed
+    before = champion(ws)
+    said = []
+    decision = retrain(ws, say=said.append)
+    assert decision.decision in ("promoted", "kept")
+    manifest = bundle.load(folder_of(ws, decision.candidate)).manifest
+    items = labelled_scans(ws)
+    assert manifest.parent == decision.champion == before
+    assert manifest.lineage["snapshot"] == snapshot_digest(items)
+    by_split = {split: {i.patient_key for i in items if i.split == split} for split in ("train", "validation", "test")}
+    assert {split: set(keys) for split, keys in manifest.patients.items()} == by_split
+    assert not by_split["train"] & by_split["test"]
+    assert decision.metrics["candidate"]["n"] == sum(i.split == "test" for i in items)
+    assert champion(ws) == (decision.candidate if decision.decision == "promoted" else before)
+    assert any(line.startswith("test: 10 scans of 10 patients") for line in said)
+    json.dumps(decision.to_json(), allow_nan=False)
+    with ws.db.reading() as session:
+        [run] = session.scalars(select(tables.TrainingRun)).all()
+        assert (run.candidate, run.decision) == (decision.candidate, decision.decision)
+        assert len(session.scalars(select(tables.SnapshotItem)).all()) == 40
+
+
+def test_a_worse_candidate_does_not_serve(reviewed, monkeypatch):
+    from services import learning
+
+    ws = reviewed
+    items = labelled_scans(ws)
+    truth = {i.content_hash: i.label for i in items}
+
+    def champion_is_always_right(network, x):
+        import torch
+
+        logits = original(network, x)
+        if len(x) == sum(i.split == "test" for i in items) and calls.append(1) is None and len(calls) == 1:
+            test = [i for i in items if i.split == "test"]
+            return torch.nn.functional.one_hot(
+                torch.tensor([CLASSES.index(truth[i.content_hash]) for i in test]), 3
+            ).float()
+        return -logits if len(calls) > 1 else logits
+
+    calls, original = [], learning.predict_logits
+    monkeypatch.setattr(learning, "predict_logits", champion_is_always_right)
+    before = champion(ws)
+    decision = retrain(ws)
+    assert decision.decision == "kept"
+    assert decision.reason.startswith("The champion stays: on 10 held-out scans of 10 patients")
+    assert champion(ws) == before
+    assert folder_of(ws, decision.candidate).is_dir(), "the candidate is kept, to be looked at"
+
+
+def test_too_few_labels_are_said_not_trained_on(ws):
+    decision = retrain(ws)
+    assert decision.decision == "refused"
+    assert "0 scans have a verdict" in decision.reason
+    assert not list(ws.models_dir.glob("*")) if ws.models_dir.exists() else True
+
+
+def test_a_dry_run_writes_nothing(reviewed):
+    ws = reviewed
+    versions = bundle.versions(ws.models_dir)
+    assert retrain(ws, dry_run=True).reason.startswith("Dry run")
+    assert bundle.versions(ws.models_dir) == versions
+    with ws.db.reading() as session:
+        assert session.scalars(select(tables.TrainingRun)).all() == []
+
+
+def test_labels_of_test_patients_are_never_trained_on(reviewed):
+    items = labelled_scans(reviewed)
+    assert too_few(reviewed, items) is None
+    assert "kept for testing" in too_few(reviewed, [i for i in items if i.split != "test"])
+    assert "validation" in too_few(reviewed, [i for i in items if i.split != "validation"])
+
+
+def test_unsure_unusable_and_disputed_scans_are_no_labels(reviewed):
+    ws = reviewed
+    ids = [item.scan_id for item in labelled_scans(ws)]
+    for scan_id, verdict, reader in ((ids[0], "unsure", "Ann"), (ids[1], "unusable", "Ann"), (ids[2], "unsure", "Ben")):
+        record(ws, scan_id, reader=reader, verdict=verdict, expected_version=1, click_id=new_click())
+    assert [item.scan_id for item in labelled_scans(ws)] == ids[3:]
+
+
+def test_only_one_retraining_at_a_time(reviewed):
+    with FileLock(lock_path(reviewed)), pytest.raises(Busy):
+        retrain(reviewed)
+
+
+def test_an_interrupted_run_is_closed_by_the_next(reviewed):
+    with reviewed.db.writing() as session:
+        session.add(tables.TrainingRun(champion="x"))
+    retrain(reviewed)
+    with reviewed.db.reading() as session:
+        first = session.scalars(select(tables.TrainingRun).order_by(tables.TrainingRun.id)).first()
+        assert (first.decision, first.reason) == ("refused", "The run was interrupted.")
+
+
+def test_live_figures_are_scikit_learns_on_the_same_rows(reviewed):
+    from sklearn import metrics
+
+    ws = reviewed
+    result = live_evaluation(ws, champion(ws))
+    assert result.report.n == len(result.rows) == 40
+    expected = metrics.accuracy_score(result.rows["label"], result.rows["prediction"])
+    assert result.report.accuracy.value == pytest.approx(expected, abs=1e-9)
+    for name in CLASSES:
+        auc = metrics.roc_auc_score(result.rows["label"] == name, result.rows[f"p_{name}"])
+        assert result.report.per_class[name].auc.value == pytest.approx(auc, abs=1e-9)
+    counts = overview(ws)
+    assert (counts.reviewed, counts.waiting, counts.comparable) == (40, 0, 40)
+    assert counts.agreeing == metrics.accuracy_score(result.rows["label"], result.rows["prediction"], normalize=False)
+
+
+def test_demo_cases_never_mix_with_real_ones(ws):
+    from services.demo import CASES, REVIEWED, load_demo
+
+    assert load_demo(ws, serving_predictor(ws)) == CASES
+    assert load_demo(ws, serving_predictor(ws)) == 0, "only an empty log is filled"
+    assert live_evaluation(ws, champion(ws)).report is None
+    assert live_evaluation(ws, champion(ws), synthetic=True).report.n == REVIEWED
+    assert labelled_scans(ws) == []
+    assert len(labelled_scans(ws, synthetic=True)) == REVIEWED

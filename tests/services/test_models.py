@@ -1,0 +1,64 @@
+import pytest
+
+from core import bundle
+from core.bundle import BadBundle
+from services.models import (
+    NoSuchVersion,
+    champion,
+    folder_of,
+    list_versions,
+    load_serving,
+    promote,
+    rollback,
+    serving_order,
+    serving_predictor,
+)
+from services.workspace import SHIPPED_BUNDLES
+
+
+def test_without_a_promotion_the_shipped_bundle_serves(ws):
+    assert serving_predictor(ws).manifest.demonstration
+    assert champion(ws) == bundle.versions(SHIPPED_BUNDLES)[-1].name
+
+
+def test_promotions_can_be_taken_back_one_by_one(ws, publish_untrained):
+    shipped = champion(ws)
+    first, second = publish_untrained(1), publish_untrained(2)
+    promote(ws, first, actor="a")
+    promote(ws, second, actor="a")
+    assert serving_predictor(ws).version == second
+    assert rollback(ws, actor="a") == first
+    assert rollback(ws, actor="a") == shipped
+    with pytest.raises(NoSuchVersion, match="no earlier"):
+        rollback(ws, actor="a")
+
+
+def test_a_damaged_champion_is_replaced_by_the_last_good_one_and_said(ws, publish_untrained):
+    first, second = publish_untrained(1), publish_untrained(2)
+    promote(ws, first, actor="a")
+    promote(ws, second, actor="a")
+    weights = folder_of(ws, second) / "weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    predictor, notice = load_serving(ws, serving_order(ws))
+    assert predictor.version == first
+    assert second in notice
+    assert "SHA-256" in notice
+    with pytest.raises(BadBundle):
+        promote(ws, second, actor="a")
+
+
+def test_a_version_that_is_not_there_cannot_serve(ws):
+    for name in ("2020-01-01-00000000", "../secrets", ""):
+        with pytest.raises(NoSuchVersion):
+            promote(ws, name, actor="a")
+
+
+def test_every_version_is_listed_with_its_state(ws, publish_untrained):
+    version = publish_untrained(1)
+    promote(ws, version, actor="a")
+    listed = {v.name: v for v in list_versions(ws)}
+    assert listed[version].serving
+    assert sum(v.serving for v in listed.values()) == 1
+    assert sum(v.shipped for v in listed.values()) == len(bundle.versions(SHIPPED_BUNDLES))

@@ -1,0 +1,153 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from db import audit
+from services.intake import Incoming, receive
+from services.models import promote, serving_predictor
+from services.review import NoSuchScan, ScanChanged, case, cases, ensure_reading, history, new_click, queue, record
+from tests.conftest import png
+
+
+@pytest.fixture
+def scan_ids(ws, publish_untrained):
+    promote(ws, publish_untrained(), actor="test")
+    files = (Incoming(f"{i} (1).png", png(i)) for i in range(6))
+    received = list(receive(ws, serving_predictor(ws), files, source="upload", actor="a"))
+    with ws.db.writing() as session:
+        from sqlalchemy import text
+
+        session.execute(text("update scans set audit = 0"))
+    return [r.scan_id for r in received]
+
+
+def say(ws, scan_id, verdict, reader="Ann", version=None, **more):
+    if version is None:
+        version = case(ws, scan_id, reader).scan.version
+    return record(ws, scan_id, reader=reader, verdict=verdict, expected_version=version, click_id=new_click(), **more)
+
+
+def other_than(label):
+    return "ischemic" if label != "ischemic" else "hemorrhagic"
+
+
+def test_confirmed_and_corrected_follow_from_reading_and_review(ws, scan_ids):
+    first, second = (case(ws, i, "Ann") for i in scan_ids[:2])
+    assert first.state == "not read yet"
+    say(ws, first.scan.id, first.reading.label)
+    say(ws, second.scan.id, other_than(second.reading.label))
+    assert case(ws, first.scan.id, "Ann").state == "confirmed"
+    assert case(ws, second.scan.id, "Ann").state == "corrected"
+    say(ws, second.scan.id, "unsure")
+    assert case(ws, second.scan.id, "Ann").state == "unsure"
+
+
+def test_a_changed_mind_is_a_new_row(ws, scan_ids):
+    say(ws, scan_ids[0], "ischemic")
+    say(ws, scan_ids[0], "hemorrhagic")
+    assert [line.verdict for line in history(ws, scan_ids[0])] == ["hemorrhagic", "ischemic"]
+    assert case(ws, scan_ids[0], "Ann").verdict.label == "hemorrhagic"
+
+
+def test_two_readers_cannot_overwrite_each_other_unseen(ws, scan_ids):
+    seen = case(ws, scan_ids[0], "Ann").scan.version
+    say(ws, scan_ids[0], "ischemic", reader="Ben", version=seen)
+    with pytest.raises(ScanChanged, match=r"Ben filed “Ischemic”"):
+        say(ws, scan_ids[0], "hemorrhagic", version=seen)
+    assert len(history(ws, scan_ids[0])) == 1
+
+
+def test_of_many_at_once_exactly_one_is_filed(ws, scan_ids):
+    def attempt(number):
+        try:
+            return say(ws, scan_ids[0], "ischemic", reader=f"R{number}", version=0)
+        except ScanChanged:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        filed = [review for review in pool.map(attempt, range(8)) if review]
+    assert len(filed) == len(history(ws, scan_ids[0])) == 1
+
+
+def test_a_click_sent_twice_is_filed_once(ws, scan_ids):
+    click = new_click()
+    both = [
+        record(ws, scan_ids[0], reader="Ann", verdict="ischemic", expected_version=0, click_id=click) for _ in range(2)
+    ]
+    assert both[0].id == both[1].id
+    assert len(history(ws, scan_ids[0])) == 1
+
+
+def test_readers_who_differ_need_an_adjudicator(ws, scan_ids):
+    say(ws, scan_ids[0], "ischemic", reader="Ann")
+    say(ws, scan_ids[0], "hemorrhagic", reader="Ben")
+    assert case(ws, scan_ids[0], "Ann").state == "readers differ"
+    say(ws, scan_ids[0], "hemorrhagic", reader="Chief", adjudication=True)
+    found = case(ws, scan_ids[0], "Ann")
+    assert found.verdict.label == "hemorrhagic"
+    assert found.state in ("confirmed", "corrected")
+
+
+def test_a_blind_reader_is_shown_nothing_of_the_models(ws, scan_ids):
+    label = case(ws, scan_ids[0], "Ann").reading.label
+    say(ws, scan_ids[0], label, reader="Ben")
+    hidden = case(ws, scan_ids[0], "Ann", blind_first=True)
+    assert hidden.hidden
+    assert hidden.reading is None
+    assert hidden.state == "read", "confirmed would tell the model's answer"
+    say(ws, scan_ids[0], "ischemic", blind=True)
+    shown = case(ws, scan_ids[0], "Ann", blind_first=True)
+    assert not shown.hidden
+    assert shown.reading.label == label
+
+
+def test_the_audit_stream_is_blind_without_being_asked(ws, scan_ids):
+    from sqlalchemy import text
+
+    with ws.db.writing() as session:
+        session.execute(text("update scans set audit = 1 where id = :i"), {"i": scan_ids[2]})
+    assert [c.scan.id for c in cases(ws, "Ann", ids=scan_ids) if c.hidden] == [scan_ids[2]]
+
+
+def test_the_queue_is_what_the_reader_has_not_read_least_certain_first(ws, scan_ids):
+    say(ws, scan_ids[0], "ischemic", reader="Ann")
+    say(ws, scan_ids[1], "ischemic", reader="Ben")
+    found = cases(ws, "Ann")
+    waiting = queue(found)
+    assert scan_ids[0] not in waiting
+    assert scan_ids[1] in waiting
+    confidence = {c.scan.id: c.reading.confidence for c in found}
+    assert [confidence[i] for i in waiting] == sorted(confidence[i] for i in waiting)
+
+
+def test_hidden_scans_are_not_sorted_by_what_the_model_thinks(ws, scan_ids):
+    assert queue(cases(ws, "Ann", blind_first=True)) == sorted(scan_ids)
+
+
+def test_a_new_champion_reads_a_scan_when_it_is_opened(ws, scan_ids, publish_untrained):
+    promote(ws, publish_untrained(seed=9), actor="test")
+    predictor = serving_predictor(ws)
+    ensure_reading(ws, predictor, scan_ids[0])
+    ensure_reading(ws, predictor, scan_ids[0])
+    assert case(ws, scan_ids[0], "Ann").reading.model_version == predictor.version
+
+
+def test_what_cannot_be_filed_says_why(ws, scan_ids):
+    with pytest.raises(ValueError, match="'maybe'"):
+        say(ws, scan_ids[0], "maybe")
+    with pytest.raises(ValueError, match="name"):
+        say(ws, scan_ids[0], "unsure", reader=" ", version=0)
+    with pytest.raises(NoSuchScan):
+        say(ws, 999, "unsure", version=0)
+
+
+def test_every_review_stands_in_the_audit_chain(ws, scan_ids):
+    say(ws, scan_ids[0], "ischemic")
+    with ws.db.reading() as session:
+        assert audit.first_break(session) is None
+        from sqlalchemy import select
+
+        from db.models import AuditEvent
+
+        actions = list(session.scalars(select(AuditEvent.action)))
+    assert actions == ["promote", "intake", "review"]

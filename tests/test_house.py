@@ -1,0 +1,71 @@
+"""The house's own rules: who may import whom, what the docs name, what a page must not do."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+
+from core.settings import ROOT
+
+ROOMS = ("core", "db", "services", "dashboard", "scripts")
+MAY_IMPORT = {
+    "core": {"core"},
+    "db": {"db", "core.labels"},
+    "services": {"services", "core", "db"},
+    "dashboard": {"dashboard", "services", "core", "db"},
+    "scripts": {"services", "core", "db"},
+}
+FORBIDDEN = {
+    "core": {"sqlalchemy", "streamlit", "alembic"},
+    "db": {"torch", "streamlit", "numpy"},
+    "services": {"streamlit"},
+    "dashboard": {"sqlalchemy", "torch", "sqlite3"},
+    "scripts": {"sqlalchemy", "torch", "streamlit"},
+}
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_run_one_way(room):
+    for path in (ROOT / room).rglob("*.py"):
+        for name in _imports(path):
+            top = name.split(".")[0]
+            if top in ROOMS:
+                assert any(name == ok or name.startswith(ok + ".") for ok in MAY_IMPORT[room]), f"{path} imports {name}"
+            assert top not in FORBIDDEN[room], f"{path} imports {name}"
+
+
+def test_the_vocabulary_needs_nothing_but_python():
+    assert {name.split(".")[0] for name in _imports(ROOT / "core" / "labels.py")} <= {"typing"}
+
+
+def test_only_resources_caches():
+    for path in (ROOT / "dashboard").rglob("*.py"):
+        if path.name != "resources.py":
+            assert "st.cache_" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate", "ingest", "retrain", "models", "demo"])
+def test_every_command_explains_itself_and_stands_in_the_readme(script):
+    result = subprocess.run(
+        [sys.executable, ROOT / "scripts" / f"{script}.py", "--help"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"scripts/{script}.py" in (ROOT / "README.md").read_text()
+
+
+def test_every_setting_is_explained_in_config_yaml():
+    lines = (ROOT / "config.yaml").read_text().splitlines()
+    keys = [line for line in lines if re.match(r"\s*\w+:", line)]
+    unexplained = [line for line in keys if "#" not in line]
+    plain = {"optimizer", "batch_size", "learning_rate", "weight_decay", "dropout", "megapixels", "file_mb", "seed", "epochs"}
+    assert {line.strip().split(":")[0] for line in unexplained} <= plain
