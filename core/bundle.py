@@ -46,6 +46,7 @@ class Manifest(BaseModel):
     version: str
     created_at: datetime
     arch: str
+    width: int = 32  # stroke_cnn's first layer
     classes: tuple[str, ...]
     input_spec: dict[str, Any]
     temperature: float = Field(gt=0)
@@ -126,7 +127,7 @@ def load(folder: Path) -> Bundle:
     if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
         raise BadBundle(f"The weights of {folder.name} have been changed or damaged (SHA-256 differs).")
     try:
-        network = build(manifest.arch, len(manifest.classes))
+        network = build(manifest.arch, len(manifest.classes), width=manifest.width)
         network.load_state_dict(safetensors.torch.load(weights))
         spec = InputSpec.from_json(manifest.input_spec)
     except (ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
@@ -158,7 +159,9 @@ def point_to(models_dir: Path, order: Sequence[tuple[str, str]]) -> None:
 def pointer(models_dir: Path) -> list[tuple[str, str]]:
     """(version, manifest SHA-256), the one that should serve first; empty where none was promoted or it is damaged."""
     try:
-        return [(str(version), str(digest)) for version, digest in json.loads((models_dir / POINTER).read_text())["order"]]
+        return [
+            (str(version), str(digest)) for version, digest in json.loads((models_dir / POINTER).read_text())["order"]
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

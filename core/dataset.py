@@ -187,9 +187,7 @@ def file_reader(pseudonym: Pseudonym, megapixels: float) -> Callable[[Path], Sca
     return read_file
 
 
-def assign_splits(
-    patients: Mapping[str, str], *, salt: str, known: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def assign_splits(patients: Mapping[str, str], *, salt: str, known: Mapping[str, str] | None = None) -> dict[str, str]:
     """A split for every patient key in `patients` (key -> class used to stratify).
 
     Known patients keep theirs. Within each class the others are ranked by a salted hash and dealt so that the

@@ -114,7 +114,9 @@ def evaluate(
         p[:, classes.index(name)] = probabilities[:, column]
     called = p.argmax(axis=1)
 
-    clusters = np.unique(np.asarray(patients), return_inverse=True)[1] if patients is not None else np.arange(len(truth))
+    clusters = (
+        np.unique(np.asarray(patients), return_inverse=True)[1] if patients is not None else np.arange(len(truth))
+    )
     count = int(clusters.max()) + 1
     draws = _draws(count, seed)
     confusion = metrics.confusion_matrix(truth, called, labels=range(len(classes)))
@@ -228,9 +230,7 @@ def _from_confusion(m: np.ndarray) -> dict[tuple[str, int], np.ndarray]:
     return figures
 
 
-def _auc(
-    is_it: np.ndarray, score: np.ndarray, clusters: np.ndarray, draws: np.ndarray
-) -> tuple[float, np.ndarray]:
+def _auc(is_it: np.ndarray, score: np.ndarray, clusters: np.ndarray, draws: np.ndarray) -> tuple[float, np.ndarray]:
     """Area under the ROC and its replicates (REPLICATES,): the weighted share of pairs ranked rightly, ties half
     (Hanley & McNeil, Radiology 1982)."""
     if not 0 < is_it.sum() < len(is_it):

@@ -63,10 +63,9 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
-def _stroke_cnn(classes: int, dropout: float, pretrained: bool) -> Classifier:
+def _stroke_cnn(classes: int, dropout: float, pretrained: bool, width: int) -> Classifier:
     if pretrained:
         raise ValueError("stroke_cnn has no ImageNet weights. Leave --weights out, or choose another --arch.")
-    width = 32
     features = nn.Sequential(
         nn.Conv2d(1, width, 5, 2, 2, bias=False),
         nn.BatchNorm2d(width),
@@ -76,6 +75,7 @@ def _stroke_cnn(classes: int, dropout: float, pretrained: bool) -> Classifier:
         ResidualBlock(2 * width, 4 * width, 2),
         ResidualBlock(4 * width, 4 * width, 1),
         ResidualBlock(4 * width, 8 * width, 2),
+        ResidualBlock(8 * width, 8 * width, 1),
     )
     return Classifier(features, 8 * width, classes, dropout)
 
@@ -95,8 +95,10 @@ def _to_one_channel(model: nn.Module) -> None:
             return
 
 
-def _backbone(name: str, weights: str, cut: Callable[[nn.Module], nn.Module], channels: int) -> Callable[..., Classifier]:
-    def make(classes: int, dropout: float, pretrained: bool) -> Classifier:
+def _backbone(
+    name: str, weights: str, cut: Callable[[nn.Module], nn.Module], channels: int
+) -> Callable[..., Classifier]:
+    def make(classes: int, dropout: float, pretrained: bool, _width: int) -> Classifier:
         models = torchvision_models()
         try:
             model = getattr(models, name)(weights=weights if pretrained else None)
@@ -130,8 +132,10 @@ ARCHITECTURES: Mapping[str, Callable[..., Classifier]] = {
 }
 
 
-def build(arch: str, classes: int, *, dropout: float = 0.3, weights: str | Path = "none") -> Classifier:
-    """A network for `classes` classes.
+def build(
+    arch: str, classes: int, *, width: int = 32, dropout: float = 0.3, weights: str | Path = "none"
+) -> Classifier:
+    """A network for `classes` classes. `width`: channels of stroke_cnn's first layer; the others have theirs.
 
     `weights`: "none" (from scratch), "imagenet" (torchvision's, downloaded), or the path of a state dict with
     torchvision's names for `arch`.
@@ -142,7 +146,7 @@ def build(arch: str, classes: int, *, dropout: float = 0.3, weights: str | Path 
     if arch not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {arch!r}, must be one of {', '.join(ARCHITECTURES)}")
     if str(weights) in ("none", "imagenet"):
-        return ARCHITECTURES[arch](classes, dropout, str(weights) == "imagenet")
+        return ARCHITECTURES[arch](classes, dropout, str(weights) == "imagenet", width)
     return _from_state_dict(arch, classes, dropout, Path(weights))
 
 

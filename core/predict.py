@@ -34,7 +34,7 @@ class Predictor:
     def __init__(self, bundle: Bundle) -> None:
         self.manifest = bundle.manifest
         self._spec = bundle.spec
-        self._network = bundle.network.to(memory_format=torch.channels_last)
+        self._network = bundle.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._trained = frozenset(bundle.manifest.patients.get("train", []))
 
     @property

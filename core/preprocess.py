@@ -95,10 +95,8 @@ def to_input_with_box(scan: Scan, spec: InputSpec) -> tuple[Tensor, Box]:
         raise ValueError("the scan holds a non-finite pixel")
     grey = windowed(scan, spec.window)
     height, width = grey.shape
-    if spec.crop == "head":
-        box = head_box(grey, spec.head_margin)
-    else:
-        box = _square(0, 0, width, height, grey.shape, 0)
+    whole = _square(0, 0, width, height, grey.shape, 0)
+    box = head_box(grey, spec.head_margin) if spec.crop == "head" else whole
     x0, y0, x1, y1 = box[0] * width, box[1] * height, box[2] * width, box[3] * height
     pad = int(np.ceil(max(0, -x0, -y0, x1 - width, y1 - height)))
     padded = np.pad(grey, pad) if pad else grey

@@ -33,7 +33,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 AIR_HU = -1024.0
 MIN_SIDE = 32
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "ConvolutionKernel", "GantryDetectorTilt", "InstanceNumber")
-_SERIES_FILE_NAME = re.compile(r"^(?P<patient>[\w-]+?) ?\((?P<number>\d+)\)$")
+_SERIES_FILE_NAME = re.compile(r"^(?P<patient>[\w-]+?) ?\((?P<number>\d+)\)( - Copy)?$")
 _STORED_KEY = "second-read"
 
 
@@ -58,9 +58,7 @@ class Scan:
         return hashlib.sha256(head + np.ascontiguousarray(self.pixels, np.float32).tobytes()).hexdigest()
 
 
-def read(
-    data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, megapixels: float = 16
-) -> Scan:
+def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, megapixels: float = 16) -> Scan:
     """Read a JPG, a PNG or a single-slice CT DICOM.
 
     `name` is only looked at for a patient and slice number of the form ``PATIENT (N).jpg``. Without a

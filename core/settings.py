@@ -42,6 +42,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     arch: str = "stroke_cnn"
+    width: int = Field(32, ge=8, le=256)
     weights: Literal["none", "imagenet"] | Path = "none"
     image_size: int = Field(128, ge=32, le=1024)
     crop: Literal["none", "head"] = "none"

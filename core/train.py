@@ -76,10 +76,10 @@ def fit(
     generator = torch.Generator().manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    network = build(recipe.arch, classes, dropout=recipe.dropout, weights=recipe.weights)
+    network = build(recipe.arch, classes, width=recipe.width, dropout=recipe.dropout, weights=recipe.weights)
     if start is not None:
         network.load_state_dict(start)
-    network.to(device, memory_format=torch.channels_last)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, avg_fn=_running_average, use_buffers=True)
     optimizer = _optimizer(network, recipe)
     steps = math.ceil(len(train) / recipe.batch_size)
@@ -108,11 +108,10 @@ def fit(
             total_loss += loss.item() * len(batch)
             done += 1
             progress(done, recipe.epochs * steps, loss.item(), None)
-        epoch = _validate(_averaged(average), validation, number, total_loss / len(train), time.monotonic() - epoch_began)
-        if recipe.scheduler == "plateau":
-            scheduler.step(epoch.validation_loss)
-        elif recipe.scheduler == "cosine":
-            scheduler.step()
+        epoch = _validate(
+            _averaged(average), validation, number, total_loss / len(train), time.monotonic() - epoch_began
+        )
+        _step_after_epoch(scheduler, recipe, epoch)
         state.end_epoch(epoch)
         progress(done, recipe.epochs * steps, epoch.train_loss, epoch)
         if checkpoint:
@@ -173,6 +172,14 @@ def _scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> 
     if recipe.scheduler == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs)
     return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=recipe.patience // 3)
+
+
+def _step_after_epoch(scheduler: Any, recipe: Recipe, epoch: Epoch) -> None:
+    """The one-cycle schedule has stepped after every batch; the others step here."""
+    if recipe.scheduler == "plateau":
+        scheduler.step(epoch.validation_loss)
+    elif recipe.scheduler == "cosine":
+        scheduler.step()
 
 
 def _mixed_precision(device: torch.device) -> torch.autocast:

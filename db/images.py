@@ -45,4 +45,6 @@ class ImageStore:
         try:
             return self.path(content_hash).read_bytes()
         except FileNotFoundError as error:
-            raise ImageMissing(f"The image {content_hash[:12]} is not in the store. Restore it from the backup.") from error
+            raise ImageMissing(
+                f"The image {content_hash[:12]} is not in the store. Restore it from the backup."
+            ) from error

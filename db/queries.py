@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from db.models import Batch, ModelVersion, Patient, Reading, Review, Scan, Study
@@ -152,9 +152,8 @@ def history(session: Session, scan_id: int) -> Sequence[Review]:
     return session.scalars(select(Review).where(Review.scan_id == scan_id).order_by(Review.id)).all()
 
 
-def count_scans(session: Session, *, synthetic: bool | None = None) -> int:
-    query = select(func.count()).select_from(Scan)
-    return session.scalar(query if synthetic is None else query.where(Scan.synthetic == synthetic)) or 0
+def has_scans(session: Session) -> bool:
+    return session.scalar(select(Scan.id).limit(1)) is not None
 
 
 def splits(session: Session, keys: Collection[str] | None = None) -> dict[str, str]:
@@ -185,9 +184,7 @@ def register_version(
     """Make a bundle known to the log, once."""
     if session.get(ModelVersion, version) is None:
         session.add(
-            ModelVersion(
-                version=version, manifest_sha256=manifest_sha256, parent=parent, demonstration=demonstration
-            )
+            ModelVersion(version=version, manifest_sha256=manifest_sha256, parent=parent, demonstration=demonstration)
         )
         session.flush()
 
@@ -199,9 +196,5 @@ def batches(session: Session) -> Sequence[Batch]:
 
 def versions_with_readings(session: Session) -> list[str]:
     """Model versions that have read at least one scan, newest first."""
-    query = select(ModelVersion.version).where(
-        ModelVersion.version.in_(select(Reading.model_version).distinct())
-    )
+    query = select(ModelVersion.version).where(ModelVersion.version.in_(select(Reading.model_version).distinct()))
     return list(session.scalars(query.order_by(ModelVersion.registered_at.desc())))
-
-

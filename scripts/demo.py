@@ -5,7 +5,7 @@ import argparse
 from console import sentences, training_bar
 
 from core.settings import Settings
-from services.demo import load_demo, train_demo_model
+from services.demo import is_empty, load_demo, train_demo_model
 from services.models import serving_predictor
 from services.workspace import SHIPPED_BUNDLES, open_workspace
 
@@ -20,8 +20,10 @@ def main() -> None:
             with training_bar() as tell:
                 print(train_demo_model(ws, SHIPPED_BUNDLES, tell).version)
             return
-        count = load_demo(ws, serving_predictor(ws))
-        print(f"{count} synthetic demo cases loaded." if count else "The case log is not empty; nothing was added.")
+        if is_empty(ws):
+            print(f"{load_demo(ws, serving_predictor(ws))} synthetic demo cases loaded.")
+        else:
+            print("The case log is not empty; nothing was added.")
 
 
 if __name__ == "__main__":

@@ -32,11 +32,16 @@ def demo_label(index: int) -> str:
     return CLASSES[int(np.random.default_rng(index + 77).integers(len(CLASSES)))]
 
 
+def is_empty(ws: Workspace) -> bool:
+    """Whether the case log holds no scan."""
+    with ws.db.reading() as session:
+        return not queries.has_scans(session)
+
+
 def load_demo(ws: Workspace, predictor: Predictor) -> int:
     """Fill an empty case log with demo cases, more than half of them reviewed; returns how many were stored."""
-    with ws.db.reading() as session:
-        if queries.count_scans(session):
-            return 0
+    if not is_empty(ws):
+        return 0
     stored = [r for r in receive(ws, predictor, _files(), source="demo", actor="demo", synthetic=True) if r.scan_id]
     for index, received in enumerate(stored[:REVIEWED]):
         record(

@@ -1,4 +1,4 @@
-"""Plots of a report, for the Evaluation page and for evaluate.py. Colours tell apart for colour-blind eyes (Okabe-Ito)."""
+"""Plots of a report, for the Evaluation page and for evaluate.py. Colours are Okabe and Ito's, for all eyes."""
 
 from pathlib import Path
 
@@ -45,7 +45,9 @@ def confusion_figure(report: Report) -> go.Figure:
 def roc_figure(report: Report) -> go.Figure:
     """One curve per class against the rest, with its area and interval."""
     figure = go.Figure(
-        go.Scatter(x=[0, 1], y=[0, 1], mode="lines", name="Chance", line={"color": "gray", "width": 1}, hoverinfo="skip")
+        go.Scatter(
+            x=[0, 1], y=[0, 1], mode="lines", name="Chance", line={"color": "gray", "width": 1}, hoverinfo="skip"
+        )
     )
     for name, curve in report.roc.items():
         auc = report.per_class[name].auc

@@ -135,9 +135,7 @@ def _outcomes(
         stored = digest in new
         new.discard(digest)  # the same pixels a second time in one batch are a duplicate of the first
         why = None if stored else "The same image is in the case log already."
-        yield Received(
-            file, "stored" if stored else "duplicate", why, scan_id, shown.get(scan_id), scan_id in audits
-        )
+        yield Received(file, "stored" if stored else "duplicate", why, scan_id, shown.get(scan_id), scan_id in audits)
 
 
 def _with_keys(digest: str, scan: Scan) -> Scan:

@@ -32,7 +32,11 @@ def lock_path(ws: Workspace) -> Path:
 def start_retraining(ws: Workspace) -> None:
     """Run scripts/retrain.py in the background; what it says goes to a log in the home."""
     ws.settings.training_dir.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "STROKE_HOME": str(ws.settings.home_dir), "STROKE_DATABASE_URL": ws.settings.database_url}
+    environment = {
+        **os.environ,
+        "STROKE_HOME": str(ws.settings.home_dir),
+        "STROKE_DATABASE_URL": ws.settings.database_url,
+    }
     with _log(ws).open("wb") as log:
         subprocess.Popen(
             [sys.executable, str(ROOT / "scripts" / "retrain.py")],

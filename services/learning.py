@@ -86,8 +86,8 @@ def too_few(ws: Workspace, items: Sequence[Item]) -> str | None:
     by_split = Counter(item.split for item in items)
     if by_split["test"] < rule.min_test_scans:
         return (
-            f"{by_split['test']} reviewed scans belong to patients kept for testing; at least {rule.min_test_scans} are "
-            "needed to compare two models. Review scans of more patients."
+            f"{by_split['test']} reviewed scans belong to patients kept for testing; "
+            f"at least {rule.min_test_scans} are needed to compare two models. Review scans of more patients."
         )
     if not by_split["validation"]:
         return "No reviewed scan belongs to a patient kept for validation. Review scans of more patients."
@@ -116,9 +116,7 @@ def retrain(
         raise Busy("Another retraining runs in this home. Wait for it to end.") from error
 
 
-def _retrain(
-    ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, say: Callable[[str], None]
-) -> Decision:
+def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, say: Callable[[str], None]) -> Decision:
     champion = versions.serving_predictor(ws).manifest
     items = labelled_scans(ws, synthetic=synthetic)
     counts = Counter((item.split, item.label) for item in items)
@@ -200,7 +198,11 @@ def decide(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples) -
         )
     versions.promote(ws, candidate.manifest.version, actor="retrain")
     return Decision(
-        "promoted", f"The candidate serves now: {figures}.", champion.manifest.version, candidate.manifest.version, metrics
+        "promoted",
+        f"The candidate serves now: {figures}.",
+        champion.manifest.version,
+        candidate.manifest.version,
+        metrics,
     )
 
 
@@ -233,7 +235,7 @@ def _examples(
 def _start_weights(champion: Bundle, classes: tuple[str, ...]) -> dict[str, Tensor]:
     """The champion's weights, its head's rows moved to where `classes` has them; a new class starts untrained."""
     state = dict(champion.network.state_dict())
-    fresh = build(champion.manifest.arch, len(classes)).state_dict()
+    fresh = build(champion.manifest.arch, len(classes), width=champion.manifest.width).state_dict()
     for name in ("head.weight", "head.bias"):
         rows = fresh[name].clone()
         for index, label in enumerate(champion.manifest.classes):
@@ -279,4 +281,3 @@ def runs(ws: Workspace) -> Sequence[models.TrainingRun]:
     """Retrainings, newest first."""
     with ws.db.reading() as session:
         return session.scalars(select(models.TrainingRun).order_by(models.TrainingRun.id.desc())).all()
-

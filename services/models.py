@@ -30,7 +30,9 @@ def folder_of(ws: Workspace, version: str) -> Path:
     for root in (ws.models_dir, SHIPPED_BUNDLES):
         if version and Path(version).name == version and (root / version).is_dir():
             return root / version
-    raise NoSuchVersion(f"There is no model version {version!r}. `python scripts/models.py list` shows those there are.")
+    raise NoSuchVersion(
+        f"There is no model version {version!r}. `python scripts/models.py list` shows those there are."
+    )
 
 
 def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:

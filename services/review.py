@@ -85,9 +85,7 @@ def cases(
     return [_case(row, readings.get(row.id), verdicts.get(row.id), own.get(row.id), blind) for row in rows]
 
 
-def _case(
-    row: ScanRow, reading: ReadingRow | None, verdict: Verdict | None, own: str | None, blind: bool
-) -> Case:
+def _case(row: ScanRow, reading: ReadingRow | None, verdict: Verdict | None, own: str | None, blind: bool) -> Case:
     hidden = reading is not None and own is None and (blind or row.audit)
     state = _state(reading, verdict)
     if hidden and state in ("confirmed", "corrected"):

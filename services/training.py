@@ -82,9 +82,7 @@ def prepare(
     if split == "patient":
         with ws.db.reading() as session:
             known = queries.splits(session, set(examples.patients))
-        examples = with_splits(
-            examples, assign_splits(patient_classes(examples.samples), salt=SPLIT_SALT, known=known)
-        )
+        examples = with_splits(examples, assign_splits(patient_classes(examples.samples), salt=SPLIT_SALT, known=known))
     elif any(sample.split is None for sample in examples.samples):
         raise NoSplit("Some scans are in no train, validation or test folder. Use --split patient.")
     leaking = len(patients_in_several_splits(examples.samples))
@@ -146,6 +144,7 @@ def publish_fit(
     probabilities = torch.softmax(logits / temperature, dim=1).numpy()
     facts: dict[str, Any] = {
         "arch": recipe.arch,
+        "width": recipe.width,
         "classes": classes,
         "input_spec": spec.to_json(),
         "temperature": temperature,

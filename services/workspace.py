@@ -32,6 +32,4 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
     settings.home_dir.mkdir(parents=True, exist_ok=True)
     db = Database(settings.url)
     db.migrate()
-    return Workspace(
-        settings, db, ImageStore(settings.images_dir), Pseudonym.at(settings.home_dir / "patient.key")
-    )
+    return Workspace(settings, db, ImageStore(settings.images_dir), Pseudonym.at(settings.home_dir / "patient.key"))

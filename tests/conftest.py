@@ -1,7 +1,7 @@
 """What tests share: a home of their own, small synthetic scans, and real ones where there are any."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +65,9 @@ def publish_untrained(ws: Workspace) -> Callable[..., str]:
 
     def publish(seed: int = 0, classes: tuple[str, ...] = CLASSES, **changes: object) -> str:
         torch.manual_seed(seed)
-        return bundle.publish(ws.models_dir, build("stroke_cnn", len(classes)), bundle_facts(classes, **changes)).version
+        return bundle.publish(
+            ws.models_dir, build("stroke_cnn", len(classes)), bundle_facts(classes, **changes)
+        ).version
 
     return publish
 
@@ -102,9 +104,3 @@ def class_folders(tmp_path: Path) -> Path:
                 number += 1
                 (folder / f"{number} (1).png").write_bytes(png(number, label))
     return root
-
-
-@pytest.fixture
-def chdir_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(ROOT)
-    yield

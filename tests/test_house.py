@@ -67,5 +67,15 @@ def test_every_setting_is_explained_in_config_yaml():
     lines = (ROOT / "config.yaml").read_text().splitlines()
     keys = [line for line in lines if re.match(r"\s*\w+:", line)]
     unexplained = [line for line in keys if "#" not in line]
-    plain = {"optimizer", "batch_size", "learning_rate", "weight_decay", "dropout", "megapixels", "file_mb", "seed", "epochs"}
+    plain = {
+        "optimizer",
+        "batch_size",
+        "learning_rate",
+        "weight_decay",
+        "dropout",
+        "megapixels",
+        "file_mb",
+        "seed",
+        "epochs",
+    }
     assert {line.strip().split(":")[0] for line in unexplained} <= plain

@@ -52,7 +52,9 @@ st.markdown(
 if kind != "real":
     st.info("Synthetic demo cases: these figures say nothing about patients.", icon=":material/science:")
 if report.n < FEW:
-    st.warning(f"Fewer than {FEW} scans: the figures may change a lot with the next few verdicts.", icon=":material/info:")
+    st.warning(
+        f"Fewer than {FEW} scans: the figures may change a lot with the next few verdicts.", icon=":material/info:"
+    )
 if result.seen_in_training:
     st.warning(
         f"{result.seen_in_training} of these scans are of patients the model was trained on; they flatter it.",
@@ -64,7 +66,11 @@ if stream == "all" and not result.rows["blind"].all():
 tiles = st.columns(3)
 for tile, (name, figure) in zip(
     tiles,
-    (("Accuracy", report.accuracy), ("Balanced accuracy", report.balanced_accuracy), ("F1, mean of classes", report.macro_f1)),
+    (
+        ("Accuracy", report.accuracy),
+        ("Balanced accuracy", report.balanced_accuracy),
+        ("F1, mean of classes", report.macro_f1),
+    ),
     strict=True,
 ):
     tile.metric(f"{name}, n = {figure.n}", words.with_interval(figure), border=True)
@@ -99,5 +105,9 @@ st.dataframe(
 if result.unlabelled:
     st.caption(f"Left out: {result.unlabelled} reviewed scans called unsure or unusable, or on which readers differ.")
 st.download_button(
-    "Download the rows (CSV)", result.rows.to_csv(index=False), f"evaluation-{version}.csv", "text/csv", icon=":material/download:"
+    "Download the rows (CSV)",
+    result.rows.to_csv(index=False),
+    f"evaluation-{version}.csv",
+    "text/csv",
+    icon=":material/download:",
 )

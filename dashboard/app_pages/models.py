@@ -73,10 +73,17 @@ problem = too_few(ws, items)
 start, back, words_column = st.columns([1, 1, 3], vertical_alignment="center")
 running = jobs.retraining(ws)
 start.button(
-    "Retrain", type="primary", disabled=bool(problem) or running, width="stretch", on_click=jobs.start_retraining, args=(ws,)
+    "Retrain",
+    type="primary",
+    disabled=bool(problem) or running,
+    width="stretch",
+    on_click=jobs.start_retraining,
+    args=(ws,),
 )
 back.button("Roll back", width="stretch", on_click=_rollback, help="Let the version that served before serve again.")
-words_column.write(problem or f"{len(items)} reviewed scans of {len({i.patient_key for i in items})} patients to train on.")
+words_column.write(
+    problem or f"{len(items)} reviewed scans of {len({i.patient_key for i in items})} patients to train on."
+)
 
 
 @st.fragment(run_every=2 if running else None)

@@ -32,7 +32,7 @@ agreement.metric(
     "Readers agreed with the model",
     f"{now.agreeing} of {now.comparable}",
     border=True,
-    help="Scans whose verdict is a stroke class and the same as the model's. Evaluation has the figures with intervals.",
+    help="Scans whose verdict is the same class as the model's answer. Evaluation has the intervals.",
 )
 scans.metric("Scans in the log", now.scans, border=True)
 
@@ -50,7 +50,9 @@ if now.disputed:
         icon=":material/groups:",
     )
 if now.synthetic:
-    st.caption(f"{now.synthetic} of the {now.scans} scans are synthetic demo cases. They never mix with real ones in figures.")
+    st.caption(
+        f"{now.synthetic} of the {now.scans} scans are synthetic demo cases. They never mix with real ones in figures."
+    )
 
 if predictor:
     manifest = predictor.manifest

@@ -15,7 +15,7 @@ predictor = frame.serving()
 if predictor is None:
     st.stop()
 
-st.write("Axial brain CT: JPG, PNG or DICOM, as many files as you like. What is not readable is named; the rest goes through.")
+st.write("Axial brain CT: JPG, PNG or DICOM, any number of files. What cannot be read is named; the rest goes through.")
 round_ = st.session_state.setdefault("upload_round", 0)
 files = st.file_uploader("Scans", accept_multiple_files=True, key=f"files-{round_}", label_visibility="collapsed")
 

@@ -27,9 +27,7 @@ if not everything:
 present = [state for state in STATES if any(case.state == state for case in everything)]
 by_state, by_answer, by_order = st.columns([4, 3, 2])
 states = by_state.pills("State", present, selection_mode="multi", key="worklist_states")
-answers = by_answer.pills(
-    "Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers"
-)
+answers = by_answer.pills("Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers")
 order = by_order.selectbox("Order", list(ORDERS), key="worklist_order")
 
 shown = [
@@ -41,7 +39,9 @@ shown = [
 shown.sort(key=ORDERS[order])
 waiting = queue(shown)
 count, start = st.columns([3, 1], vertical_alignment="center")
-count.markdown(f"**{len(shown)}** of {len(everything)} scans; you have not read **{len(waiting)}** of them. Select a row to open it.")
+count.markdown(
+    f"**{len(shown)}** of {len(everything)} scans; **{len(waiting)}** of them not read by you. Select a row to open it."
+)
 if waiting and start.button(f"Read these {len(waiting)}", type="primary", shortcut="S", width="stretch"):
     st.session_state["queue"] = waiting
     st.session_state.pop("scan", None)

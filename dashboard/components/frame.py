@@ -40,7 +40,9 @@ def draw() -> None:
     """The sidebar and the style around the page."""
     st.html(_STYLE)
     with st.sidebar:
-        st.text_input("Reading as", key="reader", value=reader(), help="Your name or initials: each verdict carries it.")
+        st.text_input(
+            "Reading as", key="reader", value=reader(), help="Your name or initials: each verdict carries it."
+        )
         st.caption("**Not a medical device.** For research and quality improvement; every finding needs a reader.")
 
 

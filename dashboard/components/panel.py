@@ -24,7 +24,9 @@ def answer(case: Case) -> None:
         return
     reading = case.reading
     if abstains(reading):
-        st.markdown(f"#### The model abstains\nIts best guess is {in_words(reading.label).lower()}, too unsure to count.")
+        st.markdown(
+            f"#### The model abstains\nIts best guess is {in_words(reading.label).lower()}, too unsure to count."
+        )
     else:
         st.markdown(f"#### {in_words(reading.label)}, {words.percent(reading.confidence)} (calibrated)")
     _probabilities(reading)
@@ -35,9 +37,9 @@ def answer(case: Case) -> None:
 def _probabilities(reading: ReadingRow) -> None:
     """A bar per class, with its number: length says it, colour only repeats it."""
     rows = "".join(
-        f'<div style="display:grid;grid-template-columns:6.8rem 1fr 3.6rem;gap:.5rem;align-items:center;margin:.15rem 0">'
+        '<div style="display:grid;grid-template-columns:6.8rem 1fr 3.6rem;gap:.5rem;align-items:center;margin:.1rem 0">'
         f"<span>{in_words(name)}</span>"
-        f'<span style="height:.8rem;background:rgba(128,128,128,.25);border-radius:3px;overflow:hidden">'
+        '<span style="height:.8rem;background:rgba(128,128,128,.25);border-radius:3px;overflow:hidden">'
         f'<span style="display:block;height:100%;width:{share:.1%};background:{COLOURS[name]}"></span></span>'
         f'<span style="text-align:right;font-variant-numeric:tabular-nums">{words.percent(share)}</span></div>'
         for name in CLASSES
@@ -90,9 +92,7 @@ def own_verdict(case: Case) -> None:
 def settle(case: Case) -> None:
     """Where readers differ, a verdict may be filed as the one that settles it."""
     if case.state == "readers differ" and not case.hidden:
-        st.checkbox(
-            "My next verdict settles what readers differ on (adjudication)", key=f"adjudicate-{case.scan.id}"
-        )
+        st.checkbox("My next verdict settles what readers differ on (adjudication)", key=f"adjudicate-{case.scan.id}")
 
 
 def past(case: Case) -> None:

@@ -19,10 +19,15 @@ from tests.conftest import dicom, png
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: browser tests are skipped")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
-    "--disable-sync --no-first-run"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 PAGES = ("", "upload", "worklist", "review", "evaluation", "models")
 
 
@@ -56,7 +61,10 @@ def page(server):
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(60_000)
         page.strangers = []
-        page.on("request", lambda r: page.strangers.append(r.url) if not r.url.startswith((server, "data:", "blob:")) else None)
+        page.on(
+            "request",
+            lambda r: page.strangers.append(r.url) if not r.url.startswith((server, "data:", "blob:")) else None,
+        )
         yield page
         browser.close()
 
@@ -64,7 +72,9 @@ def page(server):
 def settle(page):
     page.wait_for_selector('[data-testid="stMainBlockContainer"] :is(h1, h4)')
     page.wait_for_function("!document.querySelector('[data-testid=\"stStatusWidget\"]')")
-    assert page.locator('[data-testid="stException"]').count() == 0, page.locator('[data-testid="stException"]').inner_text()
+    assert page.locator('[data-testid="stException"]').count() == 0, page.locator(
+        '[data-testid="stException"]'
+    ).inner_text()
 
 
 def wait_for(condition, seconds=20):
@@ -86,7 +96,9 @@ def test_all_pages_draw_without_an_error_or_a_call_outside(page, server):
 def test_a_batch_goes_from_upload_to_verdict_by_keyboard(page, server, home):
     page.goto(f"{server}/upload")
     settle(page)
-    files = [{"name": f"{i} (1).png", "mimeType": "image/png", "buffer": png(100 + i, CLASSES[i % 3])} for i in range(5)]
+    files = [
+        {"name": f"{i} (1).png", "mimeType": "image/png", "buffer": png(100 + i, CLASSES[i % 3])} for i in range(5)
+    ]
     files += [
         {"name": "case.dcm", "mimeType": "application/octet-stream", "buffer": dicom(9)},
         {"name": "empty.jpg", "mimeType": "image/jpeg", "buffer": b""},
@@ -107,7 +119,11 @@ def test_a_batch_goes_from_upload_to_verdict_by_keyboard(page, server, home):
     assert stage["y"] + stage["height"] < 800, "and whole on the screen"
 
     ws = open_workspace(Settings())
-    own = lambda: sorted(line.verdict for c in cases(ws, "Reader 1") for line in history(ws, c.scan.id) if line.reader == "Reader 1")  # noqa: E731
+
+    def own():
+        lines = [line for c in cases(ws, "Reader 1") for line in history(ws, c.scan.id)]
+        return sorted(line.verdict for line in lines if line.reader == "Reader 1")
+
     for number in range(6):
         page.get_by_text(f"{number + 1} of 6").wait_for()
         settle(page)
@@ -140,7 +156,13 @@ def test_blind_first_sends_nothing_of_the_models_to_the_browser(page, server):
     page.get_by_text("The model's answer is hidden").wait_for()
     settle(page)
     received = []
-    page.on("websocket", lambda socket: socket.on("framereceived", lambda payload: received.append(bytes(payload) if isinstance(payload, bytes) else payload.encode())))
+    page.on(
+        "websocket",
+        lambda socket: socket.on(
+            "framereceived",
+            lambda payload: received.append(bytes(payload) if isinstance(payload, bytes) else payload.encode()),
+        ),
+    )
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(2000)
     text = page.content()

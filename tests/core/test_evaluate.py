@@ -26,7 +26,9 @@ def test_every_figure_is_scikit_learns(seed, classes):
     assert report.accuracy.value == pytest.approx(metrics.accuracy_score(labels, called), abs=1e-9)
     assert report.balanced_accuracy.value == pytest.approx(metrics.balanced_accuracy_score(labels, called), abs=1e-9)
     assert report.macro_f1.value == pytest.approx(metrics.f1_score(labels, called, average="macro"), abs=1e-9)
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, called, labels=known, zero_division=np.nan)
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        labels, called, labels=known, zero_division=np.nan
+    )
     for i, name in enumerate(known):
         figures = report.per_class[name]
         truth = np.array([label == name for label in labels])
@@ -49,11 +51,15 @@ def test_intervals_hold_their_value_and_widen_with_fewer_patients():
     assert many.patients == 400
     assert few.patients == 8
     without = evaluate(labels, p, known)
-    assert without.accuracy.high - without.accuracy.low == pytest.approx(many.accuracy.high - many.accuracy.low, abs=0.02)
+    assert without.accuracy.high - without.accuracy.low == pytest.approx(
+        many.accuracy.high - many.accuracy.low, abs=0.02
+    )
 
 
 def test_five_right_answers_are_no_proof_of_perfection():
-    report = evaluate(["ischemic"] * 3 + ["hemorrhagic"] * 2, np.eye(2)[[1, 1, 1, 0, 0]], CLASSES[:2], patients=list("abcde"))
+    report = evaluate(
+        ["ischemic"] * 3 + ["hemorrhagic"] * 2, np.eye(2)[[1, 1, 1, 0, 0]], CLASSES[:2], patients=list("abcde")
+    )
     assert report.accuracy.value == 1
     assert report.accuracy.low == pytest.approx(wilson(5, 5)[0])
     assert report.accuracy.low < 0.6

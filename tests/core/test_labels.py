@@ -21,7 +21,9 @@ def test_class_names_are_known_in_their_usual_spellings(name, label):
     assert parse_class(name) == label
 
 
-@pytest.mark.parametrize(("name", "split"), [("Train", "train"), ("val", "validation"), ("TEST", "test"), ("misc", None)])
+@pytest.mark.parametrize(
+    ("name", "split"), [("Train", "train"), ("val", "validation"), ("TEST", "test"), ("misc", None)]
+)
 def test_split_names_are_known_in_their_usual_spellings(name, split):
     assert parse_split(name) == split
 

@@ -38,7 +38,9 @@ def test_pretrained_weights_answer_grey_as_they_answered_colour(tmp_path):
     grey = build("mobilenet_v3_small", 2, weights=tmp_path / "weights.pth").eval()
     x = torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
-        torch.testing.assert_close(grey.features[0](x), colour.features[0](x.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            grey.features[0](x), colour.features[0](x.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path):

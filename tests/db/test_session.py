@@ -48,10 +48,14 @@ def test_wal_only_where_its_reset_bug_is_mended(version, safe):
 def test_a_transaction_that_fails_leaves_nothing(db):
     from db.models import Patient
 
-    with pytest.raises(RuntimeError), db.writing() as session:
-        session.add(Patient(key="a", split="train"))
-        session.flush()
-        raise RuntimeError
+    def fail_half_way():
+        with db.writing() as session:
+            session.add(Patient(key="a", split="train"))
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     with db.reading() as session:
         assert session.scalar(text("select count(*) from patients")) == 0
 

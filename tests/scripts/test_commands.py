@@ -20,7 +20,10 @@ FAST = ["--image-size", "32", "--epochs", "2", "--batch-size", "8"]
 
 def run(script, *args, check=True):
     result = subprocess.run(
-        [sys.executable, ROOT / "scripts" / f"{script}.py", *map(str, args)], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "scripts" / f"{script}.py", *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert not check or result.returncode == 0, result.stderr
     return result
@@ -52,7 +55,9 @@ def test_train_by_patient_keeps_patients_apart_and_remembers_it(home, class_fold
 def test_evaluate_gives_the_figures_the_bundle_was_published_with(home, class_folders, trained, tmp_path):
     out = tmp_path / "figures.json"
     plots = tmp_path / "plots"
-    said = run("evaluate", "--model_path", home / "models" / trained, "--data", class_folders, "--json", out, "--plots", plots)
+    said = run(
+        "evaluate", "--model_path", home / "models" / trained, "--data", class_folders, "--json", out, "--plots", plots
+    )
     figures = json.loads(out.read_text())
     published = bundle.load(home / "models" / trained).manifest.metrics["test"]
     assert figures["accuracy"] == published["accuracy"]
@@ -102,7 +107,12 @@ def test_retrain_without_labels_says_why_not(home):
 
 
 def test_wrong_data_is_a_sentence_not_a_traceback(home, tmp_path):
-    for args in (["--data", tmp_path / "gone"], ["--data", tmp_path], [], ["--data", tmp_path, "--arch", "stroke_cnn", "--weights", "imagenet"]):
+    for args in (
+        ["--data", tmp_path / "gone"],
+        ["--data", tmp_path],
+        [],
+        ["--data", tmp_path, "--arch", "stroke_cnn", "--weights", "imagenet"],
+    ):
         failed = run("train", *args, check=False)
         assert failed.returncode == 2
         assert "Traceback" not in failed.stderr
