@@ -116,7 +116,7 @@ def _read_image(data: bytes, megapixels: float) -> Scan:
     if image.mode == "CMYK":
         raise UnreadableScan("The JPG is in print colours (CMYK), whose greys are not the scan's. Export it in grey.")
     grey = np.asarray(_to_grey(ImageOps.exif_transpose(image)), np.float32)
-    return Scan(_check(grey), "display", meta={"format": kind})
+    return Scan(_check(grey), "display", meta={"format": kind, "mode": image.mode})
 
 
 def _to_grey(image: Image.Image) -> Image.Image:

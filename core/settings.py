@@ -78,7 +78,7 @@ class Settings(BaseSettings):
         env_prefix="STROKE_",
         env_nested_delimiter="__",
         yaml_file=ROOT / "config.yaml",
-        extra="ignore",
+        extra="forbid",
     )
 
     home: Path = ROOT / "var"

@@ -113,12 +113,13 @@ def case(ws: Workspace, scan_id: int, reader: str, *, blind_first: bool = False)
     return found[0]
 
 
-def queue(found: list[Case]) -> list[int]:
-    """Ids of the scans their reader has not read, the least certain first; those hidden from them keep their place.
+def queue(found: list[Case], *, second_readings: bool = False) -> list[int]:
+    """Ids of the scans that wait for their reader, the least certain first; those hidden from them come last.
 
-    Sorting the hidden ones too would tell what the model thought of them.
+    Sorting the hidden ones too would tell what the model thought of them. With `second_readings` also those
+    that another reader has read.
     """
-    waiting = [case for case in found if case.own_verdict is None]
+    waiting = [case for case in found if case.own_verdict is None and (second_readings or case.verdict is None)]
     waiting.sort(key=lambda case: (case.reading.confidence if case.reading else 1.0, case.scan.id))
     return [case.scan.id for case in waiting]
 

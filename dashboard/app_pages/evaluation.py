@@ -50,7 +50,7 @@ st.markdown(
     f"95 % intervals: {report.interval}."
 )
 if kind != "real":
-    st.info("Synthetic demo cases: these figures say nothing about patients.", icon=":material/science:")
+    st.caption(":material/science: Synthetic demo cases: these figures say nothing about patients.")
 if report.n < FEW:
     st.warning(
         f"Fewer than {FEW} scans: the figures may change a lot with the next few verdicts.", icon=":material/info:"

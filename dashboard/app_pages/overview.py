@@ -29,7 +29,7 @@ waiting, read, agreement, scans = st.columns(4)
 waiting.metric("Not read yet", now.waiting, border=True)
 read.metric("Reviewed", now.reviewed, border=True)
 agreement.metric(
-    "Readers agreed with the model",
+    "Agreed with the model",
     f"{now.agreeing} of {now.comparable}",
     border=True,
     help="Scans whose verdict is the same class as the model's answer. Evaluation has the intervals.",
@@ -40,7 +40,7 @@ if now.waiting:
     uncertain = f", {now.uncertain_waiting} of them where the model abstains" if now.uncertain_waiting else ""
     st.write(f"**{now.waiting} scans wait for a reader**{uncertain}.")
     if st.button("Start reading", type="primary", shortcut="S"):
-        st.session_state.pop("queue", None)
+        frame.forget_queue()
         st.switch_page("app_pages/review.py")
 else:
     st.success("Nothing waits: every scan has been read.", icon=":material/check:")

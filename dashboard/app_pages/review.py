@@ -18,13 +18,14 @@ scan_id = None if st.session_state.get("finished") else reading_desk.current_sca
 if scan_id is None:
     st.title("Review")
     st.success("This list is read to its end.", icon=":material/check:")
-    st.button("Look for scans I have not read", type="primary", on_click=reading_desk.start_over)
+    st.write("Scans that another reader has read wait in the worklist for a second reading.")
+    st.button("Look for scans nobody has read", type="primary", on_click=frame.forget_queue)
     st.stop()
 
 try:
     if predictor:
         ensure_reading(ws, predictor, scan_id)
-    case = get_case(ws, scan_id, frame.reader(), blind_first=reading_desk.blind_first())
+    case = get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first())
 except (ImageMissing, UnreadableScan) as error:
     st.error(f"Scan {scan_id}: {error}")
     st.button("Next scan", on_click=reading_desk.step, args=(1,))
@@ -58,10 +59,4 @@ with beside:
     back.button("Back", shortcut="Left", width="stretch", on_click=reading_desk.step, args=(-1,))
     next_label = "Next" if case.own_verdict else "Skip"
     forward.button(next_label, shortcut="Right", width="stretch", on_click=reading_desk.step, args=(1,))
-    st.toggle(
-        "Blind first",
-        key="blind_first",
-        on_change=reading_desk.start_over,
-        help="Hide everything the model says of a scan until your verdict on it is stored.",
-    )
     panel.past(case)

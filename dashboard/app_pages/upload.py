@@ -17,14 +17,20 @@ if predictor is None:
 
 st.write("Axial brain CT: JPG, PNG or DICOM, any number of files. What cannot be read is named; the rest goes through.")
 round_ = st.session_state.setdefault("upload_round", 0)
-files = st.file_uploader("Scans", accept_multiple_files=True, key=f"files-{round_}", label_visibility="collapsed")
+files = st.file_uploader(
+    "Scans",
+    accept_multiple_files=True,
+    key=f"files-{round_}",
+    label_visibility="collapsed",
+    max_upload_size=int(ws.settings.limits.file_mb),
+)
 
 
 def _line(received: Received) -> dict[str, str]:
     reading = received.reading
     answer = ""
     if reading:
-        answer = words.HIDDEN if received.audit or ws.settings.review.blind_first else words.finding(reading)
+        answer = words.HIDDEN if received.audit or frame.blind_first() else words.finding(reading)
     return {
         "File": received.file,
         "Outcome": received.outcome,

@@ -19,7 +19,7 @@ ORDERS = {
 st.title("Worklist")
 ws = resources.workspace()
 frame.serving()
-everything = cases(ws, frame.reader(), blind_first=st.session_state.get("blind_first", False))
+everything = cases(ws, frame.reader(), blind_first=frame.blind_first())
 if not everything:
     st.write("The case log is empty. Upload scans, or load the demo cases from the overview.")
     st.stop()
@@ -37,7 +37,7 @@ shown = [
     and (not answers or (case.reading is not None and case.reading.label in answers))
 ]
 shown.sort(key=ORDERS[order])
-waiting = queue(shown)
+waiting = queue(shown, second_readings=True)
 count, start = st.columns([3, 1], vertical_alignment="center")
 count.markdown(
     f"**{len(shown)}** of {len(everything)} scans; **{len(waiting)}** of them not read by you. Select a row to open it."
@@ -59,7 +59,7 @@ def _row(case: Case) -> dict[str, object]:
         "Scan": resources.thumbnail(case.scan.content_hash),
         "Case": case.title + (" · synthetic" if case.scan.synthetic else ""),
         "Model": words.model_column(case),
-        "Confidence": int(case.reading.confidence * 100) if case.reading else None,
+        "Confidence": words.whole_percent(case.reading.confidence) if case.reading else None,
         "State": case.state,
         "Verdict": in_words(case.verdict.label or "") if case.verdict and not case.hidden else "",
         "Received": words.local(case.scan.created_at),

@@ -20,7 +20,7 @@ _STYLE = """
 <style>
 [data-testid="stMainBlockContainer"] { padding: 2.2rem 2rem 1rem; }
 [data-testid="stMainBlockContainer"] h1 { font-size: 1.9rem; padding: 0 0 0.4rem; }
-[data-testid="stSidebar"][aria-expanded="true"] { min-width: 13rem; max-width: 13rem; }
+[data-testid="stSidebar"]:not([aria-expanded="false"]) { min-width: 13rem; max-width: 13rem; }
 [data-testid="stAlertContainer"] { padding: 0.5rem 0.8rem; }
 </style>
 """
@@ -43,12 +43,31 @@ def draw() -> None:
         st.text_input(
             "Reading as", key="reader", value=reader(), help="Your name or initials: each verdict carries it."
         )
+        st.toggle(
+            "Blind first",
+            key="blind_first",
+            value=blind_first(),
+            disabled=resources.workspace().settings.review.blind_first,
+            on_change=forget_queue,
+            help="Hide everything the model says of a scan until your verdict on it is stored.",
+        )
         st.caption("**Not a medical device.** For research and quality improvement; every finding needs a reader.")
 
 
 def reader() -> str:
     """Who files the verdicts of this session."""
     return str(st.session_state.get("reader") or "Reader 1").strip() or "Reader 1"
+
+
+def blind_first() -> bool:
+    """Whether this session's reader gives a verdict before seeing the model's: their choice, or the deployment's."""
+    return bool(st.session_state.get("blind_first")) or resources.workspace().settings.review.blind_first
+
+
+def forget_queue() -> None:
+    """The list to go through is made anew when next asked for."""
+    for key in ("queue", "scan", "finished"):
+        st.session_state.pop(key, None)
 
 
 def serving() -> Predictor | None:

@@ -50,7 +50,8 @@ def _probabilities(reading: ReadingRow) -> None:
 
 def verdict_buttons(case: Case) -> None:
     """One click or key files the verdict and brings the next scan."""
-    proposed = case.reading.label if case.reading and case.own_verdict is None else None
+    answered = case.reading is not None and case.own_verdict is None and not abstains(case.reading)
+    proposed = case.reading.label if case.reading and answered else None
     for verdict in CLASSES:
         name = in_words(verdict)
         label = f"Confirm: {name}" if verdict == proposed else f"Correct to: {name}" if proposed else name

@@ -8,14 +8,10 @@ from dashboard.components import frame
 from services.review import NoSuchScan, ScanChanged, cases, new_click, queue, record
 
 
-def blind_first() -> bool:
-    return bool(st.session_state.get("blind_first", False))
-
-
 def current_queue() -> list[int]:
-    """Ids of the scans to go through: those chosen on another page, else all this reader has not read."""
+    """Ids of the scans to go through: those chosen on another page, else all nobody has read."""
     if "queue" not in st.session_state:
-        everything = cases(resources.workspace(), frame.reader(), blind_first=blind_first())
+        everything = cases(resources.workspace(), frame.reader(), blind_first=frame.blind_first())
         st.session_state["queue"] = queue(everything)
     return list(st.session_state["queue"])
 
@@ -35,12 +31,6 @@ def step(offset: int) -> None:
     place = ids.index(scan) + offset if scan in ids else 0
     st.session_state["scan"] = ids[place] if 0 <= place < len(ids) else None if offset > 0 else scan
     st.session_state["finished"] = st.session_state["scan"] is None
-
-
-def start_over() -> None:
-    """A new queue of what this reader has not read."""
-    for key in ("queue", "scan", "finished"):
-        st.session_state.pop(key, None)
 
 
 def click_id(scan_id: int, version: int) -> str:

@@ -30,7 +30,12 @@ def percent(share: float) -> str:
     """Whole per cent; never 100 % or 0 % of something less than certain."""
     if share >= 0.995:
         return "> 99 %"
-    return "< 1 %" if share < 0.005 else f"{share:.0%}".replace("%", " %")
+    return "< 1 %" if share < 0.005 else f"{whole_percent(share)} %"
+
+
+def whole_percent(share: float) -> int:
+    """1 to 99: what `percent` says, as a number for a bar."""
+    return min(99, max(1, round(share * 100)))
 
 
 def with_interval(figure: Figure) -> str:

@@ -1,0 +1,217 @@
+"""What is wrong with a data set, before anyone trains on it or believes a figure measured on it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.tree import DecisionTreeClassifier
+
+from core.dataset import Sample, patients_in_several_splits
+from core.labels import SPLITS, parse_class, parse_split
+from core.preprocess import WINDOWS, windowed
+from core.scan import Scan, UnreadableScan
+
+HASH_SIDE = 16
+HASH_DISTANCE = 40
+"""Of 256 bits: pairs further apart are not looked at. Copies by rescaling and JPEG stay far below."""
+LOOK_SIDE = 96
+NEAR_DIFFERENCE = 0.012
+"""Mean absolute grey difference (1 is full white) at LOOK_SIDE pixels below which two images are one."""
+SHORTCUT_AUC = 0.65
+"""A class told this well by an image's outside alone is told by it, not by what the image shows."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two files that show the same image."""
+
+    first: str
+    second: str
+    difference: float  # mean absolute grey difference; 0: the same pixels
+    across_splits: bool
+    across_labels: bool
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """How well something that is no finding tells the classes apart: one-against-rest AUC on held-out patients."""
+
+    feature: str
+    auc: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The findings. Files are named relative to the data folder."""
+
+    files: int
+    unreadable: tuple[tuple[str, str], ...]  # file, reason
+    unique_images: int
+    scans: dict[str, dict[str, int]]  # split -> class -> scans
+    patients: dict[str, int]  # split -> patients
+    patients_known: int  # scans whose file names a patient
+    leaking_patients: dict[str, tuple[str, ...]]  # a file of the patient -> the parts they stand in
+    exact: tuple[Pair, ...]  # each copy with the first file that has its pixels
+    near: tuple[Pair, ...]
+    shortcuts: tuple[Shortcut, ...]
+
+    @property
+    def leaks(self) -> bool:
+        """Whether something stands on two sides of the split."""
+        return bool(self.leaking_patients) or any(pair.across_splits for pair in (*self.exact, *self.near))
+
+    @property
+    def conflicts(self) -> tuple[Pair, ...]:
+        """One image under two labels."""
+        return tuple(pair for pair in (*self.exact, *self.near) if pair.across_labels)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "leaks": self.leaks, "conflicts": [asdict(pair) for pair in self.conflicts]}
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is kept of an image: enough to compare it, little enough to hold thousands."""
+
+    sample: Sample
+    name: str
+    bits: np.ndarray  # (4,) uint64
+    small: np.ndarray  # (LOOK_SIDE, LOOK_SIDE) float32 in [0, 1]
+    outside: dict[str, tuple[float, ...]]  # feature -> numbers
+
+
+def audit(
+    samples: Sequence[Sample],
+    root: Path,
+    *,
+    reader: Callable[[Path], Scan],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Audit:
+    """Look at every file once, then at what they have in common."""
+    looks, unreadable = [], []
+    for index, sample in enumerate(samples):
+        name = _relative(sample.path, root)
+        try:
+            looks.append(_look(sample, name, root, reader(sample.path)))
+        except (UnreadableScan, OSError) as error:
+            unreadable.append((name, str(error)))
+        progress(index + 1, len(samples))
+    exact, originals = _exact(looks)
+    kept = [look.sample for look in looks]
+    return Audit(
+        files=len(samples),
+        unreadable=tuple(unreadable),
+        unique_images=len(originals),
+        scans={
+            part: dict(Counter(s.label for s in kept if (s.split or "all") == part)) for part in _parts(kept)
+        },
+        patients={
+            part: len({s.patient for s in kept if s.patient and (s.split or "all") == part}) for part in _parts(kept)
+        },
+        patients_known=sum(sample.patient is not None for sample in kept),
+        leaking_patients=_leaking(looks),
+        exact=exact,
+        near=_near(originals),
+        shortcuts=_shortcuts(looks),
+    )
+
+
+def _relative(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _parts(samples: Iterable[Sample]) -> list[str]:
+    found = {sample.split or "all" for sample in samples}
+    return [part for part in (*SPLITS, "all") if part in found]
+
+
+def _look(sample: Sample, name: str, root: Path, scan: Scan) -> _Look:
+    grey = np.ascontiguousarray(windowed(scan, WINDOWS["Brain"]), np.float32)
+    image = Image.fromarray(grey)
+    small = np.asarray(image.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX), np.float32)
+    steps = np.asarray(image.resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX), np.float32)
+    bits = np.packbits(steps[:, 1:] > steps[:, :-1] + 1e-3).view(np.uint64)  # difference hash
+    known = replace(sample, patient=sample.patient or scan.patient_key, content_hash=scan.content_hash)
+    folder = [part for part in Path(name).parts[:-1] if not (parse_class(part) or parse_split(part))]
+    height, width = grey.shape
+    rim = np.concatenate([grey[: height // 50 + 1].ravel(), grey[-height // 50 :].ravel()])
+    outside = {
+        "image size": (float(width), float(height)),
+        "file format and mode": (_number(scan.meta.get("format")), _number(scan.meta.get("mode"))),
+        "border": (float(rim.mean()), float(rim.std())),
+        "source folder": (_number("/".join(folder)),),
+    }
+    return _Look(known, name, bits, small, outside)
+
+
+def _number(word: object) -> float:
+    """A word as a number for a tree: equal words, equal numbers."""
+    return float(sum(ord(c) * 31**i for i, c in enumerate(str(word))) % 1_000_003)
+
+
+def _leaking(looks: Sequence[_Look]) -> dict[str, tuple[str, ...]]:
+    leaking = patients_in_several_splits(look.sample for look in looks)
+    named = {}
+    for look in looks:
+        if look.sample.patient in leaking and look.sample.patient not in named:
+            named[look.sample.patient] = look.name
+    return {name: tuple(s for s in SPLITS if s in leaking[patient or ""]) for patient, name in named.items()}
+
+
+def _exact(looks: Sequence[_Look]) -> tuple[tuple[Pair, ...], list[_Look]]:
+    """Copies, each paired with the first file of the same pixels; and the files without their copies."""
+    groups: dict[str, list[_Look]] = defaultdict(list)
+    for look in looks:
+        groups[look.sample.content_hash or ""].append(look)
+    pairs = [_pair(group[0], copy, 0.0) for group in groups.values() for copy in group[1:]]
+    return tuple(pairs), [group[0] for group in groups.values()]
+
+
+def _pair(first: _Look, second: _Look, difference: float) -> Pair:
+    return Pair(
+        first.name,
+        second.name,
+        difference,
+        first.sample.split != second.sample.split,
+        first.sample.label != second.sample.label,
+    )
+
+
+def _near(looks: Sequence[_Look]) -> tuple[Pair, ...]:
+    """Pairs whose hashes are close, kept where the images themselves hardly differ."""
+    bits = np.array([look.bits for look in looks])
+    pairs = []
+    for i, look in enumerate(looks[:-1]):
+        distance = np.bitwise_count(bits[i + 1 :] ^ bits[i]).sum(axis=1)
+        for offset in np.flatnonzero(distance <= HASH_DISTANCE):
+            other = looks[i + 1 + int(offset)]
+            difference = float(np.abs(look.small - other.small).mean())
+            if difference < NEAR_DIFFERENCE:
+                pairs.append(_pair(look, other, difference))
+    return tuple(sorted(pairs, key=lambda pair: pair.difference))
+
+
+def _shortcuts(looks: Sequence[_Look]) -> tuple[Shortcut, ...]:
+    """A small tree per feature, cross-validated by patient; those that tell the classes too well."""
+    groups = [look.sample.patient or look.name for look in looks]
+    labels = np.array([look.sample.label for look in looks])
+    classes, counts = np.unique(labels, return_counts=True)
+    folds = min(5, len(set(groups)))
+    if len(classes) < 2 or counts.min() < 10 or folds < 3:
+        return ()
+    found = []
+    for feature in looks[0].outside:
+        x = np.array([look.outside[feature] for look in looks])
+        tree = DecisionTreeClassifier(max_depth=3, min_samples_leaf=5, random_state=0)
+        p = cross_val_predict(tree, x, labels, groups=groups, cv=GroupKFold(folds), method="predict_proba")
+        auc = float(np.mean([roc_auc_score(labels == name, p[:, i]) for i, name in enumerate(classes)]))
+        if auc >= SHORTCUT_AUC:
+            found.append(Shortcut(feature, auc, len(looks)))
+    return tuple(sorted(found, key=lambda shortcut: -shortcut.auc))

@@ -1,0 +1,106 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.dataset import file_reader, from_folders
+from core.dataset_audit import audit
+from core.labels import CLASSES
+from core.pseudonym import Pseudonym
+from services.audit_report import draw_pairs, in_markdown, summary
+from tests.conftest import png
+
+READER = file_reader(Pseudonym(b"k"), 16)
+
+
+def looked_at(root):
+    return audit(from_folders(root), root, reader=READER)
+
+
+@pytest.fixture
+def clean(tmp_path):
+    """Sixty patients with one phantom each, every patient in one part; sizes say nothing."""
+    for i in range(60):
+        part, label = ("train", "validation", "test")[i % 5 // 2], CLASSES[i % 2]
+        folder = tmp_path / part / label
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i} (1).png").write_bytes(png(i, label, 288))
+    return tmp_path
+
+
+def again(source, *, scale=1.0, quality=None):
+    """The same image, resampled and recompressed."""
+    image = Image.open(source)
+    image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BICUBIC)
+    out = io.BytesIO()
+    image.save(out, "JPEG" if quality else "PNG", **({"quality": quality} if quality else {}))
+    return out.getvalue()
+
+
+def test_a_clean_set_has_no_finding(clean):
+    found = looked_at(clean)
+    assert not found.leaks
+    assert (found.unique_images, found.exact, found.near, found.shortcuts) == (60, (), (), ())
+    assert "No patient stands in more than one part." in summary(found)
+
+
+def test_planted_faults_are_all_found_and_nothing_else(clean):
+    train, test = clean / "train", clean / "test"
+    first, second, third = sorted(train.rglob("*.png"))[:3]
+    near = {
+        test / first.parent.name / "200 (1).png": again(first, scale=1.7),
+        test / second.parent.name / "201 (1).jpg": again(second, quality=60),
+        test / third.parent.name / "202 (1).jpg": again(third, scale=0.8, quality=80),
+    }
+    for path, data in near.items():
+        path.write_bytes(data)
+    both = sorted((train / CLASSES[0]).iterdir())[-2:]
+    for i, source in enumerate(both):
+        (train / CLASSES[1] / f"{300 + i} (1).png").write_bytes(source.read_bytes())
+    (train / CLASSES[0] / "5000 (1).png").write_bytes(b"broken")
+    found = looked_at(clean)
+    assert found.leaks
+    assert {pair.second for pair in found.near} | {pair.first for pair in found.near} >= {
+        str(path.relative_to(clean)) for path in near
+    }
+    assert len(found.near) == 3
+    assert len(found.conflicts) == len(found.exact) == 2
+    assert [file for file, _ in found.unreadable] == [f"train/{CLASSES[0]}/5000 (1).png"]
+
+
+def test_a_patient_on_two_sides_is_named_by_a_file(clean):
+    (clean / "test" / CLASSES[0] / "0 (2).png").write_bytes(png(999, CLASSES[0], 288))
+    found = looked_at(clean)
+    assert list(found.leaking_patients.values()) == [("train", "test")]
+    assert found.leaks
+    assert "1 in train and test" in " ".join(summary(found))
+
+
+def test_a_class_that_always_has_one_size_is_a_shortcut(clean):
+    for path in clean.rglob(f"*/{CLASSES[1]}/*.png"):
+        path.write_bytes(again(path, scale=300 / 288))
+    [cut] = [cut for cut in looked_at(clean).shortcuts if cut.feature == "image size"]
+    assert cut.auc == pytest.approx(1)
+
+
+def test_the_report_names_every_kind_of_fault_and_shows_the_pairs(clean, tmp_path):
+    source = next((clean / "train").rglob("*.png"))
+    (clean / "test" / CLASSES[0] / "200 (1).png").write_bytes(again(source, scale=1.5))
+    found = looked_at(clean)
+    text = in_markdown(found, "set", "pairs.png")
+    assert "The split leaks" in text
+    assert "## Nearly the same image" in text
+    assert draw_pairs(found.near, clean, READER, tmp_path / "pairs.png")
+    assert np.asarray(Image.open(tmp_path / "pairs.png")).std() > 20
+    assert not draw_pairs([], clean, READER, tmp_path / "none.png")
+
+
+def test_the_faults_of_the_famous_set_are_named_unaided(real_data):
+    found = looked_at(real_data / "ct_ich")
+    assert found.unique_images == 2501
+    assert len(found.exact) == 14
+    assert sum(pair.across_splits for pair in found.exact) == 13
+    assert sum({"train", "test"} <= set(parts) for parts in found.leaking_patients.values()) == 82
+    assert len(found.near) <= 25, "1 % of the images"
+    assert found.leaks
