@@ -33,7 +33,10 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 AIR_HU = -1024.0
 MIN_SIDE = 32
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "ConvolutionKernel", "GantryDetectorTilt", "InstanceNumber")
-_SERIES_FILE_NAME = re.compile(r"^(?P<patient>[\w-]+?) ?\((?P<number>\d+)\)( - Copy)?$")
+_SERIES_FILE_NAME = re.compile(
+    r"^(?!img|dsc|pxl|image|scan|slice|screenshot)(?=[\w-]*\d)(?P<patient>[\w-]+?) ?\((?P<number>\d+)\)( - Copy)?$",
+    re.IGNORECASE,
+)
 _STORED_KEY = "second-read"
 
 
@@ -128,7 +131,10 @@ def _to_grey(image: Image.Image) -> Image.Image:
 
 
 def _with_series(scan: Scan, name: str, pseudonym: Pseudonym | None) -> Scan:
-    """Patient and slice number where the file is named ``PATIENT (N).ext``, the way exports often are."""
+    """Patient and slice number where the file is named ``PATIENT (N).ext``, the way exports often are.
+
+    PATIENT has a digit and is none of the names that cameras and operating systems give.
+    """
     match = _SERIES_FILE_NAME.match(PurePath(name.replace("\\", "/")).stem)
     if not match or pseudonym is None:
         return scan

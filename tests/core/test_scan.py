@@ -119,8 +119,14 @@ def test_slices_of_one_patients_files_share_a_study():
     assert second.meta["number"] == 2
 
 
-def test_a_file_that_names_no_patient_has_none():
-    assert read(png(), "IMG_0001.png", pseudonym=KEY).patient_key is None
+@pytest.mark.parametrize("name", ["IMG_0001.png", "IMG_0001 (2).png", "Screenshot (12).png", "brain (3).png", "7.png"])
+def test_a_file_that_names_no_patient_has_none(name):
+    assert read(png(), name, pseudonym=KEY).patient_key is None
+
+
+@pytest.mark.parametrize("name", ["49 (3).jpg", "49(3).JPG", "sub/49 (3).png", "49 (3) - Copy.jpg"])
+def test_a_patients_number_is_taken_from_the_file_name(name):
+    assert read(png(), name, pseudonym=KEY).patient_key == KEY.of("file", "49")
 
 
 def test_the_same_pixels_in_another_container_have_the_same_hash():
