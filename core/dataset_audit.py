@@ -109,9 +109,7 @@ def audit(
         files=len(samples),
         unreadable=tuple(unreadable),
         unique_images=len(originals),
-        scans={
-            part: dict(Counter(s.label for s in kept if (s.split or "all") == part)) for part in _parts(kept)
-        },
+        scans={part: dict(Counter(s.label for s in kept if (s.split or "all") == part)) for part in _parts(kept)},
         patients={
             part: len({s.patient for s in kept if s.patient and (s.split or "all") == part}) for part in _parts(kept)
         },

@@ -129,7 +129,7 @@ def evaluate(
             return _wilson_figure(float(value[key][0]), n, n)
         return _figure(float(value[key][0]), spread[key], n, n if patients is None else min(n, count))
 
-    per_class = {}
+    per_class: dict[str, ClassFigures] = {}
     for index, name in enumerate(classes):
         is_it = truth == index
         auc, aucs = _auc(is_it, p[:, index], clusters, draws)

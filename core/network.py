@@ -6,7 +6,7 @@ features before pooling instead of after (Zhou et al., CVPR 2016, eq. 2).
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -84,9 +84,12 @@ def _to_one_channel(model: nn.Module) -> None:
     """Give the first convolution one grey input channel: the sum over RGB answers grey as it answered colour."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
-            grey = nn.Conv2d(
-                1, module.out_channels, module.kernel_size, module.stride, module.padding, bias=module.bias is not None
-            )
+            shape: dict[str, Any] = {
+                "kernel_size": module.kernel_size,
+                "stride": module.stride,
+                "padding": module.padding,
+            }
+            grey = nn.Conv2d(1, module.out_channels, **shape, bias=module.bias is not None)
             grey.weight.data = module.weight.data.sum(dim=1, keepdim=True)
             if module.bias is not None and grey.bias is not None:
                 grey.bias.data = module.bias.data

@@ -19,7 +19,7 @@ import numpy as np
 import pydicom
 from PIL import Image, ImageOps, PngImagePlugin
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_rescale
+from pydicom.pixels.processing import apply_rescale
 
 from core.pseudonym import Pseudonym
 

@@ -82,17 +82,30 @@ def scans_by_hash(session: Session, hashes: Collection[str]) -> dict[str, int]:
 
 
 def readings(
-    session: Session, *, version: str | None = None, scan_ids: Collection[int] | None = None
+    session: Session,
+    *,
+    version: str | None = None,
+    prefer: str | None = None,
+    scan_ids: Collection[int] | None = None,
 ) -> dict[int, ReadingRow]:
-    """Scan id -> its reading by `version`, or its newest one where no version is named."""
+    """Scan id -> its reading by `version`; where none is named, the one by `prefer`, or else its newest one."""
     query = select(*_READING_COLUMNS)
     if version is not None:
         query = query.where(Reading.model_version == version)
     if scan_ids is not None:
         query = query.where(Reading.scan_id.in_(scan_ids))
-    found = {}
+    found: dict[int, ReadingRow] = {}
     for row in session.execute(query.order_by(Reading.id)):  # later rows replace earlier ones
-        found[row.scan_id] = ReadingRow(*row[:6], tuple(row.flags))
+        if row.scan_id not in found or found[row.scan_id].model_version != prefer:
+            found[row.scan_id] = ReadingRow(
+                row.id,
+                row.scan_id,
+                row.model_version,
+                row.label,
+                row.confidence,
+                row.probabilities,
+                tuple(row.flags),
+            )
     return found
 
 

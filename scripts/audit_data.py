@@ -19,7 +19,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_options(parser)
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the findings there")
-    parser.add_argument("--report", type=Path, metavar="OUT.md", help="write a report, and beside it a picture of pairs")
+    parser.add_argument(
+        "--report", type=Path, metavar="OUT.md", help="write a report, and beside it a picture of pairs"
+    )
     args = parser.parse_args()
     with sentences():
         ws = open_workspace(Settings())

@@ -42,7 +42,9 @@ def summary(audit: Audit) -> list[str]:
     across = sum(pair.across_splits for pair in audit.exact)
     sentences = [f"{audit.files} files, {audit.unique_images} unique images, {len(audit.unreadable)} unreadable."]
     if audit.leaking_patients:
-        sentences.append(f"{len(audit.leaking_patients)} patients stand in more than one part ({_parts_shared(audit)}).")
+        sentences.append(
+            f"{len(audit.leaking_patients)} patients stand in more than one part ({_parts_shared(audit)})."
+        )
     elif known:
         sentences.append("No patient stands in more than one part.")
     else:
@@ -100,7 +102,9 @@ def _sections(audit: Audit) -> list[tuple[str, str, Sequence[str]]]:
 
 
 def _pair_line(pair: Pair) -> str:
-    notes = [note for note, holds in (("across parts", pair.across_splits), ("two labels", pair.across_labels)) if holds]
+    notes = [
+        note for note, holds in (("across parts", pair.across_splits), ("two labels", pair.across_labels)) if holds
+    ]
     return f"`{pair.first}` and `{pair.second}`" + (f" ({', '.join(notes)})" if notes else "")
 
 

@@ -62,7 +62,7 @@ def receive(
         for digest, scan in chunk.scans.items():
             ws.images.put(digest, to_stored(scan))
         chunk.readings = dict(zip(chunk.scans, predictor.read(list(chunk.scans.values())), strict=True))
-        received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic)
+        received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic, predictor.version)
         yield from received
 
 
@@ -95,7 +95,7 @@ def _decode(ws: Workspace, group: Iterable[Incoming]) -> _Chunk:
 
 
 def _store(
-    ws: Workspace, chunk: _Chunk, batch_id: int | None, source: str, actor: str, synthetic: bool
+    ws: Workspace, chunk: _Chunk, batch_id: int | None, source: str, actor: str, synthetic: bool, serving: str
 ) -> tuple[list[Received], int | None]:
     """One transaction: patients, studies, scans, readings, and the event that says so."""
     with ws.db.writing() as session:
@@ -119,7 +119,7 @@ def _store(
         if new:
             audit.append(session, actor, "intake", {"batch": batch_id, "scans": len(new), "source": source})
         session.flush()
-        shown = queries.readings(session, scan_ids=ids.values())
+        shown = queries.readings(session, prefer=serving, scan_ids=ids.values())
         audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}
     return list(_outcomes(chunk, ids, set(new), shown, audits)), batch_id
 

@@ -9,6 +9,7 @@ from core.evaluate import Report, evaluate
 from core.labels import CLASSES
 from core.predict import SEEN_IN_TRAINING
 from db import queries
+from services.models import champion
 from services.workspace import Workspace
 
 
@@ -38,10 +39,10 @@ class LiveEvaluation:
 
 
 def overview(ws: Workspace) -> Overview:
-    """Counts over the whole case log; the newest reading of each scan counts."""
+    """Counts over the whole case log; the reading of the model that serves counts, where there is one."""
     with ws.db.reading() as session:
         scans = queries.scans(session)
-        readings = queries.readings(session)
+        readings = queries.readings(session, prefer=champion(ws))
         verdicts = queries.verdicts(session)
     waiting = [scan.id for scan in scans if scan.id not in verdicts]
     labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in readings]

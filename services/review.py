@@ -14,6 +14,7 @@ from core.scan import Scan
 from db import audit, models, queries
 from db.queries import ReadingRow, ScanRow, Verdict
 from services.intake import reading_row, stored_scan
+from services.models import champion
 from services.workspace import Workspace
 
 State = Literal["not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ"]
@@ -73,7 +74,7 @@ def cases(
     with ws.db.reading() as session:
         rows = queries.scans(session, batch_id=batch_id, ids=ids)
         wanted = [row.id for row in rows] if ids is not None or batch_id is not None else None
-        readings = queries.readings(session, scan_ids=wanted)
+        readings = queries.readings(session, prefer=champion(ws), scan_ids=wanted)
         verdicts = queries.verdicts(session, wanted)
         own = {
             scan_id: review.verdict
@@ -167,7 +168,7 @@ def record(
             raise NoSuchScan(f"There is no scan {scan_id} in the case log.")
         if scan.version != expected_version:
             raise ScanChanged(_who_was_faster(session, scan_id))
-        reading = queries.readings(session, scan_ids=[scan_id]).get(scan_id)
+        reading = queries.readings(session, prefer=champion(ws), scan_ids=[scan_id]).get(scan_id)
         review = models.Review(
             scan_id=scan_id,
             reader=reader.strip(),

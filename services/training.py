@@ -80,19 +80,26 @@ def prepare(
     loaded = load(samples, spec, reader=reader, progress=progress)
     examples = loaded.examples
     if split == "patient":
-        with ws.db.reading() as session:
-            known = queries.splits(session, set(examples.patients))
-        examples = with_splits(examples, assign_splits(patient_classes(examples.samples), salt=SPLIT_SALT, known=known))
+        examples = with_splits(examples, _sticky_splits(ws, examples))
     elif any(sample.split is None for sample in examples.samples):
         raise NoSplit("Some scans are in no train, validation or test folder. Use --split patient.")
     leaking = len(patients_in_several_splits(examples.samples))
     return Prepared(examples, loaded.classes, spec, split, loaded, leaking)
 
 
+def _sticky_splits(ws: Workspace, examples: Examples) -> dict[str, str]:
+    """Every patient's split, stored before anything is trained on it, so that no intake meanwhile can differ."""
+    with ws.db.writing() as session:
+        known = queries.splits(session, set(examples.patients))
+        assigned = assign_splits(patient_classes(examples.samples), salt=SPLIT_SALT, known=known)
+        queries.add_patients(session, assigned)
+    return assigned
+
+
 def train_dataset(
     ws: Workspace, prepared: Prepared, recipe: Recipe, *, name: str, checkpoint: Path | None, progress: Progress
 ) -> Manifest:
-    """Train on a prepared data set and publish the candidate. Patients split by key keep their split for good."""
+    """Train on a prepared data set and publish the candidate."""
     parts = {split: prepared.examples.of(split) for split in SPLITS}
     result = fit(
         parts["train"], parts["validation"], len(prepared.classes), recipe, checkpoint=checkpoint, progress=progress
@@ -104,7 +111,7 @@ def train_dataset(
             f"{prepared.leaking_patients} patients stand in more than one part: its test figures say how well it "
             "recognises patients it has seen, not how well it reads new ones."
         )
-    manifest = publish_fit(
+    return publish_fit(
         ws,
         result,
         parts,
@@ -115,11 +122,6 @@ def train_dataset(
         limits=limits,
         lineage={"split": prepared.split, "refused": len(prepared.loaded.refused)},
     )
-    if prepared.split == "patient":
-        with ws.db.writing() as session:
-            assigned = {sample.patient or "": sample.split or "" for sample in prepared.examples.samples}
-            queries.add_patients(session, assigned)
-    return manifest
 
 
 def publish_fit(

@@ -12,7 +12,7 @@ from services.review import ensure_reading
 
 ws = resources.workspace()
 predictor = frame.serving()
-reading_desk.show_notice()
+reading_desk.show_refusal()
 scan_id = None if st.session_state.get("finished") else reading_desk.current_scan()
 
 if scan_id is None:
@@ -22,10 +22,13 @@ if scan_id is None:
     st.button("Look for scans nobody has read", type="primary", on_click=frame.forget_queue)
     st.stop()
 
-try:
+try:  # all that takes time comes before the first element, so that picture and answer change together
     if predictor:
         ensure_reading(ws, predictor, scan_id)
     case = get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first())
+    chosen = st.session_state.get("window", "Brain")
+    pixels = resources.scan_png(case.scan.content_hash, chosen)
+    heat = resources.heat_png(case.reading.id) if case.reading else None
 except (ImageMissing, UnreadableScan) as error:
     st.error(f"Scan {scan_id}: {error}")
     st.button("Next scan", on_click=reading_desk.step, args=(1,))
@@ -38,17 +41,12 @@ with picture:
     title, window = st.columns([1, 1], vertical_alignment="center")
     place = f"{ids.index(scan_id) + 1} of {len(ids)} · " if scan_id in ids else ""
     title.markdown(f"**{place}{case.title}**" + (" · synthetic demo case" if case.scan.synthetic else ""))
-    chosen = "Brain"
     if case.scan.unit == "HU":
-        chosen = window.segmented_control(
+        window.segmented_control(
             "Window", list(WINDOWS), default="Brain", required=True, key="window", label_visibility="collapsed"
         )
-    viewer.draw(
-        resources.scan_png(case.scan.content_hash, chosen),
-        resources.heat_png(case.reading.id) if case.reading else None,
-        key=f"viewer-{scan_id}",
-        description=f"Axial CT slice, {case.title}, {words.model_column(case)}",
-    )
+    description = f"Axial CT slice, {case.title}, {words.model_column(case)}"
+    viewer.draw(pixels, heat, key=f"viewer-{scan_id}", description=description)
 
 with beside:
     panel.answer(case)
@@ -56,7 +54,8 @@ with beside:
     panel.settle(case)
     panel.verdict_buttons(case)
     back, forward = st.columns(2)
-    back.button("Back", shortcut="Left", width="stretch", on_click=reading_desk.step, args=(-1,))
+    back.button("Back", key="back", shortcut="Left", width="stretch", on_click=reading_desk.step, args=(-1,))
     next_label = "Next" if case.own_verdict else "Skip"
-    forward.button(next_label, shortcut="Right", width="stretch", on_click=reading_desk.step, args=(1,))
+    forward.button(next_label, key="next", shortcut="Right", width="stretch", on_click=reading_desk.step, args=(1,))
+    reading_desk.show_stored()
     panel.past(case)

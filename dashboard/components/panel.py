@@ -30,6 +30,8 @@ def answer(case: Case) -> None:
     else:
         st.markdown(f"#### {in_words(reading.label)}, {words.percent(reading.confidence)} (calibrated)")
     _probabilities(reading)
+    if NO_STROKE not in reading.probabilities:
+        st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")
     if SEEN_IN_TRAINING in reading.flags:
         st.caption(":material/history: The model was trained on scans of this patient: it may recognise them.")
 

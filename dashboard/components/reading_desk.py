@@ -39,7 +39,12 @@ def click_id(scan_id: int, version: int) -> str:
 
 
 def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, adjudication: bool, stay: bool) -> None:
-    """Store the verdict, then on to the next scan; a blind one stays, to reveal the model's answer."""
+    """Store the verdict, then on to the next scan; a blind one stays, to reveal the model's answer.
+
+    A click that comes from the scan before, whose buttons the browser had not yet replaced, does nothing.
+    """
+    if st.session_state.get("scan") != scan_id:
+        return
     try:
         record(
             resources.workspace(),
@@ -59,10 +64,15 @@ def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, adjud
         step(1)
 
 
-def show_notice() -> None:
-    """What became of the last click, once."""
-    kind, text = st.session_state.pop("notice", (None, ""))
+def show_refusal() -> None:
+    """Why the last click was not stored, once."""
+    kind, text = st.session_state.get("notice", (None, ""))
     if kind == "error":
+        st.session_state.pop("notice")
         st.error(text, icon=":material/sync_problem:")
-    elif kind == "stored":
-        st.toast(f"Stored: {text}", icon=":material/check:")
+
+
+def show_stored() -> None:
+    """That the last verdict is stored, once and out of the way."""
+    _, text = st.session_state.pop("notice", (None, ""))
+    st.caption(f":material/check: Stored: {text}" if text else "Each verdict is stored at once.")

@@ -60,12 +60,22 @@ def test_a_verdict_is_one_click_and_brings_the_next_scan(app, demo):
     first = app.session_state["scan"]
     shown = next(c for c in cases(demo, "Reader 1") if c.scan.id == first)
     confirm = next(b for b in app.button if b.label.startswith(("Confirm", "Hemorrhagic")))
+    proposed = confirm.label.startswith("Confirm")
     confirm.click().run()
     assert not app.exception
     [line] = [line for line in history(demo, first) if line.reader == "Reader 1"]
+    assert line.verdict == (shown.reading.label if proposed else "hemorrhagic")
     if not shown.hidden:
-        assert line.verdict == shown.reading.label
         assert app.session_state["scan"] != first
+
+
+def test_a_click_from_the_scan_before_neither_files_nor_skips(app, demo):
+    on(app, "review")
+    first, second = app.session_state["queue"][:2]
+    app.session_state["scan"] = second
+    next(b for b in app.button if b.key == f"verdict-ischemic-{first}-0").click().run()
+    assert app.session_state["scan"] == second
+    assert not history(demo, first)
 
 
 def test_blind_first_reveals_only_after_the_verdict(app, demo):

@@ -4,7 +4,7 @@ import pytest
 
 from db import audit
 from services.intake import Incoming, receive
-from services.models import promote, serving_predictor
+from services.models import promote, rollback, serving_predictor
 from services.review import NoSuchScan, ScanChanged, case, cases, ensure_reading, history, new_click, queue, record
 from tests.conftest import png
 
@@ -130,6 +130,15 @@ def test_a_new_champion_reads_a_scan_when_it_is_opened(ws, scan_ids, publish_unt
     ensure_reading(ws, predictor, scan_ids[0])
     ensure_reading(ws, predictor, scan_ids[0])
     assert case(ws, scan_ids[0], "Ann").reading.model_version == predictor.version
+
+
+def test_after_a_rollback_the_model_that_serves_again_is_the_one_shown(ws, scan_ids, publish_untrained):
+    before = case(ws, scan_ids[0], "Ann").reading.model_version
+    promote(ws, publish_untrained(seed=9), actor="test")
+    ensure_reading(ws, serving_predictor(ws), scan_ids[0])
+    assert case(ws, scan_ids[0], "Ann").reading.model_version != before
+    rollback(ws, actor="test")
+    assert case(ws, scan_ids[0], "Ann").reading.model_version == before
 
 
 def test_what_cannot_be_filed_says_why(ws, scan_ids):
