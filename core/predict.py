@@ -13,6 +13,7 @@ from core.scan import Scan
 UNCERTAIN = "uncertain"
 SEEN_IN_TRAINING = "seen_in_training"
 DEMONSTRATION = "demonstration"
+UNCALIBRATED = "uncalibrated"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Reading:
 
     version: str
     label: str  # the most probable class, also where the model abstains
-    confidence: float  # its calibrated probability
+    confidence: float  # its probability, calibrated unless the flags say otherwise
     probabilities: dict[str, float]
     heat: np.ndarray  # (h, w) uint8: where the evidence for `label` lies; 255 is the strongest
     heat_box: Box
@@ -64,6 +65,8 @@ class Predictor:
             flags.append(UNCERTAIN)
         if scan.patient_key in self._trained:
             flags.append(SEEN_IN_TRAINING)
+        if not self.manifest.calibrated_on:
+            flags.append(UNCALIBRATED)
         if self.manifest.demonstration:
             flags.append(DEMONSTRATION)
         probabilities = {name: float(value) for name, value in zip(self.manifest.classes, p, strict=True)}

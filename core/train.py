@@ -113,9 +113,9 @@ def fit(
         )
         _step_after_epoch(scheduler, recipe, epoch)
         state.end_epoch(epoch)
-        progress(done, recipe.epochs * steps, epoch.train_loss, epoch)
         if checkpoint:
             state.save(checkpoint)
+        progress(done, recipe.epochs * steps, epoch.train_loss, epoch)  # an epoch that is told can be resumed after
         if number - state.best_epoch >= recipe.patience:
             break
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE, UNSURE, UNUSABLE, in_words
-from core.predict import SEEN_IN_TRAINING
+from core.predict import SEEN_IN_TRAINING, UNCALIBRATED
 from dashboard import resources
 from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow
@@ -28,7 +28,8 @@ def answer(case: Case) -> None:
             f"#### The model abstains\nIts best guess is {in_words(reading.label).lower()}, too unsure to count."
         )
     else:
-        st.markdown(f"#### {in_words(reading.label)}, {words.percent(reading.confidence)} (calibrated)")
+        trust = "not calibrated" if UNCALIBRATED in reading.flags else "calibrated"
+        st.markdown(f"#### {in_words(reading.label)}, {words.percent(reading.confidence)} ({trust})")
     _probabilities(reading)
     if NO_STROKE not in reading.probabilities:
         st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")

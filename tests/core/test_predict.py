@@ -5,7 +5,7 @@ import torch
 from core.bundle import Bundle, Manifest
 from core.network import build
 from core.phantom import phantom
-from core.predict import DEMONSTRATION, SEEN_IN_TRAINING, UNCERTAIN, Predictor, evidence
+from core.predict import DEMONSTRATION, SEEN_IN_TRAINING, UNCALIBRATED, UNCERTAIN, Predictor, evidence
 from core.preprocess import InputSpec
 from tests.conftest import bundle_facts
 
@@ -50,6 +50,12 @@ def test_a_patient_it_was_trained_on_is_said():
     seen, held_out, unknown = model.read([replace(scan, patient_key=k) for k in ("abc", "def", None)])
     assert seen.flags == (SEEN_IN_TRAINING, DEMONSTRATION)
     assert held_out.flags == unknown.flags == (DEMONSTRATION,)
+
+
+def test_too_little_validation_is_said():
+    scan = phantom("ischemic", 1, 96)
+    assert UNCALIBRATED in predictor(calibrated_on=0).read([scan])[0].flags
+    assert UNCALIBRATED not in predictor().read([scan])[0].flags
 
 
 def test_evidence_is_where_the_class_gains_over_the_others():
