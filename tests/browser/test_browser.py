@@ -124,14 +124,17 @@ def test_a_batch_goes_from_upload_to_verdict_by_keyboard(page, server, home):
         lines = [line for c in cases(ws, "Reader 1") for line in history(ws, c.scan.id)]
         return sorted(line.verdict for line in lines if line.reader == "Reader 1")
 
-    for number in range(6):
-        page.get_by_text(f"{number + 1} of 6").wait_for()
+    newest = max(case.scan.batch_id for case in cases(ws, "Reader 1"))
+    ids = sorted(case.scan.id for case in cases(ws, "Reader 1", batch_id=newest))
+    for number, scan_id in enumerate(ids):
+        page.locator(f".st-key-verdict-hemorrhagic-{scan_id}-0").wait_for()  # not the buttons of the scan before
         settle(page)
         blind = page.get_by_text("The model's answer is hidden").is_visible()
         page.keyboard.press("h")
         wait_for(lambda n=number: len(own()) == n + 1)
         if blind:
             page.get_by_text("You said hemorrhagic").wait_for()
+            settle(page)
             page.keyboard.press("ArrowRight")
     page.get_by_text("This list is read to its end").wait_for()
     assert own() == ["hemorrhagic"] * 6
