@@ -4,7 +4,7 @@ PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format clean
+.PHONY: run test lint results format clean
 
 run: $(VENV)/installed
 	$(BIN)/python scripts/demo.py
@@ -18,6 +18,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	MYPYPATH=scripts $(BIN)/mypy scripts/*.py
+
+DATA ?= ../shared/data
+results: $(VENV)/installed-dev
+	PYTHONPATH=. $(BIN)/python benchmarks/results.py --data $(DATA)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

@@ -43,3 +43,22 @@ def augment(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tens
     moved = F.grid_sample(x, grid, align_corners=False)
     contrast, brightness = 1 + draw(ranges.contrast, 1, 1, 1), draw(ranges.brightness, 1, 1, 1)
     return (moved * contrast + brightness).clamp(0, 1)
+
+
+def as_elsewhere(x: Tensor, generator: torch.Generator) -> Tensor:
+    """The same heads as another hospital might send them: other pose, window, resolution and noise.
+
+    (N, 1, S, S) in [0, 1] -> the same. Much wider than what training varies; used to learn what is still a head CT.
+    """
+    n = x.shape[0]
+
+    def draw(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(n, 1, 1, 1, generator=generator)
+
+    pose = Augmentation(rotation=25, flip=0.5, shift=0.08, scale=0.15, contrast=0, brightness=0)
+    moved = augment(x, pose, generator)
+    centre, width = draw(0.2, 0.8), torch.exp(draw(-0.7, 0.9))
+    x = torch.where(moved > 0.02, (moved - centre) / width + 0.5, 0).clamp(0, 1)  # air stays black
+    coarse = F.interpolate(F.interpolate(x, scale_factor=0.5, mode="bilinear"), size=x.shape[-2:], mode="bilinear")
+    x = torch.where(draw(0, 1) < 0.3, coarse, x)
+    return (x + torch.randn(x.shape, generator=generator) * draw(0, 0.04)).clamp(0, 1)

@@ -21,11 +21,13 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
+from core.calibrate import Calibration, OperatingPoint
 from core.labels import CLASSES
 from core.network import Classifier, build
+from core.outlier import Typical, is_typical
 from core.preprocess import InputSpec
 
 WEIGHTS, MANIFEST, MANIFEST_SHA, POINTER = "weights.safetensors", "manifest.json", "manifest.sha256", "serving.json"
@@ -42,16 +44,17 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: int = 1
+    format: int = 2
     version: str
     created_at: datetime
     arch: str
     width: int = 32  # stroke_cnn's first layer
     classes: tuple[str, ...]
     input_spec: dict[str, Any]
-    temperature: float = Field(gt=0)
+    calibration: Calibration = Calibration()
     abstain_below: float | None = None  # calibrated confidence; None: too few validation scans to say
-    calibrated_on: int = 0  # validation scans
+    operating_points: dict[str, OperatingPoint] = Field(default_factory=dict)  # class -> from where not excluded
+    false_flags: float | None = None  # share of validation scans that "not head CT" flags; None: it never flags
     weights_sha256: str
     demonstration: bool = False  # trained on synthetic images: without clinical meaning
     parent: str | None = None
@@ -61,6 +64,16 @@ class Manifest(BaseModel):
     patients: dict[str, list[str]] = Field(default_factory=dict)  # split -> patient keys it was made with
     metrics: dict[str, Any] = Field(default_factory=dict)  # split -> core.evaluate.Report.to_json()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_format_1(cls, values: Any) -> Any:
+        """The first format had a temperature and no more."""
+        if not isinstance(values, dict) or values.get("format") != 1:
+            return values
+        rest = {key: value for key, value in values.items() if key not in ("temperature", "calibrated_on")}
+        calibration = {"temperature": values.get("temperature"), "scans": values.get("calibrated_on", 0)}
+        return {**rest, "calibration": calibration}
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -69,15 +82,17 @@ class Bundle:
     manifest: Manifest
     network: Classifier
     spec: InputSpec
+    typical: Typical | None = None  # what it was trained on looks like; None: not known
 
 
-def publish(models_dir: Path, network: Classifier, facts: dict[str, Any]) -> Manifest:
+def publish(models_dir: Path, network: Classifier, facts: dict[str, Any], typical: Typical | None = None) -> Manifest:
     """Write a new version folder and return its manifest. `facts`: the manifest's fields but version, date, hash.
 
     The version is the date and the first digits of the weights' hash.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors = {**network.state_dict(), **(typical.state() if typical else {})}
+    state = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     weights = safetensors.torch.save(state)
     digest = hashlib.sha256(weights).hexdigest()
     now = datetime.now(UTC)
@@ -128,11 +143,13 @@ def load(folder: Path) -> Bundle:
         raise BadBundle(f"The weights of {folder.name} have been changed or damaged (SHA-256 differs).")
     try:
         network = build(manifest.arch, len(manifest.classes), width=manifest.width)
-        network.load_state_dict(safetensors.torch.load(weights))
+        tensors = safetensors.torch.load(weights)
+        typical = Typical.from_state(tensors)
+        network.load_state_dict({name: value for name, value in tensors.items() if not is_typical(name)})
         spec = InputSpec.from_json(manifest.input_spec)
-    except (ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
+    except (ValueError, TypeError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
         raise BadBundle(f"{folder.name} does not rebuild: its weights and manifest do not fit.") from error
-    return Bundle(manifest, network.eval(), spec)
+    return Bundle(manifest, network.eval(), spec, typical)
 
 
 def state_dict(bundle: Bundle) -> dict[str, Tensor]:

@@ -1,38 +1,79 @@
-"""Confidence that means what it says, and the point below which the model abstains. Both from validation scans."""
+"""Confidence that means what it says, and where the model had better not answer. All of it from validation scans."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-MIN_SCANS = 20
-"""Fewer validation scans than this calibrate nothing: the temperature stays 1 and there is no threshold."""
+from core.intervals import Clusters, share_figure
 
+MIN_SCANS = 20
+"""Fewer validation scans than this calibrate nothing: probabilities stay as they are and there is no threshold."""
+MIN_FINDINGS = 10
+"""Fewer validation scans with a finding than this give no operating point for it."""
 FLOOR = 0.5
 """No answer is given with less confidence than this, whatever the validation scans say."""
-MAX_LOG_T = 3.0
+_PRIOR_SCALE = 1.0
 
 
-def temperature(logits: Tensor, labels: Tensor) -> float:
-    """The T that minimises cross-entropy of softmax(logits / T) (Guo et al., ICML 2017, section 4.2).
+class Calibration(BaseModel):
+    """Logits -> probabilities: softmax(logits / temperature + bias)."""
 
-    `logits` (N, C), `labels` (N,). Kept within 1..20: a small set read without error would have it near 0, and that
-    is no proof of certainty.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float = 1.0
+    bias: tuple[float, ...] = ()  # one a class; empty: none
+    scans: int = 0  # validation scans it rests on; 0: not calibrated
+    patients: int = 0
+
+    def probabilities(self, logits: Tensor) -> np.ndarray:
+        """(N, C) logits -> (N, C) float64, rows summing to 1."""
+        scaled = logits.double() / self.temperature
+        return torch.softmax(scaled + torch.tensor(self.bias) if self.bias else scaled, dim=1).numpy()
+
+
+class OperatingPoint(BaseModel):
+    """The probability of a finding from which on it counts as not excluded, and what that gives on validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    asked_sensitivity: float
+    threshold: float
+    sensitivity: dict[str, float | int | None]  # core.intervals.Figure.to_json()
+    specificity: dict[str, float | int | None]
+
+
+def calibrate(logits: Tensor, labels: Tensor, patients: Sequence[str]) -> Calibration:
+    """Temperature scaling with a bias a class (Guo et al., ICML 2017, section 4.2; Alexandari, Kundaje & Shrikumar,
+    ICML 2020): the bias takes back what weighing the rarer class in training does to its probability.
+
+    `logits` (N, C), `labels` (N,), `patients` (N,) keys. The scans weigh as much as their patients, for slices of one
+    head are no independent witnesses, against a standard normal prior on log temperature and biases; and the
+    temperature is never below 1: the epoch was chosen on these patients, and that flatters it.
     """
+    people = len(set(patients))
     if len(labels) < MIN_SCANS:
-        return 1.0
-    log_t = torch.full((1,), 0.5, requires_grad=True)
-    optimizer = torch.optim.LBFGS([log_t], max_iter=100, line_search_fn="strong_wolfe")
+        return Calibration()
+    parameters = torch.full((1 + logits.shape[1],), 0.1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([parameters], max_iter=200, line_search_fn="strong_wolfe")
+    z = logits.double()
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = F.cross_entropy(logits / log_t.clamp(0, MAX_LOG_T).exp(), labels)
+        fit = F.cross_entropy(z / parameters[0].clamp(min=0).exp() + parameters[1:], labels)
+        value = people * fit + (parameters**2).sum() / (2 * _PRIOR_SCALE**2)
         value.backward()
         return value
 
     with torch.enable_grad():
         optimizer.step(loss)
-    return float(log_t.detach().clamp(0, MAX_LOG_T).exp())
+    log_t, *bias = parameters.detach().tolist()
+    return Calibration(temperature=math.exp(max(0.0, log_t)), bias=tuple(bias), scans=len(labels), patients=people)
 
 
 def abstention_threshold(probabilities: np.ndarray, labels: np.ndarray, error_rate: float) -> float | None:
@@ -53,3 +94,38 @@ def abstention_threshold(probabilities: np.ndarray, labels: np.ndarray, error_ra
     if len(kept) and kept[-1] == len(wrong) - 1:
         return FLOOR  # the promise holds for every scan
     return max(FLOOR, float(sorted_confidence[kept[-1]])) if len(kept) else 1.0
+
+
+def operating_point(
+    score: np.ndarray, is_it: np.ndarray, sensitivity: float, patients: Sequence[str]
+) -> OperatingPoint | None:
+    """The highest probability at which at least `sensitivity` of the findings are at or above it.
+
+    `score` (N,) probability of the finding, `is_it` (N,) bool. None where there are too few findings to say.
+    """
+    found = np.sort(score[is_it])[::-1]
+    if len(found) < MIN_FINDINGS:
+        return None
+    threshold = float(found[math.ceil(sensitivity * len(found) - 1e-9) - 1])
+    called, clusters = score >= threshold, Clusters.of(patients, len(score))
+    return OperatingPoint(
+        asked_sensitivity=sensitivity,
+        threshold=threshold,
+        sensitivity=share_figure(called, is_it, clusters).to_json(),
+        specificity=share_figure(~called, ~is_it, clusters).to_json(),
+    )
+
+
+def operating_points(
+    probabilities: np.ndarray, labels: Sequence[str], classes: Sequence[str], asked: Mapping[str, float],
+    patients: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
+    """An operating point for every class in `asked` (class -> sensitivity) that the model knows and that allows one."""
+    points = {}
+    for name, sensitivity in asked.items():
+        if name in classes:
+            is_it = np.array([label == name for label in labels])
+            point = operating_point(probabilities[:, list(classes).index(name)], is_it, sensitivity, patients)
+            if point:
+                points[name] = point
+    return points

@@ -1,10 +1,12 @@
 """Folders or a manifest -> labelled scans, split so that no patient stands on two sides."""
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 import torch
@@ -48,10 +50,17 @@ class Examples:
 
     def of(self, split: str) -> "Examples":
         """Those of one split, in the same order."""
-        keep = [i for i, sample in enumerate(self.samples) if sample.split == split]
+        return self.at([i for i, sample in enumerate(self.samples) if sample.split == split])
+
+    def at(self, keep: Sequence[int]) -> "Examples":
+        """Those at the places in `keep`."""
         return Examples(
             self.x[keep], self.y[keep], tuple(self.patients[i] for i in keep), tuple(self.samples[i] for i in keep)
         )
+
+    @property
+    def labels(self) -> list[str]:
+        return [sample.label for sample in self.samples]
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,14 @@ class Loaded:
     classes: tuple[str, ...]
     refused: tuple[tuple[Path, str], ...]  # path, reason
     duplicates: int  # files whose pixels another file has too
+
+
+class Watcher(Protocol):
+    """Somebody who looks on while `load` reads: core.dataset_audit.Auditor."""
+
+    def look(self, sample: Sample, scan: Scan) -> None: ...
+
+    def refuse(self, sample: Sample, reason: str) -> None: ...
 
 
 def from_folders(root: Path) -> list[Sample]:
@@ -135,16 +152,54 @@ def from_manifest(
     return samples
 
 
+def write_manifest(samples: Sequence[Sample], root: Path, target: Path) -> None:
+    """The inverse of `from_manifest`, with its default columns; patients as the keys they have become."""
+    rows = [
+        {"file": str(s.path.relative_to(root)), "label": s.label, "patient": s.patient or "", "split": s.split or ""}
+        for s in samples
+    ]
+    pd.DataFrame(rows).to_csv(target, index=False)
+
+
+def with_patients(samples: Sequence[Sample], pattern: str, pseudonym: Pseudonym) -> list[Sample]:
+    """Patients by file name: the first group of the regular expression `pattern`, searched in the name without its
+    ending. A patient that a manifest names stays.
+
+    Raises DatasetError where the pattern is none, has no group, or names no patient in some file.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise DatasetError(f"--patient-pattern is no regular expression: {error}.") from error
+    if not compiled.groups:
+        raise DatasetError(f"--patient-pattern needs a group that is the patient, as in '^CT(\\d+)_'; got {pattern!r}.")
+    named, strangers = [], []
+    for sample in samples:
+        match = compiled.search(sample.path.stem)
+        if sample.patient is None and not (match and match[1]):
+            strangers.append(sample.path.name)
+        patient = sample.patient or (pseudonym.of("file", match[1]) if match and match[1] else None)
+        named.append(replace(sample, patient=patient))
+    if strangers:
+        raise DatasetError(
+            f"--patient-pattern {pattern!r} names no patient in {len(strangers)} of {len(samples)} files, "
+            f"{strangers[0]} for one. Widen the pattern, or leave those files out."
+        )
+    return named
+
+
 def load(
     samples: Sequence[Sample],
     spec: InputSpec,
     *,
     reader: Callable[[Path], Scan],
+    watcher: Watcher | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Loaded:
     """Read, preprocess and keep every sample in memory (one byte a pixel).
 
     Classes are those that occur, in the vocabulary's order. A file that cannot be read is left out and listed.
+    A `watcher` is shown each scan as it is read.
 
     Raises DatasetError where nothing is left or only one class.
     """
@@ -156,7 +211,11 @@ def load(
             scan = reader(sample.path)
         except (UnreadableScan, OSError) as error:
             refused.append((sample.path, str(error)))
+            if watcher:
+                watcher.refuse(sample, str(error))
         else:
+            if watcher:
+                watcher.look(sample, scan)
             inputs.append((to_input(scan, spec) * 255).round().to(torch.uint8))
             digest = scan.content_hash
             patient = sample.patient or scan.patient_key or f"image:{digest[:16]}"

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy import sparse
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
-from core.dataset import Sample, patients_in_several_splits
+from core.dataset import Sample, assign_splits, patient_classes, patients_in_several_splits
 from core.labels import SPLITS, parse_class, parse_split
 from core.preprocess import WINDOWS, windowed
 from core.scan import Scan, UnreadableScan
@@ -87,38 +88,93 @@ class _Look:
     outside: dict[str, tuple[float, ...]]  # feature -> numbers
 
 
-def audit(
+def audit(samples: Sequence[Sample], root: Path, *, reader: Callable[[Path], Scan]) -> Audit:
+    """Look at every file once, then at what they have in common."""
+    auditor = Auditor(root)
+    look_at_all(samples, auditor, reader=reader)
+    return auditor.findings()
+
+
+def look_at_all(
     samples: Sequence[Sample],
-    root: Path,
+    auditor: "Auditor",
     *,
     reader: Callable[[Path], Scan],
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Audit:
-    """Look at every file once, then at what they have in common."""
-    looks, unreadable = [], []
+) -> None:
+    """Show the auditor every file."""
     for index, sample in enumerate(samples):
-        name = _relative(sample.path, root)
         try:
-            looks.append(_look(sample, name, root, reader(sample.path)))
+            auditor.look(sample, reader(sample.path))
         except (UnreadableScan, OSError) as error:
-            unreadable.append((name, str(error)))
+            auditor.refuse(sample, str(error))
         progress(index + 1, len(samples))
-    exact, originals = _exact(looks)
-    kept = [look.sample for look in looks]
-    return Audit(
-        files=len(samples),
-        unreadable=tuple(unreadable),
-        unique_images=len(originals),
-        scans={part: dict(Counter(s.label for s in kept if (s.split or "all") == part)) for part in _parts(kept)},
-        patients={
-            part: len({s.patient for s in kept if s.patient and (s.split or "all") == part}) for part in _parts(kept)
-        },
-        patients_known=sum(sample.patient is not None for sample in kept),
-        leaking_patients=_leaking(looks),
-        exact=exact,
-        near=_near(originals),
-        shortcuts=_shortcuts(looks),
-    )
+
+
+class Auditor:
+    """Collects what an audit needs while somebody else reads the files, so that each is read once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._looks: list[_Look] = []
+        self._unreadable: list[tuple[str, str]] = []
+
+    def look(self, sample: Sample, scan: Scan) -> None:
+        self._looks.append(_look(sample, _relative(sample.path, self._root), scan))
+
+    def refuse(self, sample: Sample, reason: str) -> None:
+        self._unreadable.append((_relative(sample.path, self._root), reason))
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Those that could be read, with what was learned of their patients and pixels."""
+        return [look.sample for look in self._looks]
+
+    def findings(self) -> Audit:
+        exact, originals = _exact(self._looks)
+        kept = [look.sample for look in self._looks]
+        parts = {part: [s for s in kept if (s.split or "all") == part] for part in _parts(kept)}
+        return Audit(
+            files=len(kept) + len(self._unreadable),
+            unreadable=tuple(self._unreadable),
+            unique_images=len(originals),
+            scans={part: dict(Counter(s.label for s in of)) for part, of in parts.items()},
+            patients={part: len({s.patient for s in of if s.patient}) for part, of in parts.items()},
+            patients_known=sum(sample.patient is not None for sample in kept),
+            leaking_patients=_leaking(self._looks),
+            exact=exact,
+            near=_near(originals),
+            shortcuts=_shortcuts(self._looks),
+        )
+
+
+def groups_of_images(audit: Audit, root: Path) -> dict[Path, int]:
+    """Files that show one image, or nearly -> the number of their group; files unlike any other are not in it."""
+    names = sorted({name for pair in (*audit.exact, *audit.near) for name in (pair.first, pair.second)})
+    place = {name: index for index, name in enumerate(names)}
+    links = [(place[pair.first], place[pair.second]) for pair in (*audit.exact, *audit.near)]
+    if not links:
+        return {}
+    rows, columns = np.array(links).T
+    graph = sparse.coo_array((np.ones(len(links)), (rows, columns)), shape=(len(names), len(names)))
+    _, group = sparse.csgraph.connected_components(graph, directed=False)
+    return {root / name: int(group[place[name]]) for name in names}
+
+
+def clean_samples(samples: Sequence[Sample], found: Audit, root: Path) -> list[Sample]:
+    """What is left to train and test on: of every image the first file, none that stands under two labels, every
+    patient in one part. Scans of unknown patients that nearly show one image go together."""
+    contradicted = {root / name for pair in found.conflicts for name in (pair.first, pair.second)}
+    copies = {root / pair.second for pair in found.exact}
+    groups = groups_of_images(found, root)
+    kept = []
+    for sample in samples:
+        if sample.path not in contradicted | copies:
+            alone = f"image:{(sample.content_hash or '')[:16]}"
+            near = groups.get(sample.path)
+            kept.append(replace(sample, patient=sample.patient or (f"images:{near}" if near is not None else alone)))
+    splits = assign_splits(patient_classes(kept), salt="clean")
+    return [replace(sample, split=splits[sample.patient or ""]) for sample in kept]
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -130,7 +186,7 @@ def _parts(samples: Iterable[Sample]) -> list[str]:
     return [part for part in (*SPLITS, "all") if part in found]
 
 
-def _look(sample: Sample, name: str, root: Path, scan: Scan) -> _Look:
+def _look(sample: Sample, name: str, scan: Scan) -> _Look:
     grey = np.ascontiguousarray(windowed(scan, WINDOWS["Brain"]), np.float32)
     image = Image.fromarray(grey)
     small = np.asarray(image.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX), np.float32)

@@ -1,31 +1,22 @@
 """Figures a reader may rely on: each with its interval and the number of scans and patients behind it."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn import metrics
 
-from core.labels import CLASSES
+from core import curves
+from core.curves import PrecisionRecall, ReliabilityBin, RiskCoverage, Roc
+from core.intervals import Clusters, Figure, auc, auc_figure, bootstrap_figure, plain_figure, share, share_figure
+from core.labels import CLASSES, NO_STROKE
 
-CONFIDENCE_Z = 1.959963984540054  # two-sided 95 % of the normal distribution
-REPLICATES = 1000
-_CHUNK = 100  # replicates weighed at once: bounds memory at _CHUNK x N numbers
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A value in [0, 1] with its 95 % interval; all NaN where it is undefined (no such scan)."""
-
-    value: float
-    low: float
-    high: float
-    n: int  # scans the value is a share of, or is computed on
-
-    def to_json(self) -> dict[str, float | int | None]:
-        return {"value": _number(self.value), "low": _number(self.low), "high": _number(self.high), "n": self.n}
+SCORE_LEVELS = 1000
+"""More distinct scores than these are binned by rank in bootstrap replicates, never in the value itself."""
+SLICES_THAT_SPEAK = 3
+"""A patient's probability of a stroke type is the mean of this many of their scans, the most suspicious ones."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +28,26 @@ class ClassFigures:
     specificity: Figure
     f1: Figure
     auc: Figure
+    average_precision: Figure
 
 
-@dataclass(frozen=True)
-class Roc:
-    """A receiver operating characteristic, from scikit-learn's `roc_curve`."""
-
-    fpr: np.ndarray
-    tpr: np.ndarray
-    thresholds: np.ndarray
+OVERALL = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "F1, mean of the classes",
+    "mcc": "Matthews correlation",
+    "brier": "Brier score (0 is best)",
+    "ece": "Expected calibration error",
+}
+"""The figures of a report that are of no one class, and what they are called."""
+BY_CLASS = {
+    "precision": "Precision",
+    "recall": "Recall (sensitivity)",
+    "specificity": "Specificity",
+    "f1": "F1",
+    "auc": "AUC",
+    "average_precision": "Average precision",
+}
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,16 @@ class Report:
     accuracy: Figure
     balanced_accuracy: Figure
     macro_f1: Figure
+    mcc: Figure
+    brier: Figure
+    ece: Figure
     per_class: dict[str, ClassFigures]
     confusion: np.ndarray  # (C, C) int64, rows: label, columns: prediction
     roc: dict[str, Roc]  # only of classes with scans on both sides
+    pr: dict[str, PrecisionRecall]
+    reliability: tuple[ReliabilityBin, ...]
+    risk_coverage: RiskCoverage
+    risk_coverage_area: float
 
     def to_json(self) -> dict[str, Any]:
         """Plain types; NaN and infinity become null."""
@@ -70,190 +79,241 @@ class Report:
             "n": self.n,
             "patients": self.patients,
             "interval": self.interval,
-            "accuracy": self.accuracy.to_json(),
-            "balanced_accuracy": self.balanced_accuracy.to_json(),
-            "macro_f1": self.macro_f1.to_json(),
+            **{key: getattr(self, key).to_json() for key in OVERALL},
             "per_class": {
-                name: {key: getattr(figures, key).to_json() for key in ClassFigures.__dataclass_fields__}
+                name: {f.name: getattr(figures, f.name).to_json() for f in fields(figures)}
                 for name, figures in self.per_class.items()
             },
             "confusion": self.confusion.tolist(),
-            "roc": {
-                name: {key: [_number(v) for v in getattr(curve, key)] for key in Roc.__dataclass_fields__}
-                for name, curve in self.roc.items()
-            },
+            "roc": {name: curve.to_json() for name, curve in self.roc.items()},
+            "pr": {name: curve.to_json() for name, curve in self.pr.items()},
+            "reliability": [one.to_json() for one in self.reliability],
+            "risk_coverage": self.risk_coverage.to_json(),
+            "risk_coverage_area": self.risk_coverage_area,
         }
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """N labelled scans and what was said of them, over the classes that the model knows or that occur."""
+
+    classes: tuple[str, ...]
+    truth: np.ndarray  # (N,) index into classes
+    p: np.ndarray  # (N, C), rows summing to 1
+    clusters: Clusters
+
+    @property
+    def called(self) -> np.ndarray:
+        return self.p.argmax(axis=1)
+
+    @property
+    def right(self) -> np.ndarray:
+        return self.called == self.truth
+
+
 def evaluate(
-    labels: Sequence[str],
-    probabilities: np.ndarray,
-    known: Sequence[str],
-    *,
-    patients: Sequence[str] | None = None,
-    seed: int = 0,
+    labels: Sequence[str], probabilities: np.ndarray, known: Sequence[str], *, patients: Sequence[str] | None = None
 ) -> Report:
     """Metrics of the most probable class against the label.
 
     `labels` (N,) class names; `probabilities` (N, K) for the classes `known` to the model, rows summing to 1.
     A label the model does not know counts as an error, in a class of its own with probability 0.
 
-    With `patients` (N,), intervals are percentiles of a bootstrap over patients (Efron & Tibshirani 1993, ch. 13;
-    clusters: Field & Welsh 2007), else Wilson's for shares and a bootstrap over scans for the rest. Where every
-    replicate gives the same value, Wilson's interval over the number of patients stands in: a handful of patients
-    all read rightly is no proof of perfection.
+    With `patients` (N,) the intervals take patients, not scans, as what varies (see core.intervals): Wilson's for
+    shares, DeLong's for the AUC, a bootstrap for the rest. Without, every scan stands for itself.
 
     Raises ValueError where there is no scan or the shapes do not agree.
     """
+    answers = _answers(labels, probabilities, known, patients)
+    clusters, everything = answers.clusters, np.ones(len(labels), bool)
+    confusion = metrics.confusion_matrix(answers.truth, answers.called, labels=range(len(answers.classes)))
+    values = _from_confusions(confusion[None].astype(np.float64))
+    drawn = _confusions(answers)
+    whole = (drawn.sum(axis=2) > 0)[:, confusion.sum(axis=1) > 0].all(axis=1)  # no class was lost in the draw
+    resampled = _from_confusions(drawn[whole])
+
+    def bootstrapped(key: str) -> Figure:
+        return bootstrap_figure(float(values[key][0]), resampled[key], len(labels), clusters)
+
+    both = [i for i in range(len(answers.classes)) if 0 < (answers.truth == i).sum() < len(labels)]
+    confidence = answers.p.max(axis=1)
+    return Report(
+        classes=answers.classes,
+        n=len(labels),
+        patients=clusters.count if clusters.known else None,
+        interval="patients as the units that vary" if clusters.known else "scans as the units that vary",
+        accuracy=share_figure(answers.right, everything, clusters),
+        balanced_accuracy=bootstrapped("balanced_accuracy"),
+        macro_f1=bootstrapped("macro_f1"),
+        mcc=bootstrapped("mcc"),
+        brier=_brier(answers),
+        ece=_ece(answers),
+        per_class={name: _class_figures(answers, i, bootstrapped(f"f1 {i}")) for i, name in enumerate(answers.classes)},
+        confusion=confusion,
+        roc={answers.classes[i]: curves.roc(answers.truth == i, answers.p[:, i]) for i in both},
+        pr={answers.classes[i]: curves.precision_recall(answers.truth == i, answers.p[:, i]) for i in both},
+        reliability=curves.reliability(confidence, answers.right, clusters),
+        risk_coverage=curves.risk_coverage(confidence, answers.right),
+        risk_coverage_area=curves.risk_coverage_area(confidence, answers.right),
+    )
+
+
+def _answers(
+    labels: Sequence[str], probabilities: np.ndarray, known: Sequence[str], patients: Sequence[str] | None
+) -> _Answers:
     if not len(labels) or len(labels) != len(probabilities):
         raise ValueError(f"got {len(labels)} labels and {len(probabilities)} probabilities, must be as many, not none")
-    classes = tuple(name for name in CLASSES if name in set(known) | set(labels))
-    truth = np.array([classes.index(label) for label in labels])
+    if patients is not None and len(patients) != len(labels):
+        raise ValueError(f"got {len(patients)} patients for {len(labels)} scans, must be as many")
+    occurring = set(known) | set(labels)
+    classes = tuple(name for name in CLASSES if name in occurring)
+    place: dict[str, int] = {name: index for index, name in enumerate(classes)}
     p = np.zeros((len(labels), len(classes)))
-    for column, name in enumerate(known):
-        p[:, classes.index(name)] = probabilities[:, column]
-    called = p.argmax(axis=1)
+    p[:, [place[name] for name in known]] = probabilities
+    return _Answers(classes, np.array([place[label] for label in labels]), p, Clusters.of(patients, len(labels)))
 
-    clusters = (
-        np.unique(np.asarray(patients), return_inverse=True)[1] if patients is not None else np.arange(len(truth))
-    )
-    count = int(clusters.max()) + 1
-    draws = _draws(count, seed)
-    confusion = metrics.confusion_matrix(truth, called, labels=range(len(classes)))
-    value = _from_confusion(confusion[None])
-    spread = _from_confusion(_confusions(truth, called, clusters, len(classes), draws))
 
-    def figure(key: tuple[str, int], n: int) -> Figure:
-        share = key[0] != "f1" and key[0] != "macro_f1" and key[0] != "balanced_accuracy"
-        if patients is None and share:
-            return _wilson_figure(float(value[key][0]), n, n)
-        return _figure(float(value[key][0]), spread[key], n, n if patients is None else min(n, count))
-
-    per_class: dict[str, ClassFigures] = {}
-    for index, name in enumerate(classes):
-        is_it = truth == index
-        auc, aucs = _auc(is_it, p[:, index], clusters, draws)
-        per_class[name] = ClassFigures(
-            precision=figure(("precision", index), int((called == index).sum())),
-            recall=figure(("recall", index), int(is_it.sum())),
-            specificity=figure(("specificity", index), int((~is_it).sum())),
-            f1=figure(("f1", index), len(truth)),
-            auc=_figure(auc, aucs, len(truth), count),
-        )
-    return Report(
-        classes=classes,
-        n=len(truth),
-        patients=count if patients is not None else None,
-        interval="bootstrap over patients" if patients is not None else "Wilson; bootstrap over scans for F1 and AUC",
-        accuracy=figure(("accuracy", -1), len(truth)),
-        balanced_accuracy=figure(("balanced_accuracy", -1), len(truth)),
-        macro_f1=figure(("macro_f1", -1), len(truth)),
-        per_class=per_class,
-        confusion=confusion,
-        roc={name: _roc(truth == i, p[:, i]) for i, name in enumerate(classes) if 0 < (truth == i).sum() < len(truth)},
+def _class_figures(answers: _Answers, index: int, f1: Figure) -> ClassFigures:
+    is_it, called, clusters = answers.truth == index, answers.called == index, answers.clusters
+    score = answers.p[:, index]
+    return ClassFigures(
+        precision=share_figure(is_it, called, clusters),
+        recall=share_figure(called, is_it, clusters),
+        specificity=share_figure(~called, ~is_it, clusters),
+        f1=f1,
+        auc=auc_figure(score, is_it, clusters),
+        average_precision=_average_precision(score, is_it, clusters),
     )
 
 
-def accuracy_difference(
-    labels: Sequence[str], first: Sequence[str], second: Sequence[str], patients: Sequence[str], *, seed: int = 0
-) -> Figure:
-    """Accuracy of `second` minus that of `first` on the same scans, in [-1, 1]; paired bootstrap over patients."""
-    truth = np.asarray(labels)
-    gain = (np.asarray(second) == truth).astype(float) - (np.asarray(first) == truth)
-    clusters = np.unique(np.asarray(patients), return_inverse=True)[1]
-    count = int(clusters.max()) + 1
-    sums = np.bincount(clusters, gain, count)
-    sizes = np.bincount(clusters, minlength=count)
-    draws = _draws(count, seed)
-    low, high = np.percentile(draws @ sums / (draws @ sizes), [2.5, 97.5])
-    return Figure(float(gain.mean()), float(low), float(high), len(truth))
-
-
-def wilson(successes: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval for a share (Wilson, JASA 1927; Brown, Cai & DasGupta 2001, eq. 4)."""
-    if n <= 0:
-        return math.nan, math.nan
-    share, z2 = successes / n, CONFIDENCE_Z**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = CONFIDENCE_Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def _wilson_figure(value: float, n: int, effective: int) -> Figure:
-    low, high = wilson(value * effective, effective) if not math.isnan(value) else (math.nan, math.nan)
-    return Figure(value, low, high, n)
-
-
-def _figure(value: float, replicates: np.ndarray, n: int, effective: int) -> Figure:
-    """Percentile interval; Wilson's over `effective` units where the replicates cannot vary."""
-    replicates = replicates[~np.isnan(replicates)]
-    if math.isnan(value) or not len(replicates):
-        return Figure(value, math.nan, math.nan, n)
-    if np.ptp(replicates) < 1e-12:
-        return _wilson_figure(value, n, effective)
-    low, high = np.percentile(replicates, [2.5, 97.5])
-    return Figure(value, float(low), float(high), n)
-
-
-def _draws(count: int, seed: int) -> np.ndarray:
-    """(REPLICATES, count) how often each patient is drawn in each replicate."""
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), REPLICATES).astype(np.float64)
-
-
-def _confusions(
-    truth: np.ndarray, called: np.ndarray, clusters: np.ndarray, classes: int, draws: np.ndarray
-) -> np.ndarray:
+def _confusions(answers: _Answers) -> np.ndarray:
     """(REPLICATES, C, C): a replicate's matrix is the sum of its patients' matrices."""
-    per_cluster = np.zeros((draws.shape[1], classes * classes))
-    np.add.at(per_cluster, (clusters, truth * classes + called), 1)
-    return (draws @ per_cluster).reshape(-1, classes, classes)
+    clusters, classes = answers.clusters, len(answers.classes)
+    per_patient = np.zeros((clusters.count, classes * classes), np.float32)
+    np.add.at(per_patient, (clusters.index, answers.truth * classes + answers.called), 1)
+    return (clusters.draws @ per_patient).reshape(-1, classes, classes).astype(np.float64)
 
 
-def _from_confusion(m: np.ndarray) -> dict[tuple[str, int], np.ndarray]:
-    """Shares of (B, C, C) matrices, each (B,); NaN where the denominator is empty."""
+def _from_confusions(m: np.ndarray) -> dict[str, np.ndarray]:
+    """Figures of (B, C, C) matrices, each (B,); NaN where a denominator is empty.
+
+    Balanced accuracy: mean recall of the classes that occur (Brodersen et al., ICPR 2010). MCC for several classes:
+    the R_K statistic (Gorodkin 2004, eq. 2).
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         diagonal = np.einsum("bii->bi", m)
         rows, columns, total = m.sum(axis=2), m.sum(axis=1), m.sum(axis=(1, 2))
-        recall = diagonal / rows
         f1 = np.where(rows + columns > 0, 2 * diagonal / (rows + columns), np.nan)
-        figures = {("accuracy", -1): diagonal.sum(axis=1) / total}
-        seen = rows > 0
-        figures[("balanced_accuracy", -1)] = np.where(seen, recall, 0).sum(axis=1) / seen.sum(axis=1)
-        present = rows + columns > 0
-        figures[("macro_f1", -1)] = np.where(present, f1, 0).sum(axis=1) / present.sum(axis=1)
-        for i in range(m.shape[1]):
-            figures[("precision", i)] = diagonal[:, i] / columns[:, i]
-            figures[("recall", i)] = recall[:, i]
-            negatives = total - rows[:, i]
-            figures[("specificity", i)] = (negatives - columns[:, i] + diagonal[:, i]) / negatives
-            figures[("f1", i)] = f1[:, i]
-    return figures
+        seen, present = rows > 0, rows + columns > 0
+        agreement = diagonal.sum(axis=1) * total - (rows * columns).sum(axis=1)
+        spread = (total**2 - (rows**2).sum(axis=1)) * (total**2 - (columns**2).sum(axis=1))
+        return {
+            "balanced_accuracy": np.where(seen, diagonal / rows, 0).sum(axis=1) / seen.sum(axis=1),
+            "macro_f1": np.where(present, f1, 0).sum(axis=1) / present.sum(axis=1),
+            "mcc": np.where(spread > 0, agreement / np.sqrt(spread), np.nan),
+            **{f"f1 {i}": f1[:, i] for i in range(m.shape[1])},
+        }
 
 
-def _auc(is_it: np.ndarray, score: np.ndarray, clusters: np.ndarray, draws: np.ndarray) -> tuple[float, np.ndarray]:
-    """Area under the ROC and its replicates (REPLICATES,): the weighted share of pairs ranked rightly, ties half
-    (Hanley & McNeil, Radiology 1982)."""
+def _brier(answers: _Answers) -> Figure:
+    """Mean squared distance of the probabilities from the label (Brier 1950), halved: for two classes the familiar
+    (p - y)^2, for any number between 0 and 1."""
+    clusters = answers.clusters
+    truth = np.eye(len(answers.classes))[answers.truth]
+    error = ((answers.p - truth) ** 2).sum(axis=1) / 2
+    sums = np.stack([clusters.sums(error), clusters.sums(np.ones(len(error)))], axis=1)
+    drawn = clusters.draws @ sums
+    return bootstrap_figure(float(error.mean()), drawn[:, 0] / drawn[:, 1], len(error), clusters)
+
+
+def _ece(answers: _Answers) -> Figure:
+    """Expected calibration error: the gap between confidence and accuracy, averaged over equal-width bins of
+    confidence by their scans (Naeini, Cooper & Hauskrecht, AAAI 2015; Guo et al., ICML 2017, eq. 3).
+
+    Resampling adds noise to every bin and so inflates the replicates: their bias is taken off.
+    """
+    clusters, confidence = answers.clusters, answers.p.max(axis=1)
+    bins = np.minimum((confidence * curves.BINS).astype(int), curves.BINS - 1)
+    gaps = np.zeros((clusters.count, curves.BINS))
+    np.add.at(gaps, (clusters.index, bins), confidence - answers.right)
+    sizes = np.bincount(clusters.index, minlength=clusters.count)
+    replicates = np.abs(clusters.draws @ gaps).sum(axis=1) / (clusters.draws @ sizes)
+    value = float(np.abs(gaps.sum(axis=0)).sum() / len(confidence))
+    return bootstrap_figure(value, replicates, len(confidence), clusters, shift=True)
+
+
+def _average_precision(score: np.ndarray, is_it: np.ndarray, clusters: Clusters) -> Figure:
+    """Precision averaged over the steps in recall, not interpolated (scikit-learn's `average_precision_score`)."""
     if not 0 < is_it.sum() < len(is_it):
-        return math.nan, np.empty(0)
-    order = np.argsort(score, kind="stable")
-    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-    positive, cluster = is_it[order], clusters[order]
+        return bootstrap_figure(float("nan"), np.empty(0), len(is_it), clusters)
+    level = np.unique(-score, return_inverse=True)[1]  # 0: the highest score
+    if level.max() >= SCORE_LEVELS:
+        level = np.minimum(np.argsort(np.argsort(level)) * SCORE_LEVELS // len(level), SCORE_LEVELS - 1)
+    shape = (int(level.max()) + 1, clusters.count)
 
-    def areas(weights: np.ndarray) -> np.ndarray:
-        w = weights[:, cluster]
-        pos = np.add.reduceat(w * positive, starts, axis=1)
-        neg = np.add.reduceat(w * ~positive, starts, axis=1)
-        below = np.cumsum(neg, axis=1) - neg / 2
-        with np.errstate(invalid="ignore"):
-            return (pos * below).sum(axis=1) / (pos.sum(axis=1) * neg.sum(axis=1))
+    def cumulated(mask: np.ndarray) -> np.ndarray:
+        """(levels, REPLICATES): scans of `mask` at or above each level."""
+        ones = np.ones(int(mask.sum()), np.float32)
+        table = sparse.csr_array((ones, (level[mask], clusters.index[mask])), shape=shape)
+        return np.cumsum(table @ clusters.draws.T, axis=0, dtype=np.float64)
 
-    parts = [areas(draws[i : i + _CHUNK]) for i in range(0, len(draws), _CHUNK)]
-    return float(areas(np.ones((1, draws.shape[1])))[0]), np.concatenate(parts)
-
-
-def _roc(is_it: np.ndarray, score: np.ndarray) -> Roc:
-    return Roc(*metrics.roc_curve(is_it, score))
+    found, false = cumulated(is_it), cumulated(~is_it)
+    with np.errstate(invalid="ignore"):
+        precision = np.where(found + false > 0, found / (found + false), 0)
+        steps = np.diff(found, axis=0, prepend=0) / found[-1]
+    value = float(metrics.average_precision_score(is_it, score))
+    return bootstrap_figure(value, (precision * steps).sum(axis=0), len(is_it), clusters)
 
 
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+def per_patient(
+    labels: Sequence[str], probabilities: np.ndarray, known: Sequence[str], patients: Sequence[str]
+) -> tuple[list[str], np.ndarray, list[str]]:
+    """Scans -> patients: (label, probabilities, key) of each, for `evaluate`.
+
+    A patient has the first class in the vocabulary's order that any of their scans has: one slice with a hemorrhage
+    is a patient with a hemorrhage. Their probability of a stroke type is the mean over the `SLICES_THAT_SPEAK`
+    scans where it is highest; what that leaves is "no stroke". A model without that class gives the mean of all scans.
+    """
+    keys, index, sizes = np.unique(np.asarray(patients), return_inverse=True, return_counts=True)
+    order = np.array([CLASSES.index(label) for label in labels])
+    first = np.full(len(keys), len(CLASSES))
+    np.minimum.at(first, index, order)
+    theirs = np.split(probabilities[np.argsort(index, kind="stable")], np.cumsum(sizes)[:-1])
+    rows = np.array([_of_patient(p, known) for p in theirs])
+    return [CLASSES[i] for i in first], rows, [str(key) for key in keys]
+
+
+def _of_patient(p: np.ndarray, known: Sequence[str]) -> np.ndarray:
+    """(n, K) of one patient's scans -> (K,)."""
+    if NO_STROKE not in known:
+        return p.mean(axis=0)
+    strongest = np.sort(p, axis=0)[::-1][:SLICES_THAT_SPEAK].mean(axis=0)
+    none = list(known).index(NO_STROKE)
+    strokes = np.delete(strongest, none)
+    strokes = strokes / max(1.0, strokes.sum())
+    return np.insert(strokes, none, 1 - strokes.sum())
+
+
+def difference(
+    labels: Sequence[str],
+    first: np.ndarray,
+    second: np.ndarray,
+    known: tuple[Sequence[str], Sequence[str]],
+    *,
+    patients: Sequence[str] | None = None,
+) -> dict[str, Figure]:
+    """What a second model gains over a first on the same scans, paired, each in [-1, 1].
+
+    `first` (N, K1) and `second` (N, K2) are probabilities for the classes `known` to each. Keys: "accuracy"
+    and "auc CLASS" of each class both models know, with scans on both sides (DeLong's paired comparison, by patient).
+    """
+    a, b = (_answers(labels, p, names, patients) for p, names in zip((first, second), known, strict=True))
+    n, everything, clusters = len(labels), np.ones(len(labels), bool), a.clusters
+    gains = {"accuracy": share(b.right, everything, clusters).minus(share(a.right, everything, clusters))}
+    for name in CLASSES:
+        is_it = np.array([label == name for label in labels])
+        if name in known[0] and name in known[1] and 0 < is_it.sum() < n:
+            scores = (m.p[:, m.classes.index(name)] for m in (b, a))
+            second_auc, first_auc = (auc(score, is_it, clusters) for score in scores)
+            gains[f"auc {name}"] = second_auc.minus(first_auc)
+    return {name: plain_figure(gain, n, clusters) for name, gain in gains.items()}

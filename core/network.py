@@ -22,23 +22,40 @@ class Output(NamedTuple):
 
     logits: Tensor  # (N, C)
     maps: Tensor  # (N, C, h, w); their mean over h, w plus the bias is the logit
-    embedding: Tensor  # (N, F), the pooled features
+    profile: Tensor  # (N, F), mean and spread of every channel at every depth: what the image looks like
+
+
+_INCOMPLETE = (nn.Conv2d, nn.BatchNorm2d)
+"""Stages whose activation is yet to come."""
+
+
+def _look(features: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, 2 C): each channel's mean and standard deviation over the image."""
+    flat = features.float().flatten(2)
+    return torch.cat([flat.mean(dim=2), flat.std(dim=2, correction=0)], dim=1)
 
 
 class Classifier(nn.Module):
-    """Features -> average pooling -> dropout -> linear. Input (N, 1, S, S) in [0, 1]."""
+    """Features -> average pooling -> dropout -> linear. Input (N, 1, S, S) in [0, 1].
 
-    def __init__(self, features: nn.Module, channels: int, classes: int, dropout: float) -> None:
+    The profile is only made in evaluation mode; in training it is the pooled features.
+    """
+
+    def __init__(self, features: nn.Sequential, channels: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.features = features
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Output:
-        features = self.features((x - BRAIN_GREY) / BRAIN_SPREAD)
-        pooled = features.mean(dim=(2, 3))  # (N, F)
+        features, looks = (x - BRAIN_GREY) / BRAIN_SPREAD, []
+        for stage in self.features:
+            features = stage(features)
+            if not self.training and not isinstance(stage, _INCOMPLETE):
+                looks.append(_look(features))
+        pooled = features.mean(dim=(2, 3))
         maps = torch.einsum("nfhw,cf->nchw", features, self.head.weight.to(features.dtype))
-        return Output(self.head(self.dropout(pooled)), maps, pooled)
+        return Output(self.head(self.dropout(pooled)), maps, torch.cat(looks, dim=1) if looks else pooled)
 
 
 class ResidualBlock(nn.Module):
@@ -99,7 +116,7 @@ def _to_one_channel(model: nn.Module) -> None:
 
 
 def _backbone(
-    name: str, weights: str, cut: Callable[[nn.Module], nn.Module], channels: int
+    name: str, weights: str, cut: Callable[[nn.Module], nn.Sequential], channels: int
 ) -> Callable[..., Classifier]:
     def make(classes: int, dropout: float, pretrained: bool, _width: int) -> Classifier:
         models = torchvision_models()
@@ -117,12 +134,12 @@ def _backbone(
     return make
 
 
-def _resnet_features(model: nn.Module) -> nn.Module:
+def _resnet_features(model: nn.Module) -> nn.Sequential:
     return nn.Sequential(*list(model.children())[:-2])  # all but the pooling and the ImageNet head
 
 
-def _plain_features(model: nn.Module) -> nn.Module:
-    return model.get_submodule("features")
+def _plain_features(model: nn.Module) -> nn.Sequential:
+    return nn.Sequential(*model.get_submodule("features").children())
 
 
 ARCHITECTURES: Mapping[str, Callable[..., Classifier]] = {

@@ -1,12 +1,13 @@
 """Scans -> readings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from core.bundle import Bundle
+from core.labels import HEMORRHAGIC
 from core.preprocess import Box, to_input_with_box
 from core.scan import Scan
 
@@ -14,6 +15,8 @@ UNCERTAIN = "uncertain"
 SEEN_IN_TRAINING = "seen_in_training"
 DEMONSTRATION = "demonstration"
 UNCALIBRATED = "uncalibrated"
+NOT_HEAD_CT = "not_head_ct"
+HEMORRHAGE_NOT_EXCLUDED = "hemorrhage_not_excluded"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Predictor:
     def __init__(self, bundle: Bundle) -> None:
         self.manifest = bundle.manifest
         self._spec = bundle.spec
+        self._typical = bundle.typical
         self._network = bundle.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._trained = frozenset(bundle.manifest.patients.get("train", []))
 
@@ -50,28 +54,42 @@ class Predictor:
         x = torch.stack([tensor for tensor, _ in prepared])
         with torch.inference_mode():
             output = self._network(x.contiguous(memory_format=torch.channels_last))
-            probabilities = torch.softmax(output.logits / self.manifest.temperature, dim=1).double().numpy()
+            probabilities = self.manifest.calibration.probabilities(output.logits)
+            unlike = self._typical.unlike(output.profile).tolist() if self._typical else [False] * len(scans)
         maps = output.maps.numpy()
-        return [
-            self._reading(scan, probabilities[i] / probabilities[i].sum(), maps[i], prepared[i][1])
-            for i, scan in enumerate(scans)
-        ]
+        readings = []
+        for i, scan in enumerate(scans):
+            best = int(probabilities[i].argmax())
+            by_class = {name: float(value) for name, value in zip(self.manifest.classes, probabilities[i], strict=True)}
+            readings.append(
+                Reading(
+                    version=self.version,
+                    label=self.manifest.classes[best],
+                    confidence=float(probabilities[i][best]),
+                    probabilities=by_class,
+                    heat=evidence(maps[i], best),
+                    heat_box=prepared[i][1],
+                    flags=tuple(self._flags(scan, by_class, unlike[i])),
+                )
+            )
+        return readings
 
-    def _reading(self, scan: Scan, p: np.ndarray, maps: np.ndarray, box: Box) -> Reading:
-        best = int(p.argmax())
-        confidence = float(p[best])
-        flags = []
-        if self.manifest.abstain_below is not None and confidence < self.manifest.abstain_below:
-            flags.append(UNCERTAIN)
+    def _flags(self, scan: Scan, probabilities: dict[str, float], unlike: bool) -> Iterator[str]:
+        """What has to be known about an answer. A scan unlike head CT gets no other word about its content."""
+        manifest, confidence = self.manifest, max(probabilities.values())
+        if unlike:
+            yield NOT_HEAD_CT
+        elif manifest.abstain_below is not None and confidence < manifest.abstain_below:
+            yield UNCERTAIN
+        point, bleeding = manifest.operating_points.get(HEMORRHAGIC), probabilities.get(HEMORRHAGIC, 0.0)
+        if point and not unlike and point.threshold <= bleeding < confidence:
+            yield HEMORRHAGE_NOT_EXCLUDED
         if scan.patient_key in self._trained:
-            flags.append(SEEN_IN_TRAINING)
-        if not self.manifest.calibrated_on:
-            flags.append(UNCALIBRATED)
-        if self.manifest.demonstration:
-            flags.append(DEMONSTRATION)
-        probabilities = {name: float(value) for name, value in zip(self.manifest.classes, p, strict=True)}
-        heat = evidence(maps, best)
-        return Reading(self.version, self.manifest.classes[best], confidence, probabilities, heat, box, tuple(flags))
+            yield SEEN_IN_TRAINING
+        if not manifest.calibration.scans:
+            yield UNCALIBRATED
+        if manifest.demonstration:
+            yield DEMONSTRATION
 
 
 def evidence(maps: np.ndarray, label: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from pydantic_settings import (
 )
 
 from core.augment import Augmentation
+from core.labels import HEMORRHAGIC, ISCHEMIC
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: where config.yaml and the bundle that ships with it live."""
@@ -59,6 +60,16 @@ class Recipe(BaseModel):
     augmentation: Augmentation = Augmentation()
 
 
+class CalibrationSettings(BaseModel):
+    """What is asked of a model's answers; the thresholds that give it are found on validation scans."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    error_rate: float = Field(0.05, gt=0, lt=1)
+    sensitivity: dict[str, float] = {HEMORRHAGIC: 0.95, ISCHEMIC: 0.95}
+    false_flags: float = Field(0.05, gt=0, lt=1)
+
+
 class RetrainSettings(BaseModel):
     """When a candidate may replace the champion."""
 
@@ -86,6 +97,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     review: ReviewSettings = ReviewSettings()
     training: Recipe = Recipe()
+    calibration: CalibrationSettings = CalibrationSettings()
     retrain: RetrainSettings = RetrainSettings()
 
     @classmethod

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -125,13 +125,23 @@ def fit(
     return Fit(network.to("cpu").eval(), state.best_epoch, tuple(state.history), time.monotonic() - began)
 
 
-def predict_logits(network: Classifier, x: Tensor, batch_size: int = 64) -> Tensor:
-    """(N, 1, S, S) uint8 -> (N, C) float32 logits on the CPU, without augmentation or dropout."""
+class Prediction(NamedTuple):
+    """What a network says of N prepared scans, on the CPU."""
+
+    logits: Tensor  # (N, C) float32
+    profile: Tensor  # (N, F) float32, see core.network.Output
+
+
+def predict(network: Classifier, x: Tensor, batch_size: int = 64) -> Prediction:
+    """(N, 1, S, S) uint8 scans, N > 0, without augmentation or dropout."""
     device = next(network.parameters()).device
     network.eval()
     with torch.inference_mode():
-        parts = [network(part.to(device).float() / 255).logits.float().cpu() for part in x.split(batch_size)]
-    return torch.cat(parts) if parts else torch.empty(0, network.head.out_features)
+        outputs = [network(part.to(device).float() / 255) for part in x.split(batch_size)]
+    return Prediction(
+        torch.cat([output.logits.float().cpu() for output in outputs]),
+        torch.cat([output.profile.float().cpu() for output in outputs]),
+    )
 
 
 def _class_weights(train: Examples, validation: Examples, classes: int) -> Tensor:
@@ -189,7 +199,7 @@ def _mixed_precision(device: torch.device) -> torch.autocast:
 
 
 def _validate(network: Classifier, part: Examples, number: int, train_loss: float, seconds: float) -> Epoch:
-    logits = predict_logits(network, part.x)
+    logits = predict(network, part.x).logits
     right = (logits.argmax(dim=1) == part.y).float()
     per_class = [right[part.y == label].mean().item() for label in part.y.unique()]
     return Epoch(

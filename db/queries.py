@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import Batch, ModelVersion, Patient, Reading, Review, Scan, Study
@@ -22,6 +21,19 @@ class Verdict:
     readers: int
     blind: bool  # the first verdict of every reader it rests on was given blind
     reviewed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRow:
+    """A reader's latest review of a scan."""
+
+    id: int
+    scan_id: int
+    reader: str
+    verdict: str
+    adjudication: bool
+    created_at: datetime
+    blind: bool  # this reader's first verdict on the scan was given before the model's reading was shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,10 @@ _SCAN_COLUMNS = (
 _READING_COLUMNS = (
     Reading.id, Reading.scan_id, Reading.model_version, Reading.label, Reading.confidence, Reading.probabilities,
     Reading.flags,
+)  # fmt: skip
+
+_REVIEW_COLUMNS = (
+    Review.id, Review.scan_id, Review.reader, Review.verdict, Review.adjudication, Review.created_at, Review.blind,
 )  # fmt: skip
 
 
@@ -109,43 +125,39 @@ def readings(
     return found
 
 
-def latest_reviews(session: Session, scan_ids: Collection[int] | None = None) -> dict[int, list[Review]]:
+def latest_reviews(session: Session, scan_ids: Collection[int] | None = None) -> dict[int, list[ReviewRow]]:
     """Scan id -> each reader's latest review, oldest first."""
-    query: Select[Any] = select(Review).order_by(Review.id)
+    query = select(*_REVIEW_COLUMNS).order_by(Review.id)
     if scan_ids is not None:
         query = query.where(Review.scan_id.in_(scan_ids))
-    latest: dict[int, dict[str, Review]] = defaultdict(dict)
-    for review in session.scalars(query):
-        latest[review.scan_id].pop(review.reader, None)
-        latest[review.scan_id][review.reader] = review
+    latest: dict[int, dict[str, ReviewRow]] = defaultdict(dict)
+    for row in session.execute(query):
+        earlier = latest[row.scan_id].pop(row.reader, None)
+        blind = earlier.blind if earlier else row.blind
+        latest[row.scan_id][row.reader] = ReviewRow(
+            row.id, row.scan_id, row.reader, row.verdict, row.adjudication, row.created_at, blind
+        )
     return {scan_id: list(by_reader.values()) for scan_id, by_reader in latest.items()}
 
 
 def verdicts(session: Session, scan_ids: Collection[int] | None = None) -> dict[int, Verdict]:
     """Scan id -> the verdict that counts: one reader's latest, or where readers differ the adjudicator's."""
-    blind_first = _first_was_blind(session, scan_ids)
-    found = {}
-    for scan_id, reviews in latest_reviews(session, scan_ids).items():
-        adjudications = [review for review in reviews if review.adjudication]
-        counting = adjudications[-1:] or reviews
-        agreed = len({review.verdict for review in counting}) == 1
-        last = counting[-1]
-        found[scan_id] = Verdict(
-            scan_id,
-            last.verdict if agreed else None,
-            last.id,
-            len(reviews),
-            all(blind_first[scan_id, review.reader] for review in counting),
-            last.created_at,
-        )
-    return found
+    return {scan_id: verdict_of(reviews) for scan_id, reviews in latest_reviews(session, scan_ids).items()}
 
 
-def _first_was_blind(session: Session, scan_ids: Collection[int] | None) -> dict[tuple[int, str], bool]:
-    query = select(Review.scan_id, Review.reader, Review.blind).order_by(Review.id.desc())
-    if scan_ids is not None:
-        query = query.where(Review.scan_id.in_(scan_ids))
-    return {(row.scan_id, row.reader): row.blind for row in session.execute(query)}
+def verdict_of(reviews: Sequence[ReviewRow]) -> Verdict:
+    """The verdict that counts among each reader's latest review of one scan, oldest first."""
+    counting = [review for review in reviews if review.adjudication][-1:] or reviews
+    agreed = len({review.verdict for review in counting}) == 1
+    last = counting[-1]
+    return Verdict(
+        last.scan_id,
+        last.verdict if agreed else None,
+        last.id,
+        len(reviews),
+        all(review.blind for review in counting),
+        last.created_at,
+    )
 
 
 def has_reviewed(session: Session, reader: str, scan_ids: Collection[int] | None = None) -> set[int]:
@@ -163,6 +175,16 @@ def review_by_click(session: Session, click_id: str) -> Review | None:
 def history(session: Session, scan_id: int) -> Sequence[Review]:
     """Every review of a scan, oldest first."""
     return session.scalars(select(Review).where(Review.scan_id == scan_id).order_by(Review.id)).all()
+
+
+def readers(session: Session) -> list[str]:
+    """Who has reviewed a scan, by name."""
+    return list(session.scalars(select(Review.reader).distinct().order_by(Review.reader)))
+
+
+def has_real_reviews(session: Session) -> bool:
+    query = select(Review.id).join(Scan).where(Scan.synthetic.is_(False)).limit(1)
+    return session.scalar(query) is not None
 
 
 def has_scans(session: Session) -> bool:
@@ -205,6 +227,11 @@ def register_version(
 def batches(session: Session) -> Sequence[Batch]:
     """Uploads, newest first."""
     return session.scalars(select(Batch).order_by(Batch.id.desc())).all()
+
+
+def sources(session: Session) -> dict[int, str]:
+    """Batch id -> where it came from."""
+    return {row.id: row.source for row in session.execute(select(Batch.id, Batch.source))}
 
 
 def versions_with_readings(session: Session) -> list[str]:

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from console import bar, sentences
-from data_options import add_data_options, samples_from
+from data_options import add_data_options, root_of, samples_from
 
-from core.dataset import file_reader
-from core.dataset_audit import audit
+from core.dataset import file_reader, write_manifest
+from core.dataset_audit import Auditor, clean_samples, look_at_all
 from core.settings import Settings
 from services.audit_report import draw_pairs, in_markdown, summary, verdict
 from services.workspace import open_workspace
@@ -18,6 +18,12 @@ from services.workspace import open_workspace
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_options(parser)
+    parser.add_argument(
+        "--write-clean",
+        type=Path,
+        metavar="CSV",
+        help="write a manifest without copies and contradictions, patients apart; take it with --manifest",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the findings there")
     parser.add_argument(
         "--report", type=Path, metavar="OUT.md", help="write a report, and beside it a picture of pairs"
@@ -25,11 +31,16 @@ def main() -> None:
     args = parser.parse_args()
     with sentences():
         ws = open_workspace(Settings())
-        root = args.data or args.manifest.parent
+        root = root_of(args)
         samples = samples_from(args, ws.pseudonym)
         reader = file_reader(ws.pseudonym, ws.settings.limits.megapixels)
+        auditor = Auditor(root)
         with bar("looking at scans") as progress:
-            found = audit(samples, root, reader=reader, progress=progress)
+            look_at_all(samples, auditor, reader=reader, progress=progress)
+        found = auditor.findings()
+        if args.write_clean:
+            clean = clean_samples(auditor.samples, found, root)
+            write_manifest(clean, root, args.write_clean)
         if args.json:
             args.json.write_text(json.dumps(found.to_json(), indent=1))
         if args.report:
@@ -37,6 +48,8 @@ def main() -> None:
             drawn = draw_pairs([*found.near, *found.exact], root, reader, picture)
             args.report.write_text(in_markdown(found, root.resolve().name, picture.name if drawn else None))
         print("\n".join([*summary(found), verdict(found).replace("**", "")]))
+        if args.write_clean:
+            print(f"{args.write_clean}: {len(clean)} scans, patients apart, without copies and contradictions.")
     sys.exit(1 if found.leaks else 0)
 
 

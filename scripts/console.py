@@ -3,18 +3,26 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from core.bundle import BadBundle
 from core.dataset import DatasetError
+from core.intervals import Figure
 from core.train import Epoch
 from services.learning import Busy
 from services.models import NoSuchVersion
 from services.training import NoSplit
 
 errors = Console(stderr=True, highlight=False)
+
+
+class TellTraining(Protocol):
+    """core.train.Progress, and of which fold."""
+
+    def __call__(self, done: int, total: int, loss: float, epoch: Epoch | None, of: str = "") -> None: ...
 
 
 @contextmanager
@@ -40,18 +48,26 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def training_bar() -> Iterator[Callable[[int, int, float, Epoch | None], None]]:
+def training_bar() -> Iterator[TellTraining]:
     """A bar for `core.train.fit`, with a line per epoch above it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors) as progress:
         task = progress.add_task("training", total=None)
 
-        def tell(done: int, total: int, loss: float, epoch: Epoch | None) -> None:
-            progress.update(task, completed=done, total=total, description=f"training, loss {loss:.3f}")
+        def tell(done: int, total: int, loss: float, epoch: Epoch | None, of: str = "") -> None:
+            progress.update(task, completed=done, total=total, description=f"training {of}, loss {loss:.3f}")
             if epoch:
                 progress.console.print(
-                    f"epoch {epoch.number}: training loss {epoch.train_loss:.3f}, validation loss "
+                    f"{f'{of} epoch'.strip()} {epoch.number}: training loss {epoch.train_loss:.3f}, validation loss "
                     f"{epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.3f}, {epoch.seconds:.1f} s"
                 )
 
         yield tell
+
+
+def figure_line(name: str, figure: Figure) -> str:
+    """A figure with its interval and its n, as one line of a table."""
+    patients = "" if figure.patients is None else f", {figure.patients} patients"
+    if figure.value != figure.value:
+        return f"{name:<32} not defined here (n = {figure.n}{patients})"
+    return f"{name:<32} {figure.value:.4f}  ({figure.low:.4f} to {figure.high:.4f}, n = {figure.n}{patients})"

@@ -1,9 +1,9 @@
-"""The options by which train.py and evaluate.py are told where labelled scans are."""
+"""The options by which train.py, evaluate.py and audit_data.py are told where labelled scans are."""
 
 import argparse
 from pathlib import Path
 
-from core.dataset import DatasetError, ManifestColumns, Sample, from_folders, from_manifest
+from core.dataset import DatasetError, ManifestColumns, Sample, from_folders, from_manifest, with_patients
 from core.pseudonym import Pseudonym
 
 
@@ -16,12 +16,27 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     for column in ("file", "label", "patient", "split"):
         group.add_argument(f"--{column}-column", default=column, metavar="NAME")
     group.add_argument(
+        "--patient-pattern",
+        metavar="REGEX",
+        help="how a file's name, without its ending, names the patient: the first group, as in '^CT(\\d+)_'",
+    )
+    group.add_argument(
         "--map", action="append", default=[], metavar="WORD=CLASS", help="what a manifest's label word means; or =skip"
     )
 
 
 def samples_from(args: argparse.Namespace, pseudonym: Pseudonym) -> list[Sample]:
     """The samples the options name. Raises DatasetError."""
+    samples = _listed(args, pseudonym)
+    return with_patients(samples, args.patient_pattern, pseudonym) if args.patient_pattern else samples
+
+
+def root_of(args: argparse.Namespace) -> Path:
+    """The folder that the samples' names are relative to."""
+    return Path(args.data or args.manifest.parent)
+
+
+def _listed(args: argparse.Namespace, pseudonym: Pseudonym) -> list[Sample]:
     if args.manifest:
         columns = ManifestColumns(args.file_column, args.label_column, args.patient_column, args.split_column)
         pairs = [entry.partition("=") for entry in args.map]

@@ -1,19 +1,19 @@
-"""Measure a published model on labelled scans: metrics with intervals, confusion matrix, ROC."""
+"""Measure a published model on labelled scans: metrics with intervals, per scan and per patient, and curves."""
 
 import argparse
 import json
 from pathlib import Path
 
-from console import bar, errors, sentences
+from console import bar, errors, figure_line, sentences
 from data_options import add_data_options, samples_from
 
 from core import bundle
-from core.evaluate import Figure, Report
+from core.evaluate import BY_CLASS, OVERALL, Report, evaluate, per_patient
 from core.labels import in_words, parse_split
 from core.settings import Settings
 from services.figures import write_plots
 from services.models import folder_of
-from services.training import evaluate_bundle
+from services.training import load_for, measure, probabilities_of
 from services.workspace import Workspace, open_workspace
 
 
@@ -26,10 +26,16 @@ def main() -> None:
         if args.part != "all":
             samples = [sample for sample in samples if sample.split in (None, parse_split(args.part))]
         with bar("reading scans") as progress:
-            report, _, loaded = evaluate_bundle(model, samples, ws, progress)
+            loaded = load_for(model, samples, ws, progress)
         for path, reason in loaded.refused:
             errors.print(f"left out: {path.name}: {reason}", markup=False)
+        p, known, examples = probabilities_of(model, loaded.examples.x), model.manifest.classes, loaded.examples
+        report = measure(p, examples, known)
+        labels, patient_p, keys = per_patient(examples.labels, p, known, examples.patients)
+        patient_report = evaluate(labels, patient_p, known, patients=keys)
         _tell(report)
+        print("per patient:")
+        _tell_figures(patient_report)
         trained = set(model.manifest.patients.get("train", [])) & set(loaded.examples.patients)
         if trained:
             print(f"Note: the model was trained on {len(trained)} of these patients. These figures flatter it.")
@@ -39,6 +45,7 @@ def main() -> None:
                 "trained_on_patients": len(trained),
                 "refused": len(loaded.refused),
                 **report.to_json(),
+                "per_patient": patient_report.to_json(),
             }
             args.json.write_text(json.dumps(values, indent=1))
         if args.plots:
@@ -62,25 +69,22 @@ def _bundle_folder(ws: Workspace, path: Path) -> Path:
     return path if path.is_dir() else folder_of(ws, str(path))
 
 
-def _line(name: str, figure: Figure) -> str:
-    if figure.value != figure.value:
-        return f"{name:<28} not defined here (n = {figure.n})"
-    return f"{name:<28} {figure.value:.4f}  ({figure.low:.4f} to {figure.high:.4f}, n = {figure.n})"
-
-
 def _tell(report: Report) -> None:
     patients = f" of {report.patients} patients" if report.patients else ""
     print(f"{report.n} scans{patients}; 95 % intervals: {report.interval}")
-    print(_line("accuracy", report.accuracy))
-    print(_line("balanced accuracy", report.balanced_accuracy))
-    print(_line("macro F1", report.macro_f1))
-    for name, figures in report.per_class.items():
-        for key in ("precision", "recall", "specificity", "f1", "auc"):
-            print(_line(f"{in_words(name).lower()} {key}", getattr(figures, key)))
+    _tell_figures(report)
     print("confusion matrix (rows: label, columns: model)")
     print(" " * 14 + "".join(f"{in_words(name):>14}" for name in report.classes))
     for name, row in zip(report.classes, report.confusion, strict=True):
         print(f"{in_words(name):<14}" + "".join(f"{count:>14}" for count in row))
+
+
+def _tell_figures(report: Report) -> None:
+    for key, words in OVERALL.items():
+        print(figure_line(words, getattr(report, key)))
+    for name, figures in report.per_class.items():
+        for key, words in BY_CLASS.items():
+            print(figure_line(f"{in_words(name)}: {words}", getattr(figures, key)))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,25 @@
-"""Train a model on a folder or a manifest and publish it as a candidate. Prints its version last."""
+"""Train a model on a folder or a manifest and publish it as a candidate. Prints its version last.
+
+With --folds K it publishes nothing: K models say how good the recipe is on patients they have not met.
+"""
 
 import argparse
-import hashlib
+import json
 from pathlib import Path
 
-from console import bar, errors, sentences, training_bar
-from data_options import add_data_options, samples_from
+import yaml
+from console import bar, errors, figure_line, sentences, training_bar
+from data_options import add_data_options, root_of, samples_from
 
+from core.dataset import DatasetError
+from core.evaluate import Report
 from core.labels import in_words
 from core.network import ARCHITECTURES
 from core.settings import Recipe, Settings
-from services.training import Prepared, prepare, train_dataset
-from services.workspace import open_workspace
+from services.audit_report import summary, verdict
+from services.crossvalidation import cross_validate
+from services.training import Prepared, checkpoint_path, prepare, train_dataset
+from services.workspace import Workspace, open_workspace
 
 RECIPE_FLAGS = {
     "epochs": int, "batch_size": int, "image_size": int, "learning_rate": float, "patience": int, "seed": int,
@@ -24,32 +32,77 @@ def main() -> None:
         ws = open_workspace(Settings())
         recipe = _recipe(ws.settings.training, args)
         samples = samples_from(args, ws.pseudonym)
+        split = "none" if args.folds else args.split
         with bar("reading scans") as progress:
-            prepared = prepare(ws, samples, recipe, args.split, progress)
+            prepared = prepare(ws, samples, recipe, split, root=root_of(args), progress=progress)
         _tell(prepared)
-        checkpoint = _checkpoint(ws.settings.training_dir, prepared, recipe)
-        if checkpoint.exists() and not args.resume:
-            checkpoint.unlink()
-        elif args.resume:
-            errors.print(f"{'Going on after the last whole epoch' if checkpoint.exists() else 'Nothing to resume'}.")
-        name = args.name or (args.manifest or args.data).resolve().name
-        with training_bar() as tell:
-            manifest = train_dataset(ws, prepared, recipe, name=name, checkpoint=checkpoint, progress=tell)
-        for limit in manifest.limits:
-            errors.print(f"Note: {limit}")
-        for split, report in manifest.metrics.items():
-            accuracy = report["accuracy"]
-            print(
-                f"{split}: accuracy {accuracy['value']:.4f} (95 % interval {accuracy['low']:.4f} to "
-                f"{accuracy['high']:.4f}, {report['interval']}), {report['n']} scans of {report['patients']} patients"
-            )
-        print(manifest.version)
+        if args.folds:
+            _cross_validate(ws, prepared, recipe, args)
+        else:
+            _train(ws, prepared, recipe, args)
+
+
+def _train(ws: Workspace, prepared: Prepared, recipe: Recipe, args: argparse.Namespace) -> None:
+    checkpoint = checkpoint_path(ws, prepared.examples, recipe)
+    if checkpoint.exists() and not args.resume:
+        checkpoint.unlink()
+    elif args.resume:
+        errors.print(f"{'Going on after the last whole epoch' if checkpoint.exists() else 'Nothing to resume'}.")
+    name = args.name or (args.manifest or args.data).resolve().name
+    with training_bar() as tell:
+        manifest = train_dataset(ws, prepared, recipe, name=name, checkpoint=checkpoint, progress=tell)
+    for limit in manifest.limits:
+        errors.print(f"Note: {limit}")
+    for split, report in manifest.metrics.items():
+        accuracy = report["accuracy"]
+        print(
+            f"{split}: accuracy {accuracy['value']:.4f} (95 % interval {accuracy['low']:.4f} to "
+            f"{accuracy['high']:.4f}, {report['interval']}), {report['n']} scans of {report['patients']} patients"
+        )
+    print(manifest.version)
+
+
+def _cross_validate(ws: Workspace, prepared: Prepared, recipe: Recipe, args: argparse.Namespace) -> None:
+    checkpoints = checkpoint_path(ws, prepared.examples, recipe).with_suffix("") if args.resume else None
+    with training_bar() as tell:
+        found = cross_validate(
+            prepared,
+            recipe,
+            args.folds,
+            ws.settings.calibration,
+            checkpoints=checkpoints,
+            tell=lambda fold, done, total, loss, epoch: tell(done, total, loss, epoch, f"fold {fold}"),
+        )
+    reports = {
+        "scans": found.report(),
+        "before calibration": found.report(raw=True),
+        "patients": found.patient_report(),
+    }
+    for what, report in reports.items():
+        _tell_report(what, report)
+    answered = int(found.table["answered"].sum())
+    print(f"The models answered {answered} of {len(found.table)} scans and abstained on the others.")
+    if args.json:
+        args.json.write_text(json.dumps({what: report.to_json() for what, report in reports.items()}, indent=1))
+    if args.predictions:
+        found.table.to_csv(args.predictions, index=False)
+    print("Nothing is published by a cross-validation: train without --folds for a model.")
+
+
+def _tell_report(what: str, report: Report) -> None:
+    print(f"per {what.removesuffix('s')}:" if what in ("scans", "patients") else f"{what}:")
+    for name in ("accuracy", "balanced_accuracy", "ece"):
+        print(figure_line(name.replace("_", " "), getattr(report, name)))
+    for label, figures in report.per_class.items():
+        print(figure_line(f"{in_words(label).lower()} AUC", figures.auc))
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_options(parser)
     parser.add_argument("--split", choices=["patient", "folders"], default="patient", help="default: patient")
+    parser.add_argument("--folds", type=int, metavar="K", help="cross-validate by patient; publishes nothing")
+    parser.add_argument("--recipe", type=Path, metavar="YAML", help="values in place of config.yaml's training")
     parser.add_argument("--arch", choices=list(ARCHITECTURES))
     parser.add_argument("--weights", help="none, imagenet, or the path of a torchvision state dict")
     for flag, kind in RECIPE_FLAGS.items():
@@ -57,6 +110,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--crop", choices=["none", "head"])
     parser.add_argument("--resume", action="store_true", help="go on after the last whole epoch of the same training")
     parser.add_argument("--name", help="what to call the data in the model's record; default: the folder's name")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="with --folds: write all figures there")
+    parser.add_argument("--predictions", type=Path, metavar="CSV", help="with --folds: write every scan's answer there")
     return parser.parse_args()
 
 
@@ -64,31 +119,37 @@ def _recipe(defaults: Recipe, args: argparse.Namespace) -> Recipe:
     given = {name: getattr(args, name) for name in (*RECIPE_FLAGS, "arch", "weights", "crop") if getattr(args, name)}
     if args.seed is not None:
         given["seed"] = args.seed
-    return Recipe.model_validate({**defaults.model_dump(), **given})
+    return Recipe.model_validate({**defaults.model_dump(), **_recipe_file(args.recipe), **given})
+
+
+def _recipe_file(path: Path | None) -> dict[str, object]:
+    if path is None:
+        return {}
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise DatasetError(f"The recipe {path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise DatasetError(f"The recipe {path} must name values as config.yaml's training does.")
+    return values
 
 
 def _tell(prepared: Prepared) -> None:
     """What is about to be trained on, and what is wrong with it."""
-    for split, scans, patients, by_class in prepared.table():
-        classes = ", ".join(f"{in_words(c).lower()} {by_class.get(c, 0)}" for c in prepared.classes)
-        errors.print(f"{split}: {scans} scans of {patients} patients ({classes})")
+    for sentence in summary(prepared.audit):
+        errors.print(sentence, markup=False)
+    if prepared.audit.leaks and prepared.split == "folders":
+        errors.print(verdict(prepared.audit).replace("**", ""), style="bold", markup=False)
+        errors.print("--split patient keeps patients apart.")
+    if prepared.grouped:
+        errors.print(f"{prepared.grouped} scans of unknown patients show an image of another: kept in one part.")
     for path, reason in prepared.loaded.refused:
         errors.print(f"left out: {path.name}: {reason}", markup=False)
-    if prepared.loaded.duplicates:
-        errors.print(f"{prepared.loaded.duplicates} files are copies of others in the set.")
-    if prepared.leaking_patients:
-        errors.print(
-            f"{prepared.leaking_patients} patients stand in more than one part. The test figures will mostly measure "
-            "whether the network has seen the patient before; --split patient keeps them apart.",
-            style="bold",
-        )
-
-
-def _checkpoint(folder: Path, prepared: Prepared, recipe: Recipe) -> Path:
-    """Where this training, and no other, keeps its state: named after its recipe and scans."""
-    rows = sorted(f"{s.content_hash} {s.label} {s.split}" for s in prepared.examples.samples)
-    digest = hashlib.sha256("\n".join([recipe.model_dump_json(), *rows]).encode()).hexdigest()
-    return folder / f"{digest[:16]}.pt"
+    if prepared.split != "none":
+        errors.print("This training:")
+        for split, scans, patients, by_class in prepared.table():
+            classes = ", ".join(f"{in_words(c).lower()} {by_class.get(c, 0)}" for c in prepared.classes)
+            errors.print(f"{split}: {scans} scans of {patients} patients ({classes})")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
-"""Plots of a report, for the Evaluation page and for evaluate.py. Colours are Okabe and Ito's, for all eyes."""
+"""Plots of a report, for pages, downloads and commands. Colours are Okabe and Ito's, for all eyes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import plotly.graph_objects as go
 
+from core.calibrate import OperatingPoint
 from core.evaluate import Report
+from core.intervals import Figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
 
 COLOURS = {HEMORRHAGIC: "#D55E00", ISCHEMIC: "#0072B2", NO_STROKE: "#009E73"}
 DASHES = {HEMORRHAGIC: "solid", ISCHEMIC: "dash", NO_STROKE: "dot"}
 _FONT = 16
+_GUIDE = {"color": "gray", "width": 1}
 
 
 def confusion_figure(report: Report) -> go.Figure:
@@ -23,59 +27,145 @@ def confusion_figure(report: Report) -> go.Figure:
     ]
     figure = go.Figure(
         go.Heatmap(
-            z=shares,
-            x=names,
-            y=names,
-            text=text,
-            texttemplate="%{text}",
+            z=shares, x=names, y=names, text=text, texttemplate="%{text}", colorscale="Blues", zmin=0, zmax=1,
             hovertemplate="reviewed as %{y}<br>model says %{x}<br>%{text}<extra></extra>",
-            colorscale="Blues",
-            zmin=0,
-            zmax=1,
-            showscale=False,
-            xgap=2,
-            ygap=2,
+            showscale=False, xgap=2, ygap=2,
         )
-    )
+    )  # fmt: skip
     figure.update_yaxes(title="Label", autorange="reversed")
     figure.update_xaxes(title="Model", side="top")
     return _styled(figure)
 
 
-def roc_figure(report: Report) -> go.Figure:
-    """One curve per class against the rest, with its area and interval."""
+def roc_figure(report: Report, points: Mapping[str, OperatingPoint] | None = None) -> go.Figure:
+    """One curve per class against the rest, with its area and interval, and its operating point on these scans."""
     figure = go.Figure(
-        go.Scatter(
-            x=[0, 1], y=[0, 1], mode="lines", name="Chance", line={"color": "gray", "width": 1}, hoverinfo="skip"
-        )
+        go.Scatter(x=[0, 1], y=[0, 1], mode="lines", name="Chance", line=_GUIDE, hoverinfo="skip", showlegend=False)
     )
     for name, curve in report.roc.items():
-        auc = report.per_class[name].auc
         figure.add_scatter(
             x=curve.fpr,
             y=curve.tpr,
             mode="lines",
-            name=f"{in_words(name)}: AUC {auc.value:.2f} ({auc.low:.2f}–{auc.high:.2f})",
-            line={"color": COLOURS[name], "dash": DASHES[name], "width": 3},
+            name=f"{in_words(name)}: AUC {_words(report.per_class[name].auc)}",
+            line=_line(name),
             customdata=1 - curve.fpr,
             hovertemplate="sensitivity %{y:.2f}, specificity %{customdata:.2f}<extra></extra>",
         )
+        if points and name in points:
+            reached = int((curve.thresholds >= points[name].threshold).sum()) - 1
+            figure.add_scatter(
+                x=[curve.fpr[reached]],
+                y=[curve.tpr[reached]],
+                mode="markers",
+                name=f"{in_words(name)}: from {points[name].threshold:.0%} on not excluded",
+                marker={
+                    "size": 14,
+                    "color": COLOURS[name],
+                    "symbol": "diamond",
+                    "line": {"width": 2, "color": "white"},
+                },
+                customdata=[1 - curve.fpr[reached]],
+                hovertemplate="sensitivity %{y:.2f}, specificity %{customdata:.2f}<extra></extra>",
+            )
     figure.update_xaxes(title="1 − specificity", range=[-0.01, 1.01])
     figure.update_yaxes(title="Sensitivity", range=[-0.01, 1.01])
-    figure.update_layout(legend={"x": 0.98, "y": 0.04, "xanchor": "right", "yanchor": "bottom"})
-    return _styled(figure)
+    return _styled(figure, legend_below=True)
 
 
-def _styled(figure: go.Figure) -> go.Figure:
-    figure.update_layout(font={"size": _FONT}, margin={"l": 10, "r": 10, "t": 40, "b": 10}, height=430)
+def pr_figure(report: Report) -> go.Figure:
+    """Precision over recall, one curve per class, with its average precision."""
+    figure = go.Figure()
+    for name, curve in report.pr.items():
+        figure.add_scatter(
+            x=curve.recall,
+            y=curve.precision,
+            mode="lines",
+            name=f"{in_words(name)}: average precision {_words(report.per_class[name].average_precision)}",
+            line=_line(name),
+            hovertemplate="recall %{x:.2f}, precision %{y:.2f}<extra></extra>",
+        )
+    figure.update_xaxes(title="Recall (sensitivity)", range=[-0.01, 1.01])
+    figure.update_yaxes(title="Precision", range=[-0.01, 1.01])
+    return _styled(figure, legend_below=True)
+
+
+def reliability_figure(report: Report) -> go.Figure:
+    """How often the model was right, by how sure it said it was; on the diagonal it means what it says."""
+    bins = report.reliability
+    figure = go.Figure(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line=_GUIDE, hoverinfo="skip", showlegend=False))
+    figure.add_scatter(
+        x=[one.confidence for one in bins],
+        y=[one.accuracy.value for one in bins],
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [one.accuracy.high - one.accuracy.value for one in bins],
+            "arrayminus": [one.accuracy.value - one.accuracy.low for one in bins],
+        },
+        mode="markers",
+        marker={"size": 11, "color": COLOURS[ISCHEMIC]},
+        customdata=[one.accuracy.n for one in bins],
+        hovertemplate="says %{x:.0%}, right in %{y:.0%} of %{customdata} scans<extra></extra>",
+        name=f"Scans by confidence; calibration error {_words(report.ece)}",
+        showlegend=True,
+    )
+    figure.update_xaxes(title="Confidence", tickformat=".0%", range=[min(0.45, *(b.confidence for b in bins)), 1.01])
+    figure.update_yaxes(title="Right", tickformat=".0%", range=[-0.01, 1.01])
+    return _styled(figure, legend_below=True)
+
+
+def risk_coverage_figure(report: Report, abstain_below: float | None = None) -> go.Figure:
+    """Share of wrong answers were only the surest given; the vertical line is where this model stops answering."""
+    curve = report.risk_coverage
+    figure = go.Figure(
+        go.Scatter(
+            x=curve.coverage,
+            y=curve.risk,
+            mode="lines",
+            line={"color": COLOURS[HEMORRHAGIC], "width": 3},
+            customdata=curve.confidence,
+            hovertemplate="%{x:.0%} answered, %{y:.1%} of them wrong, confidence from %{customdata:.0%}<extra></extra>",
+            name="Wrong among the answers",
+            showlegend=True,
+        )
+    )
+    if abstain_below is not None:
+        answered = float(curve.coverage[curve.confidence >= abstain_below].max(initial=0))
+        figure.add_vline(x=answered, line_dash="dash", line_color="gray", annotation_text=f"answers {answered:.0%}")
+    figure.update_xaxes(title="Share of scans answered, the surest first", tickformat=".0%", range=[-0.01, 1.01])
+    top = max(0.1, float(curve.risk.max()) * 1.1)
+    figure.update_yaxes(title="Wrong", tickformat=".0%", range=[-0.005, top])
+    return _styled(figure, legend_below=True)
+
+
+def _line(name: str) -> dict[str, object]:
+    return {"color": COLOURS[name], "dash": DASHES[name], "width": 3}
+
+
+def _words(figure: Figure) -> str:
+    return f"{figure.value:.2f} ({figure.low:.2f}–{figure.high:.2f})"
+
+
+def _styled(figure: go.Figure, *, legend_below: bool = False) -> go.Figure:
+    figure.update_layout(font={"size": _FONT}, margin={"l": 10, "r": 10, "t": 30, "b": 10}, height=430)
+    if legend_below:
+        figure.update_layout(legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}, height=500)
     return figure
 
 
 def write_plots(report: Report, folder: Path) -> list[Path]:
-    """confusion.html and roc.html in `folder`, each self-contained."""
+    """confusion, roc, pr, reliability and risk-coverage in `folder`, each a self-contained HTML file."""
     folder.mkdir(parents=True, exist_ok=True)
+    drawn = {
+        "confusion": confusion_figure(report),
+        "roc": roc_figure(report),
+        "pr": pr_figure(report),
+        "reliability": reliability_figure(report),
+        "risk-coverage": risk_coverage_figure(report),
+    }
     paths = []
-    for name, figure in (("confusion", confusion_figure(report)), ("roc", roc_figure(report))):
+    for name, figure in drawn.items():
         path = folder / f"{name}.html"
         figure.write_html(path, include_plotlyjs=True)
         paths.append(path)

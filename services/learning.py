@@ -15,17 +15,17 @@ from torch import Tensor
 from core import bundle
 from core.bundle import Bundle, Manifest
 from core.dataset import DatasetError, Examples, Sample, load
-from core.evaluate import accuracy_difference
+from core.evaluate import difference
 from core.labels import CLASSES, SPLITS, in_words
 from core.network import build
 from core.preprocess import InputSpec
 from core.scan import from_stored
 from core.settings import Recipe
-from core.train import Progress, fit, predict_logits
+from core.train import Progress, fit
 from db import models, queries
 from services import models as versions
 from services.jobs import lock_path
-from services.training import measure, publish_fit
+from services.training import measure, probabilities_of, publish_fit
 from services.workspace import Workspace
 
 
@@ -175,15 +175,17 @@ def _train_and_judge(
 
 def decide(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples) -> Decision:
     """The gate: the candidate serves where it is not worse than the champion on the same held-out scans."""
-    labels = [sample.label for sample in test.samples]
-    called = {}
+    labels, called, said = test.labels, {}, {}
     metrics: dict[str, Any] = {}
     for role, model in (("champion", champion), ("candidate", candidate)):
-        known = model.manifest.classes
-        called[role] = [known[i] for i in predict_logits(model.network, test.x).argmax(dim=1)]
-        metrics[role] = _judged(model, test)
-    gain = accuracy_difference(labels, called["champion"], called["candidate"], test.patients)
+        known, said[role] = model.manifest.classes, probabilities_of(model, test.x)
+        called[role] = [known[i] for i in said[role].argmax(axis=1)]
+        metrics[role] = measure(said[role], test, known).to_json()
+    both_know = champion.manifest.classes, candidate.manifest.classes
+    gains = difference(labels, said["champion"], said["candidate"], both_know, patients=test.patients)
+    gain = gains["accuracy"]
     metrics["accuracy_gain"] = gain.to_json()
+    metrics["gains"] = {name: figure.to_json() for name, figure in gains.items()}
     seen = set(champion.manifest.patients.get("train", [])) & set(test.patients)
     metrics["test_patients_the_champion_was_trained_on"] = len(seen)
     figures = (
@@ -204,10 +206,6 @@ def decide(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples) -
         candidate.manifest.version,
         metrics,
     )
-
-
-def _judged(model: Bundle, test: Examples) -> dict[str, Any]:
-    return measure(model.network, test, model.manifest.classes, model.manifest.temperature).to_json()
 
 
 def _right(labels: Sequence[str], called: Sequence[str]) -> int:

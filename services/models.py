@@ -41,6 +41,11 @@ def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:
     return tuple(dict.fromkeys([*bundle.pointer(ws.models_dir), *shipped]))
 
 
+def manifest_of(ws: Workspace, version: str) -> Manifest:
+    """What is known of a version. Raises NoSuchVersion, BadBundle."""
+    return bundle.read_manifest(folder_of(ws, version))
+
+
 def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[Predictor, str | None]:
     """The first of `order` that passes its check, and a sentence where it is not the first.
 

@@ -1,16 +1,30 @@
 """How it stands: counts for the overview and live figures on the reviewed scans."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from sqlalchemy.orm import Session
 
-from core.evaluate import Report, evaluate
-from core.labels import CLASSES
-from core.predict import SEEN_IN_TRAINING
+from core.agreement import cohens_kappa
+from core.calibrate import OperatingPoint
+from core.evaluate import Report, difference, evaluate, per_patient
+from core.intervals import Clusters, Figure, auc_figure, share_figure
+from core.labels import CLASSES, HEMORRHAGIC
+from core.predict import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
 from db import queries
+from db.queries import ReadingRow, ReviewRow, ScanRow
 from services.models import champion
 from services.workspace import Workspace
+
+FEW = 30
+"""Figures on fewer scans than this change a lot with the next few verdicts."""
+PICKED_AUC = 0.6
+"""Where confidence tells read from unread scans this well (or 1 less this), they were not picked at random."""
+_TIME_GROUPS = 12
 
 
 @dataclass(frozen=True)
@@ -28,14 +42,108 @@ class Overview:
 
 
 @dataclass(frozen=True)
+class Question:
+    """Which reviewed scans the figures are asked on."""
+
+    version: str
+    synthetic: bool = False  # real and synthetic scans are never mixed
+    blind_only: bool = False
+    reader: str | None = None  # this reader's own verdicts, not those that count
+    source: str | None = None
+    since: datetime | None = None  # by the time of the verdict
+    before: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How the reviewed scans came to be reviewed, against those that were not."""
+
+    read: int
+    unread: int
+    confidence_read: float  # medians of the version's confidence
+    confidence_unread: float
+    told_apart: Figure  # AUC of confidence, for read against unread
+
+    @property
+    def at_random(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.unread or bool(1 - PICKED_AUC < self.told_apart.value < PICKED_AUC)
+
+
+@dataclass(frozen=True)
+class AuditStream:
+    """The scans drawn at random to be read blind: the only figures free of choice and of the model's influence."""
+
+    report: Report | None
+    read: int
+    drawn: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Figures of some of the scans."""
+
+    kind: str  # source, month, reader
+    name: str
+    n: int
+    patients: int
+    accuracy: Figure
+    sensitivity: Figure  # hemorrhage
+    specificity: Figure
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two readers, or a reader and the model, on the scans both gave a class."""
+
+    first: str
+    second: str
+    kappa: Figure
+    observed: Figure
+
+
+@dataclass(frozen=True)
 class LiveEvaluation:
     """Figures of one model version on the case log, and what they leave out."""
 
+    question: Question
+    rows: pd.DataFrame  # a row a scan: see _COLUMNS, and p_<class>
     report: Report | None  # None where no scan qualifies
-    rows: pd.DataFrame  # scan_id, patient_key, label, prediction, confidence, p_<class>, blind, seen_in_training
+    patient_report: Report | None
+    answered_report: Report | None  # only where the model neither abstained nor flagged the image
+    audit_stream: AuditStream
+    selection: Selection
+    groups: tuple[Group, ...]
+    agreement: tuple[Agreement, ...]
     unlabelled: int  # reviewed, but unsure, unusable or disputed
     seen_in_training: int  # of the rows, scans of patients the version was trained on
-    patients: int
+
+    @property
+    def answered(self) -> int:
+        return int(self.rows["answered"].sum()) if len(self.rows) else 0
+
+    @property
+    def flagged(self) -> int:
+        return int(self.rows["flagged"].sum()) if len(self.rows) else 0
+
+
+@dataclass(frozen=True)
+class _Log:
+    """What the case log says of scans of one kind that a version has read."""
+
+    scans: list[ScanRow]
+    readings: dict[int, ReadingRow]
+    reviews: dict[int, list[ReviewRow]]
+    sources: dict[int, str]
+
+    def source(self, scan: ScanRow) -> str:
+        return self.sources[scan.batch_id]
+
+
+_COLUMNS = [
+    "scan_id", "patient_key", "source", "label", "prediction", "confidence", "blind", "audit", "seen_in_training",
+    "answered", "flagged", "reviewed_at",
+]  # fmt: skip
 
 
 def overview(ws: Workspace) -> Overview:
@@ -54,7 +162,7 @@ def overview(ws: Workspace) -> Overview:
         disputed=sum(v.label is None for v in verdicts.values()),
         agreeing=sum(v.label == readings[v.scan_id].label for v in labelled),
         comparable=len(labelled),
-        uncertain_waiting=sum("uncertain" in readings[i].flags for i in waiting if i in readings),
+        uncertain_waiting=sum(UNCERTAIN in readings[i].flags for i in waiting if i in readings),
     )
 
 
@@ -64,43 +172,213 @@ def model_versions(ws: Workspace) -> list[str]:
         return queries.versions_with_readings(session)
 
 
-def live_evaluation(
-    ws: Workspace, version: str, *, synthetic: bool = False, blind_only: bool = False
-) -> LiveEvaluation:
-    """Metrics of `version` against the verdicts that count, on real or on synthetic scans, never on both at once."""
+def has_real_reviews(ws: Workspace) -> bool:
+    """Whether anybody has reviewed a scan that is not synthetic."""
     with ws.db.reading() as session:
-        scans = [scan for scan in queries.scans(session) if scan.synthetic == synthetic]
-        readings = queries.readings(session, version=version)
-        verdicts = queries.verdicts(session)
-    reviewed = [(scan, verdicts[scan.id]) for scan in scans if scan.id in verdicts and scan.id in readings]
-    if blind_only:
-        reviewed = [(scan, verdict) for scan, verdict in reviewed if verdict.blind]
-    labelled = [(scan, verdict) for scan, verdict in reviewed if verdict.label in CLASSES]
-    rows = pd.DataFrame(
-        [
-            {
-                "scan_id": scan.id,
-                "patient_key": scan.patient_key,
-                "label": verdict.label,
-                "prediction": readings[scan.id].label,
-                "confidence": readings[scan.id].confidence,
-                **{f"p_{name}": value for name, value in readings[scan.id].probabilities.items()},
-                "blind": verdict.blind,
-                "seen_in_training": SEEN_IN_TRAINING in readings[scan.id].flags,
-                "reviewed_at": verdict.reviewed_at,
-            }
-            for scan, verdict in labelled
-        ]
-    )
-    report = None
-    if len(rows):
-        known = [name for name in CLASSES if f"p_{name}" in rows]
-        probabilities = rows[[f"p_{name}" for name in known]].to_numpy(np.float64)
-        report = evaluate(list(rows["label"]), probabilities, known, patients=list(rows["patient_key"]))
+        return queries.has_real_reviews(session)
+
+
+def readers(ws: Workspace) -> list[str]:
+    """Everybody who has reviewed a scan."""
+    with ws.db.reading() as session:
+        return queries.readers(session)
+
+
+def sources(ws: Workspace) -> list[str]:
+    """Every way by which scans have come in."""
+    with ws.db.reading() as session:
+        return sorted(set(queries.sources(session).values()))
+
+
+def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
+    """Metrics of a version against the verdicts, on real or on synthetic scans, never on both at once."""
+    with ws.db.reading() as session:
+        log = _log(session, question)
+    labelled, unlabelled = _labelled(log, question)
+    rows = _rows(log, labelled)
+    drawn = [scan for scan in log.scans if scan.audit]
+    random = rows[rows["audit"] & rows["blind"]]
     return LiveEvaluation(
-        report,
+        question,
         rows,
-        len(reviewed) - len(labelled),
-        int(rows["seen_in_training"].sum()) if len(rows) else 0,
-        rows["patient_key"].nunique() if len(rows) else 0,
+        report_on(rows),
+        _patient_report(rows),
+        report_on(rows[rows["answered"]]),
+        AuditStream(report_on(random), len(random), len(drawn)),
+        _selection(log),
+        tuple(_groups(rows, log, question)),
+        tuple(_agreement(log, question)),
+        unlabelled,
+        int(rows["seen_in_training"].sum()),
     )
+
+
+def _log(session: Session, question: Question) -> _Log:
+    readings = queries.readings(session, version=question.version)
+    scans = [s for s in queries.scans(session) if s.synthetic == question.synthetic and s.id in readings]
+    kept = {scan.id for scan in scans}
+    reviews = {i: rows for i, rows in queries.latest_reviews(session).items() if i in kept}
+    return _Log(scans, readings, reviews, queries.sources(session))
+
+
+def _labelled(log: _Log, question: Question) -> tuple[list[tuple[ScanRow, str, bool, datetime]], int]:
+    """(scan, label, blind, time) of those the question is asked on, and how many of them have no usable label."""
+    found, without = [], 0
+    for scan in log.scans:
+        reviews = log.reviews.get(scan.id, [])
+        if question.reader is not None:
+            reviews = [review for review in reviews if review.reader == question.reader]
+        if not reviews or (question.source and log.source(scan) != question.source):
+            continue
+        verdict = queries.verdict_of(reviews)
+        early = question.since is not None and verdict.reviewed_at < question.since
+        late = question.before is not None and verdict.reviewed_at >= question.before
+        if early or late or (question.blind_only and not verdict.blind):
+            continue
+        if verdict.label in CLASSES:
+            found.append((scan, verdict.label, verdict.blind, verdict.reviewed_at))
+        else:
+            without += 1
+    return found, without
+
+
+def _rows(log: _Log, labelled: Sequence[tuple[ScanRow, str, bool, datetime]]) -> pd.DataFrame:
+    readings = [log.readings[scan.id] for scan, *_ in labelled]
+    table = pd.DataFrame(
+        [
+            (
+                scan.id,
+                scan.patient_key,
+                log.source(scan),
+                label,
+                reading.label,
+                reading.confidence,
+                blind,
+                scan.audit,
+                SEEN_IN_TRAINING in reading.flags,
+                UNCERTAIN not in reading.flags and NOT_HEAD_CT not in reading.flags,
+                NOT_HEAD_CT in reading.flags,
+                at,
+            )
+            for (scan, label, blind, at), reading in zip(labelled, readings, strict=True)
+        ],
+        columns=_COLUMNS,
+    )
+    flags = ["blind", "audit", "seen_in_training", "answered", "flagged"]
+    table[flags] = table[flags].astype(bool)
+    for name in CLASSES:
+        if readings and name in readings[0].probabilities:
+            table[f"p_{name}"] = [reading.probabilities[name] for reading in readings]
+    return table
+
+
+def report_on(rows: pd.DataFrame) -> Report | None:
+    """Per scan; None where there is none."""
+    if not len(rows):
+        return None
+    known, p = _probabilities(rows)
+    return evaluate(list(rows["label"]), p, known, patients=list(rows["patient_key"]))
+
+
+def at_operating_points(rows: pd.DataFrame, points: Mapping[str, OperatingPoint]) -> dict[str, tuple[Figure, Figure]]:
+    """Class -> sensitivity and specificity were it called from its operating point on."""
+    clusters, reached = Clusters.of(rows["patient_key"], len(rows)), {}
+    for name, point in points.items():
+        if f"p_{name}" in rows:
+            called, is_it = (rows[f"p_{name}"] >= point.threshold).to_numpy(), (rows["label"] == name).to_numpy()
+            reached[name] = share_figure(called, is_it, clusters), share_figure(~called, ~is_it, clusters)
+    return reached
+
+
+def _patient_report(rows: pd.DataFrame) -> Report | None:
+    if not len(rows):
+        return None
+    known, p = _probabilities(rows)
+    labels, by_patient, keys = per_patient(list(rows["label"]), p, known, list(rows["patient_key"]))
+    return evaluate(labels, by_patient, known, patients=keys)
+
+
+def _probabilities(rows: pd.DataFrame) -> tuple[list[str], np.ndarray]:
+    known = [name for name in CLASSES if f"p_{name}" in rows]
+    return known, rows[[f"p_{name}" for name in known]].to_numpy(np.float64)
+
+
+def _selection(log: _Log) -> Selection:
+    """Whether the scans that were read are ones the model was sure of, or not, more than the others."""
+    confidence = np.array([log.readings[scan.id].confidence for scan in log.scans])
+    read = np.array([scan.id in log.reviews for scan in log.scans], bool)
+    clusters = Clusters.of([scan.patient_key for scan in log.scans], len(log.scans))
+    of_read, of_unread = (float(np.median(confidence[mask])) if mask.any() else np.nan for mask in (read, ~read))
+    return Selection(int(read.sum()), int((~read).sum()), of_read, of_unread, auc_figure(confidence, read, clusters))
+
+
+def _groups(rows: pd.DataFrame, log: _Log, question: Question) -> list[Group]:
+    """By source and by month of the verdict; by reader, on each reader's own verdicts."""
+    if not len(rows):
+        return []
+    months = pd.to_datetime(rows["reviewed_at"], utc=True).dt.strftime("%Y-%m")
+    recent = sorted(months.unique())[-_TIME_GROUPS:]
+    found = [_group("source", str(name), part) for name, part in rows.groupby("source")]
+    found += [_group("month", month, rows[months == month]) for month in recent]
+    if question.reader is None:
+        for reader in sorted({review.reader for reviews in log.reviews.values() for review in reviews}):
+            own, _ = _labelled(log, Question(**{**vars(question), "reader": reader}))
+            if own:
+                found.append(_group("reader", reader, _rows(log, own)))
+    return found
+
+
+def _group(kind: str, name: str, rows: pd.DataFrame) -> Group:
+    label, called = rows["label"].to_numpy(), rows["prediction"].to_numpy()
+    clusters = Clusters.of(rows["patient_key"], len(rows))
+    bleeding, everything = label == HEMORRHAGIC, np.ones(len(rows), bool)
+    return Group(
+        kind,
+        name,
+        len(rows),
+        clusters.count,
+        share_figure(label == called, everything, clusters),
+        share_figure(called == HEMORRHAGIC, bleeding, clusters),
+        share_figure(called != HEMORRHAGIC, ~bleeding, clusters),
+    )
+
+
+def _agreement(log: _Log, question: Question) -> list[Agreement]:
+    """Every two readers, and every reader with the model, on the scans both gave a class."""
+    said: dict[str, dict[int, str]] = {}
+    for scan_id, reviews in log.reviews.items():
+        for review in reviews:
+            if review.verdict in CLASSES and not review.adjudication:
+                said.setdefault(review.reader, {})[scan_id] = review.verdict
+    patients = {scan.id: scan.patient_key for scan in log.scans}
+    model = {scan.id: log.readings[scan.id].label for scan in log.scans}
+    pairs = [(a, b, said[a], said[b]) for a, b in combinations(sorted(said), 2)]
+    pairs += [(reader, "the model", said[reader], model) for reader in sorted(said)]
+    found = []
+    for first, second, one, other in pairs:
+        both = sorted(set(one) & set(other))
+        if both:
+            verdicts = [one[i] for i in both], [other[i] for i in both]
+            keys = [patients[i] for i in both]
+            same = np.array([a == b for a, b in zip(*verdicts, strict=True)])
+            observed = share_figure(same, np.ones(len(both), bool), Clusters.of(keys, len(both)))
+            found.append(Agreement(first, second, cohens_kappa(*verdicts, patients=keys), observed))
+    return found
+
+
+def compare_versions(ws: Workspace, question: Question, other: str) -> dict[str, Figure]:
+    """What `question.version` gains over `other` on the scans both have read; empty where there are none."""
+    with ws.db.reading() as session:
+        log = _log(session, question)
+        theirs = queries.readings(session, version=other)
+    labelled = [entry for entry in _labelled(log, question)[0] if entry[0].id in theirs]
+    if not labelled:
+        return {}
+    mine = [log.readings[scan.id].probabilities for scan, *_ in labelled]
+    other_p = [theirs[scan.id].probabilities for scan, *_ in labelled]
+    known = tuple([name for name in CLASSES if name in p[0]] for p in (other_p, mine))
+    first, second = (
+        np.array([[row[name] for name in names] for row in p]) for p, names in zip((other_p, mine), known, strict=True)
+    )
+    labels, patients = [label for _, label, *_ in labelled], [scan.patient_key for scan, *_ in labelled]
+    return difference(labels, first, second, (known[0], known[1]), patients=patients)

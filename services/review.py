@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from core.labels import CLASSES, VERDICTS, in_words
-from core.predict import UNCERTAIN, Predictor
+from core.predict import HEMORRHAGE_NOT_EXCLUDED, NOT_HEAD_CT, UNCERTAIN, Predictor
 from core.scan import Scan
 from db import audit, models, queries
 from db.queries import ReadingRow, ScanRow, Verdict
@@ -115,14 +115,27 @@ def case(ws: Workspace, scan_id: int, reader: str, *, blind_first: bool = False)
 
 
 def queue(found: list[Case], *, second_readings: bool = False) -> list[int]:
-    """Ids of the scans that wait for their reader, the least certain first; those hidden from them come last.
+    """Ids of the scans that wait for their reader, the least certain first; those hidden from them evenly between.
 
-    Sorting the hidden ones too would tell what the model thought of them. With `second_readings` also those
-    that another reader has read.
+    Sorting the hidden ones too would tell what the model thought of them; leaving them to the end would leave the
+    random audit stream unread. With `second_readings` also those that another reader has read.
     """
     waiting = [case for case in found if case.own_verdict is None and (second_readings or case.verdict is None)]
-    waiting.sort(key=lambda case: (case.reading.confidence if case.reading else 1.0, case.scan.id))
-    return [case.scan.id for case in waiting]
+    hidden = sorted(case.scan.id for case in waiting if case.hidden)
+    shown = [case for case in waiting if not case.hidden]
+    shown.sort(key=lambda case: (case.reading.confidence if case.reading else 1.0, case.scan.id))
+    places = [((i + 0.5) / len(shown), case.scan.id) for i, case in enumerate(shown)]
+    places += [((i + 0.5) / len(hidden), scan_id) for i, scan_id in enumerate(hidden)]
+    return [scan_id for _, scan_id in sorted(places)]
+
+
+def openable(
+    ws: Workspace, scan_ids: Collection[int], reader: str, *, blind_first: bool = False
+) -> tuple[list[int], int]:
+    """Of these scans those whose reading `reader` may see, and how many that leaves out."""
+    found = cases(ws, reader, blind_first=blind_first, ids=scan_ids)
+    shown = [case.scan.id for case in found if not case.hidden]
+    return shown, len(found) - len(shown)
 
 
 def ensure_reading(ws: Workspace, predictor: Predictor, scan_id: int) -> None:
@@ -199,6 +212,16 @@ def history(ws: Workspace, scan_id: int) -> list[HistoryLine]:
     with ws.db.reading() as session:
         found = queries.history(session, scan_id)
     return [HistoryLine(r.created_at, r.reader, r.verdict, r.blind) for r in reversed(found)]
+
+
+def not_head_ct(reading: ReadingRow) -> bool:
+    """Whether the image is so unlike head CT that the model gives it no type."""
+    return NOT_HEAD_CT in reading.flags
+
+
+def hemorrhage_not_excluded(reading: ReadingRow) -> bool:
+    """Whether hemorrhage, though not the answer, is more likely than the operating point allows to dismiss."""
+    return HEMORRHAGE_NOT_EXCLUDED in reading.flags
 
 
 def abstains(reading: ReadingRow) -> bool:

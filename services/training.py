@@ -1,17 +1,19 @@
 """From labelled scans to a published candidate: what train.py and retrain.py have in common."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from core import bundle, calibrate
+from core import bundle, calibrate, outlier
+from core.augment import as_elsewhere
 from core.bundle import Bundle, Manifest
+from core.calibrate import Calibration, OperatingPoint
 from core.dataset import (
     Examples,
     Loaded,
@@ -23,17 +25,17 @@ from core.dataset import (
     patients_in_several_splits,
     with_splits,
 )
+from core.dataset_audit import Audit, Auditor, groups_of_images
 from core.evaluate import Report, evaluate
 from core.labels import SPLITS
 from core.network import Classifier
+from core.outlier import Typical
 from core.preprocess import InputSpec
-from core.settings import Recipe
-from core.train import Fit, Progress, fit, predict_logits
-from db import audit, queries
+from core.settings import CalibrationSettings, Recipe
+from core.train import Fit, Prediction, Progress, fit, predict
+from db import audit as audit_log
+from db import queries
 from services.workspace import Workspace
-
-ABSTENTION_ERROR_RATE = 0.05
-"""The model abstains below the confidence at which, on validation scans, this share of answers is wrong."""
 
 SPLIT_SALT = "second-read"
 
@@ -44,22 +46,23 @@ class NoSplit(ValueError):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set read, split and ready to train on."""
+    """A data set read, audited, split and ready to train on."""
 
     examples: Examples
     classes: tuple[str, ...]
     spec: InputSpec
     split: str  # "patient" or "folders"
     loaded: Loaded
-    leaking_patients: int  # patients that stand in more than one part
+    audit: Audit  # of the data as it came, before `split` was applied
+    grouped: int  # scans of unknown patients that were kept together because they show one image
+    leaking_patients: int  # patients that stand in more than one part of the split used
 
     def table(self) -> list[tuple[str, int, int, dict[str, int]]]:
         """(split, scans, patients, scans by class) for the person who trains."""
         rows = []
         for split in SPLITS:
             part = self.examples.of(split)
-            by_class = Counter(sample.label for sample in part.samples)
-            rows.append((split, len(part), len(set(part.patients)), dict(by_class)))
+            rows.append((split, len(part), len(set(part.patients)), dict(Counter(part.labels))))
         return rows
 
 
@@ -68,23 +71,40 @@ def prepare(
     samples: Sequence[Sample],
     recipe: Recipe,
     split: str,
+    *,
+    root: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Prepared:
-    """Read the files and settle who is in which part.
+    """Read and audit the files (named relative to `root`), and settle who is in which part.
 
     `split` "patient": by patient key, as the case log knows them or by salted hash; "folders": as published,
-    whoever leaks. Raises DatasetError, or NoSplit where "folders" is asked of data without parts.
+    whoever leaks; "none": left as it is, for cross-validation. Where no patient is known, files that show one image
+    are kept together. Raises DatasetError, or NoSplit where "folders" is asked of data without parts.
     """
     spec = InputSpec(size=recipe.image_size, crop=recipe.crop)
-    reader = file_reader(ws.pseudonym, ws.settings.limits.megapixels)
-    loaded = load(samples, spec, reader=reader, progress=progress)
-    examples = loaded.examples
+    reader, auditor = file_reader(ws.pseudonym, ws.settings.limits.megapixels), Auditor(root)
+    loaded = load(samples, spec, reader=reader, watcher=auditor, progress=progress)
+    found = auditor.findings()
+    examples, grouped = _with_groups(loaded.examples, groups_of_images(found, root))
     if split == "patient":
         examples = with_splits(examples, _sticky_splits(ws, examples))
-    elif any(sample.split is None for sample in examples.samples):
+    elif split == "folders" and any(sample.split is None for sample in examples.samples):
         raise NoSplit("Some scans are in no train, validation or test folder. Use --split patient.")
-    leaking = len(patients_in_several_splits(examples.samples))
-    return Prepared(examples, loaded.classes, spec, split, loaded, leaking)
+    leaking = len(patients_in_several_splits(examples.samples)) if split != "none" else 0
+    return Prepared(examples, loaded.classes, spec, split, loaded, found, grouped, leaking)
+
+
+def _with_groups(examples: Examples, groups: dict[Path, int]) -> tuple[Examples, int]:
+    """Scans of unknown patients that show one image become one patient; also how many scans that are."""
+    patients, grouped = list(examples.patients), 0
+    first: dict[int, str] = {}
+    for i, sample in enumerate(examples.samples):
+        group = groups.get(sample.path)
+        if group is not None and patients[i].startswith("image:"):
+            patients[i] = first.setdefault(group, patients[i])
+            grouped += 1
+    samples = tuple(replace(s, patient=key) for s, key in zip(examples.samples, patients, strict=True))
+    return Examples(examples.x, examples.y, tuple(patients), samples), grouped
 
 
 def _sticky_splits(ws: Workspace, examples: Examples) -> dict[str, str]:
@@ -94,6 +114,59 @@ def _sticky_splits(ws: Workspace, examples: Examples) -> dict[str, str]:
         assigned = assign_splits(patient_classes(examples.samples), salt=SPLIT_SALT, known=known)
         queries.add_patients(session, assigned)
     return assigned
+
+
+def checkpoint_path(ws: Workspace, examples: Examples, recipe: Recipe) -> Path:
+    """Where the training of these scans by this recipe, and no other, keeps its state."""
+    rows = sorted(f"{s.content_hash} {s.label} {s.split}" for s in examples.samples)
+    digest = hashlib.sha256("\n".join([recipe.model_dump_json(), *rows]).encode()).hexdigest()
+    return ws.settings.training_dir / f"{digest[:16]}.pt"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is settled on validation scans before a model may answer."""
+
+    calibration: Calibration
+    abstain_below: float | None
+    operating_points: dict[str, OperatingPoint]
+    typical: Typical | None
+
+    def probabilities(self, prediction: Prediction) -> np.ndarray:
+        """(N, C) calibrated, rows summing to 1."""
+        return self.calibration.probabilities(prediction.logits)
+
+
+def settle(
+    network: Classifier,
+    train: Examples,
+    validation: Examples,
+    classes: Sequence[str],
+    asked: CalibrationSettings,
+    *,
+    flag_others: bool = True,
+) -> Rules:
+    """Calibration, abstention, operating points and what counts as head CT. No test patient is looked at."""
+    said, patients = predict(network, validation.x), validation.patients
+    calibration = calibrate.calibrate(said.logits, validation.y, patients)
+    p = calibration.probabilities(said.logits)
+    return Rules(
+        calibration,
+        calibrate.abstention_threshold(p, validation.y.numpy(), asked.error_rate),
+        calibrate.operating_points(p, validation.labels, classes, asked.sensitivity, patients),
+        _typical(network, train, validation, asked.false_flags) if flag_others else None,
+    )
+
+
+def _typical(network: Classifier, train: Examples, validation: Examples, false_flags: float) -> Typical | None:
+    """What head CT looks like: as in this set, and as other hospitals might send it."""
+    generator = torch.Generator().manual_seed(0)
+
+    def profiles(examples: Examples) -> torch.Tensor:
+        elsewhere = [as_elsewhere(x.float() / 255, generator).mul(255).round().byte() for x in examples.x.split(256)]
+        return torch.cat([predict(network, x).profile for x in (examples.x, *elsewhere)])
+
+    return outlier.describe(profiles(train), profiles(validation), false_flags)
 
 
 def train_dataset(
@@ -111,6 +184,8 @@ def train_dataset(
             f"{prepared.leaking_patients} patients stand in more than one part: its test figures say how well it "
             "recognises patients it has seen, not how well it reads new ones."
         )
+    for cut in prepared.audit.shortcuts:
+        limits.append(f"In its training data the {cut.feature} alone tells the classes apart (AUC {cut.auc:.2f}).")
     return publish_fit(
         ws,
         result,
@@ -139,19 +214,21 @@ def publish_fit(
     demonstration: bool = False,
     models_dir: Path | None = None,
 ) -> Manifest:
-    """Calibrate on validation scans, measure on validation and test scans, publish."""
-    validation = parts["validation"]
-    logits = predict_logits(result.network, validation.x)
-    temperature = calibrate.temperature(logits, validation.y)
-    probabilities = torch.softmax(logits / temperature, dim=1).numpy()
+    """Settle the rules on validation scans, measure on validation and test scans, publish.
+
+    A demonstration has only met synthetic images: it has nothing to tell head CT from other images by.
+    """
+    asked = ws.settings.calibration
+    rules = settle(result.network, parts["train"], parts["validation"], classes, asked, flag_others=not demonstration)
     facts: dict[str, Any] = {
         "arch": recipe.arch,
         "width": recipe.width,
         "classes": classes,
         "input_spec": spec.to_json(),
-        "temperature": temperature,
-        "abstain_below": calibrate.abstention_threshold(probabilities, validation.y.numpy(), ABSTENTION_ERROR_RATE),
-        "calibrated_on": len(validation) if len(validation) >= calibrate.MIN_SCANS else 0,
+        "calibration": rules.calibration,
+        "abstain_below": rules.abstain_below,
+        "operating_points": rules.operating_points,
+        "false_flags": asked.false_flags if rules.typical else None,
         "demonstration": demonstration,
         "parent": parent,
         "trained_on": trained_on,
@@ -166,14 +243,14 @@ def publish_fit(
         },
         "patients": {name: sorted(set(part.patients)) for name, part in parts.items()},
         "metrics": {
-            name: measure(result.network, part, classes, temperature).to_json()
+            name: measure(rules.probabilities(predict(result.network, part.x)), part, classes).to_json()
             for name, part in parts.items()
             if name != "train" and len(part)
         },
     }
-    manifest = bundle.publish(models_dir or ws.models_dir, result.network, facts)
+    manifest = bundle.publish(models_dir or ws.models_dir, result.network, facts, rules.typical)
     with ws.db.writing() as session:
-        audit.append(session, "training", "publish", {"version": manifest.version, "parent": parent})
+        audit_log.append(session, "training", "publish", {"version": manifest.version, "parent": parent})
     return manifest
 
 
@@ -185,22 +262,17 @@ def _untested(classes: tuple[str, ...]) -> list[str]:
     return sentences
 
 
-def measure(network: Classifier, part: Examples, classes: tuple[str, ...], temperature: float) -> Report:
-    """Figures of a network on prepared scans, intervals over patients."""
-    p = torch.softmax(predict_logits(network, part.x) / temperature, dim=1).double().numpy()
-    labels = [sample.label for sample in part.samples]
-    return evaluate(labels, p / p.sum(axis=1, keepdims=True), classes, patients=part.patients)
+def measure(probabilities: np.ndarray, part: Examples, classes: Sequence[str]) -> Report:
+    """Figures on prepared scans, patients as the units that vary."""
+    return evaluate(part.labels, probabilities, classes, patients=part.patients)
 
 
-def evaluate_bundle(
-    model: Bundle, samples: Sequence[Sample], ws: Workspace, progress: Callable[[int, int], None]
-) -> tuple[Report, np.ndarray, Loaded]:
-    """A published model on labelled files: report, calibrated probabilities (N, C), and what was loaded."""
+def probabilities_of(model: Bundle, x: torch.Tensor) -> np.ndarray:
+    """A published model's calibrated probabilities, (N, C), for scans prepared as its spec says."""
+    return model.manifest.calibration.probabilities(predict(model.network, x).logits)
+
+
+def load_for(model: Bundle, samples: Sequence[Sample], ws: Workspace, progress: Callable[[int, int], None]) -> Loaded:
+    """Labelled files, prepared as `model` wants them."""
     reader = file_reader(ws.pseudonym, ws.settings.limits.megapixels)
-    loaded = load(samples, model.spec, reader=reader, progress=progress)
-    logits: Tensor = predict_logits(model.network, loaded.examples.x)
-    p = torch.softmax(logits / model.manifest.temperature, dim=1).double().numpy()
-    p /= p.sum(axis=1, keepdims=True)
-    labels = [sample.label for sample in loaded.examples.samples]
-    report = evaluate(labels, p, model.manifest.classes, patients=loaded.examples.patients)
-    return report, p, loaded
+    return load(samples, model.spec, reader=reader, progress=progress)

@@ -53,8 +53,7 @@ def bundle_facts(classes: tuple[str, ...] = CLASSES, **changes: object) -> dict[
         "arch": "stroke_cnn",
         "classes": classes,
         "input_spec": InputSpec(size=64).to_json(),
-        "temperature": 1.5,
-        "calibrated_on": 30,
+        "calibration": {"temperature": 1.5, "scans": 30, "patients": 9},
         "trained_on": "nothing",
         **changes,
     }

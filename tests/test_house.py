@@ -9,13 +9,14 @@ import pytest
 
 from core.settings import ROOT
 
-ROOMS = ("core", "db", "services", "dashboard", "scripts")
+ROOMS = ("core", "db", "services", "dashboard", "scripts", "benchmarks")
 MAY_IMPORT = {
     "core": {"core"},
     "db": {"db", "core.labels"},
     "services": {"services", "core", "db"},
     "dashboard": {"dashboard", "services", "core", "db"},
     "scripts": {"services", "core", "db"},
+    "benchmarks": {"benchmarks", "services", "core", "db"},
 }
 FORBIDDEN = {
     "core": {"sqlalchemy", "streamlit", "alembic"},
@@ -23,6 +24,7 @@ FORBIDDEN = {
     "services": {"streamlit"},
     "dashboard": {"sqlalchemy", "torch", "sqlite3"},
     "scripts": {"sqlalchemy", "torch", "streamlit"},
+    "benchmarks": set(),
 }
 
 

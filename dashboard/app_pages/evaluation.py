@@ -1,16 +1,16 @@
 """How good the model is on the scans readers have reviewed here, live."""
 
-import pandas as pd
+from datetime import UTC, datetime
+
 import streamlit as st
 
-from core.labels import in_words
+from core.bundle import BadBundle
 from dashboard import resources
-from dashboard.components import frame, words
-from services.figures import confusion_figure, roc_figure
-from services.models import champion
-from services.reporting import live_evaluation, model_versions
-
-FEW = 30
+from dashboard.components import confusion, frame, questions, words
+from services import figures, tables
+from services.evaluation_report import in_html
+from services.models import NoSuchVersion, manifest_of
+from services.reporting import FEW, at_operating_points, compare_versions, live_evaluation, model_versions
 
 st.title("Evaluation")
 ws = resources.workspace()
@@ -20,94 +20,95 @@ if not versions:
     st.write("No scan has been read by a model yet. Upload scans first.")
     st.stop()
 
-serving = champion(ws)
-which, scans, verdicts = st.columns([2, 2, 2])
-version = which.selectbox(
-    "Model version",
-    versions,
-    index=versions.index(serving) if serving in versions else 0,
-    format_func=lambda v: f"{v} (serving)" if v == serving else v,
-)
-real = live_evaluation(ws, version)
-kind = scans.segmented_control(
-    "Scans", ["real", "synthetic demo"], default="real" if len(real.rows) else "synthetic demo", required=True
-)
-stream = verdicts.segmented_control(
-    "Verdicts",
-    ["all", "read blind"],
-    default="all",
-    required=True,
-    help="A reader who saw the model's answer tends to follow it. Only verdicts given blind are free of that.",
-)
-result = live_evaluation(ws, version, synthetic=kind != "real", blind_only=stream == "read blind")
-report = result.report
+question = questions.ask(ws, versions)
+live = live_evaluation(ws, question)
+report = live.report
 if report is None:
     st.write("No reviewed scan of this kind yet. Figures appear with the first verdict.")
     st.stop()
+try:
+    manifest = manifest_of(ws, question.version)
+    points, abstain_below, trained_on = manifest.operating_points, manifest.abstain_below, frame.limits(manifest)
+except (BadBundle, NoSuchVersion):
+    points, abstain_below, trained_on = {}, None, "The record of this model version is gone."
 
 st.markdown(
-    f"**{report.n} reviewed scans of {report.patients} patients**, read by {version}. "
-    f"95 % intervals: {report.interval}."
+    f"**{report.n} reviewed scans of {report.patients} patients**, read by {question.version}. {trained_on} "
+    f"95 % intervals, {report.interval}."
 )
-if kind != "real":
+if question.synthetic:
     st.caption(":material/science: Synthetic demo cases: these figures say nothing about patients.")
 if report.n < FEW:
     st.warning(
         f"Fewer than {FEW} scans: the figures may change a lot with the next few verdicts.", icon=":material/info:"
     )
-if result.seen_in_training:
-    st.warning(
-        f"{result.seen_in_training} of these scans are of patients the model was trained on; they flatter it.",
-        icon=":material/history:",
-    )
-if stream == "all" and not result.rows["blind"].all():
-    st.caption("Most verdicts here were given with the model's answer in view. “read blind” shows those that were not.")
+if not live.selection.at_random:
+    st.warning(tables.notes(live)[0], icon=":material/filter_alt:")
+st.dataframe(tables.overall(live), hide_index=True, width="stretch")
+for note in tables.notes(live)[0 if live.selection.at_random else 1 :]:
+    st.caption(note)
 
-tiles = st.columns(3)
-for tile, (name, figure) in zip(
-    tiles,
-    (
-        ("Accuracy", report.accuracy),
-        ("Balanced accuracy", report.balanced_accuracy),
-        ("F1, mean of classes", report.macro_f1),
+left, right = st.columns([1, 1.3], gap="large")
+with left:
+    st.subheader("Confusion matrix")
+    confusion.draw(report, live.rows)
+with right:
+    st.subheader("By class")
+    st.dataframe(tables.by_class(report, at_operating_points(live.rows, points)), hide_index=True, width="stretch")
+
+curves = {
+    "ROC, each class against the rest": (
+        figures.roc_figure(report, points) if report.roc else None,
+        "ROC curves; their areas are in the table by class",
     ),
-    strict=True,
-):
-    tile.metric(f"{name}, n = {figure.n}", words.with_interval(figure), border=True)
-
-left, right = st.columns(2)
-left.subheader("Confusion matrix")
-left.plotly_chart(confusion_figure(report), key="confusion")
-right.subheader("ROC, each class against the rest")
-if report.roc:
-    right.plotly_chart(roc_figure(report), key="roc")
-else:
-    right.write("A ROC needs scans with and without the finding.")
-
-st.subheader("By class")
-st.dataframe(
-    pd.DataFrame(
-        {
-            "Class": in_words(name),
-            "Scans": figures.recall.n,
-            "Called so": figures.precision.n,
-            "Precision": words.with_interval(figures.precision),
-            "Recall (sensitivity)": words.with_interval(figures.recall),
-            "Specificity": words.with_interval(figures.specificity),
-            "F1": words.with_interval(figures.f1),
-            "AUC": words.with_interval(figures.auc),
-        }
-        for name, figures in report.per_class.items()
+    "Precision and recall": (
+        figures.pr_figure(report) if report.pr else None,
+        "Precision over recall, each class against the rest",
     ),
-    hide_index=True,
+    "Is the confidence right?": (figures.reliability_figure(report), "How often the model is right, by confidence"),
+    "What abstaining buys": (
+        figures.risk_coverage_figure(report, abstain_below),
+        "Share of wrong answers, by the share of scans answered",
+    ),
+}
+places = [column for _ in range(2) for column in st.columns(2, gap="large")]
+for place, (title, (figure, alt)) in zip(places, curves.items(), strict=True):
+    place.subheader(title)
+    if figure:
+        place.plotly_chart(figure, key=title, alt=alt)
+    else:
+        place.write("This curve needs scans with and without the finding.")
+
+st.subheader("Agreement")
+words.table(tables.agreement(live.agreement), empty="Nobody has given a class yet.")
+others = [version for version in versions if version != question.version]
+other = st.selectbox("Compare with version", others, index=None, placeholder="none") if others else None
+if other:
+    for name, gain in compare_versions(ws, question, other).items():
+        st.markdown(f"{questions.gain_in_words(name)}: **{tables.with_interval(gain)}**, {tables.how_many(gain)}")
+    st.caption(f"What {question.version} gains over {other} on the scans both have read, paired.")
+
+st.subheader("Groups")
+words.table(tables.groups(live.groups), empty="No group yet.")
+
+html, csv = st.columns(2)
+html.download_button(
+    "Download the report (HTML)",
+    lambda: in_html(
+        live, made=words.local(datetime.now(UTC)), points=points, abstain_below=abstain_below, trained_on=trained_on
+    ),
+    f"evaluation-{question.version}.html",
+    "text/html",
+    icon=":material/download:",
+    on_click="ignore",
     width="stretch",
 )
-if result.unlabelled:
-    st.caption(f"Left out: {result.unlabelled} reviewed scans called unsure or unusable, or on which readers differ.")
-st.download_button(
+csv.download_button(
     "Download the rows (CSV)",
-    result.rows.to_csv(index=False),
-    f"evaluation-{version}.csv",
+    lambda: live.rows.to_csv(index=False),
+    f"evaluation-{question.version}.csv",
     "text/csv",
     icon=":material/download:",
+    on_click="ignore",
+    width="stretch",
 )

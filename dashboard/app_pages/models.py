@@ -3,7 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from core.bundle import BadBundle
+from core.bundle import BadBundle, Manifest
+from core.calibrate import Calibration
 from core.labels import in_words
 from dashboard import resources
 from dashboard.components import frame, words
@@ -28,6 +29,23 @@ def _rollback() -> None:
         rollback(ws, actor=frame.reader())
     except (BadBundle, NoSuchVersion) as error:
         st.session_state["models_notice"] = str(error)
+
+
+def _calibrated(calibration: Calibration) -> str:
+    if not calibration.scans:
+        return "not calibrated"
+    of = f" of {calibration.patients} patients" if calibration.patients else ""
+    return f"calibrated on {calibration.scans} scans{of}"
+
+
+def _operating_points(manifest: Manifest) -> None:
+    """From where on a finding counts as not excluded, and what that gave on validation patients."""
+    for name, point in manifest.operating_points.items():
+        st.caption(
+            f"{in_words(name)} counts as not excluded from {words.percent(point.threshold)} on: on validation patients "
+            f"a sensitivity of {words.stored_figure(point.sensitivity)} "
+            f"and a specificity of {words.stored_figure(point.specificity)}."
+        )
 
 
 def _card(version: Version) -> None:
@@ -56,11 +74,13 @@ def _card(version: Version) -> None:
             kind = "synthetic images" if manifest.demonstration else "the data it was made from"
             st.caption(f"Measured on {kind} when it was trained, 95 % intervals over patients:")
             st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+        _operating_points(manifest)
         threshold = manifest.abstain_below
         st.caption(
             f"{manifest.arch}, made {words.when(manifest.created_at)}; "
-            + (f"calibrated on {manifest.calibrated_on} scans" if manifest.calibrated_on else "not calibrated")
+            + _calibrated(manifest.calibration)
             + (f"; abstains below {words.percent(threshold)} confidence" if threshold is not None else "")
+            + ("" if manifest.false_flags is None else "; flags images that are no head CT")
             + (f"; trained on from {manifest.parent}" if manifest.parent else "")
         )
 

@@ -8,7 +8,7 @@ from dashboard import resources
 from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow
 from services.figures import COLOURS
-from services.review import Case, abstains, history
+from services.review import Case, abstains, hemorrhage_not_excluded, history, not_head_ct
 
 KEYS = {HEMORRHAGIC: "H", ISCHEMIC: "I", NO_STROKE: "N", UNSURE: "U", UNUSABLE: "X"}
 
@@ -23,6 +23,12 @@ def answer(case: Case) -> None:
         st.markdown("#### No reading\nThe model has not read this scan. Your verdict counts all the same.")
         return
     reading = case.reading
+    if not_head_ct(reading):
+        st.markdown(
+            "#### Not a head CT, it seems\nThe image is unlike the scans the model was trained on, so it gives no "
+            "stroke type. It may be wrong: your verdict counts all the same."
+        )
+        return
     if abstains(reading):
         st.markdown(
             f"#### The model abstains\nIts best guess is {in_words(reading.label).lower()}, too unsure to count."
@@ -31,6 +37,11 @@ def answer(case: Case) -> None:
         trust = "not calibrated" if UNCALIBRATED in reading.flags else "calibrated"
         st.markdown(f"#### {in_words(reading.label)}, {words.percent(reading.confidence)} ({trust})")
     _probabilities(reading)
+    if hemorrhage_not_excluded(reading):
+        st.markdown(
+            ":material/priority_high: **Hemorrhage is not excluded**: "
+            f"{words.percent(reading.probabilities[HEMORRHAGIC])} is more than the model may dismiss."
+        )
     if NO_STROKE not in reading.probabilities:
         st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")
     if SEEN_IN_TRAINING in reading.flags:
@@ -53,8 +64,8 @@ def _probabilities(reading: ReadingRow) -> None:
 
 def verdict_buttons(case: Case) -> None:
     """One click or key files the verdict and brings the next scan."""
-    answered = case.reading is not None and case.own_verdict is None and not abstains(case.reading)
-    proposed = case.reading.label if case.reading and answered else None
+    silent = case.reading is None or abstains(case.reading) or not_head_ct(case.reading)
+    proposed = case.reading.label if case.reading and not silent and case.own_verdict is None else None
     for verdict in CLASSES:
         name = in_words(verdict)
         label = f"Confirm: {name}" if verdict == proposed else f"Correct to: {name}" if proposed else name
@@ -86,10 +97,10 @@ def own_verdict(case: Case) -> None:
     if case.own_verdict is None:
         return
     said = in_words(case.own_verdict)
-    same = case.reading is not None and case.reading.label == case.own_verdict
-    compared = "" if case.reading is None or case.own_verdict not in CLASSES else (
-        ": the model says the same." if same else f": the model says {in_words(case.reading.label).lower()}."
-    )  # fmt: skip
+    compared, reading = "", case.reading
+    if reading is not None and not not_head_ct(reading) and case.own_verdict in CLASSES:
+        theirs = "the same" if reading.label == case.own_verdict else in_words(reading.label).lower()
+        compared = f": the model says {theirs}."
     st.markdown(f":material/check_circle: **You said {said.lower()}**{compared} Choose again to change it.")
 
 

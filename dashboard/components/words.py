@@ -4,18 +4,22 @@ import math
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import pandas as pd
 import streamlit as st
 
-from core.evaluate import Figure
+from core.intervals import Figure
 from core.labels import in_words
 from db.queries import ReadingRow
-from services.review import Case, abstains
+from services.review import Case, abstains, not_head_ct
+from services.tables import with_interval
 
 HIDDEN = "hidden until you have read it"
 
 
 def finding(reading: ReadingRow) -> str:
-    """ "Hemorrhagic, 87 %", or that the model abstains."""
+    """ "Hemorrhagic, 87 %", or that the model abstains or sees no head CT."""
+    if not_head_ct(reading):
+        return "No head CT, it seems: no answer"
     share = f"{in_words(reading.label)}, {percent(reading.confidence)}"
     return f"Abstains ({share})" if abstains(reading) else share
 
@@ -38,27 +42,32 @@ def whole_percent(share: float) -> int:
     return min(99, max(1, round(share * 100)))
 
 
-def with_interval(figure: Figure) -> str:
-    """ "0.87 (0.80–0.93)" """
-    if figure.value != figure.value:
-        return "–"
-    interval = "" if figure.low != figure.low else f" ({figure.low:.2f}–{figure.high:.2f})"
-    return f"{figure.value:.2f}{interval}"
-
-
 def stored_figure(figure: dict[str, float | None]) -> str:
-    """`with_interval` of a figure as a manifest keeps it."""
+    """`tables.with_interval` of a figure as a manifest keeps it."""
     value, low, high = (math.nan if figure[key] is None else figure[key] for key in ("value", "low", "high"))
     return with_interval(Figure(value or 0.0, low or 0.0, high or 0.0, int(figure["n"] or 0)))
 
 
+def table(rows: pd.DataFrame, *, empty: str) -> None:
+    """A table whose rows with a note are on few scans: grey, and the note says why."""
+    if rows.empty:
+        st.write(empty)
+        return
+    grey = rows.style.apply(lambda row: ["color: gray" if row["Note"] else ""] * len(row), axis=1)
+    st.dataframe(grey, hide_index=True, width="stretch")
+
+
+def zone() -> ZoneInfo:
+    """The viewer's time zone."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
 def local(at: datetime) -> datetime:
     """The time in the viewer's zone."""
-    try:
-        zone = ZoneInfo(st.context.timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):
-        zone = ZoneInfo("UTC")
-    return at.astimezone(zone)
+    return at.astimezone(zone())
 
 
 def when(at: datetime) -> str:

@@ -2,23 +2,45 @@ import numpy as np
 import pytest
 import torch
 
-from core.calibrate import FLOOR, abstention_threshold, temperature
+from core.calibrate import FLOOR, Calibration, abstention_threshold, calibrate, operating_point
 
 
 def test_the_temperature_that_made_the_logits_is_found():
     generator = torch.Generator().manual_seed(0)
     true = torch.randn(20_000, 3, generator=generator) * 2
     labels = torch.multinomial(torch.softmax(true, dim=1), 1, generator=generator)[:, 0]
-    assert temperature(true * 3, labels) == pytest.approx(3, rel=0.05)
+    found = calibrate(true * 3, labels, [str(i) for i in range(20_000)])
+    assert found.temperature == pytest.approx(3, rel=0.05)
+    assert found.scans == found.patients == 20_000
+
+
+def test_the_bias_gives_back_what_weighing_a_class_took():
+    generator = torch.Generator().manual_seed(0)
+    true = torch.randn(20_000, 2, generator=generator) * 2 + torch.tensor([0.0, 2.0])
+    labels = torch.multinomial(torch.softmax(true, dim=1), 1, generator=generator)[:, 0]
+    found = calibrate(true - torch.tensor([0.0, 2.0]), labels, [str(i) for i in range(20_000)])
+    assert found.bias[1] - found.bias[0] == pytest.approx(2, abs=0.1)
+    p = found.probabilities(true - torch.tensor([0.0, 2.0]))
+    assert p[:, 0].mean() == pytest.approx((labels == 0).float().mean().item(), abs=0.01)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+
+
+def test_the_scans_of_few_patients_weigh_little():
+    labels = torch.arange(2000) % 4 // 3  # one in four is of class 1
+    logits = torch.zeros(2000, 2)
+    few, many = (calibrate(logits, labels, [str(i % n) for i in range(2000)]).bias for n in (2, 500))
+    assert 0 < few[0] - few[1] < (many[0] - many[1]) * 0.7
+    assert many[0] - many[1] == pytest.approx(np.log(3), abs=0.05)
 
 
 def test_a_perfect_validation_set_is_no_proof_of_certainty():
     labels = torch.arange(40) % 2
-    assert temperature(torch.nn.functional.one_hot(labels).float() * 4, labels) == pytest.approx(1, abs=1e-3)
+    found = calibrate(torch.nn.functional.one_hot(labels).float() * 4, labels, [str(i) for i in range(40)])
+    assert found.temperature == pytest.approx(1, abs=1e-3)
 
 
 def test_too_few_scans_calibrate_nothing():
-    assert temperature(torch.randn(5, 2), torch.zeros(5, dtype=torch.long)) == 1
+    assert calibrate(torch.randn(5, 2), torch.zeros(5, dtype=torch.long), list("abcde")) == Calibration()
     assert abstention_threshold(np.eye(2)[[0, 1]], np.array([0, 1]), 0.05) is None
 
 
@@ -43,3 +65,19 @@ def test_a_promise_that_cannot_be_kept_means_abstaining_always():
 def test_a_promise_kept_by_all_still_asks_for_more_than_a_coin():
     p = np.tile([0.9, 0.1], (50, 1))
     assert abstention_threshold(p, np.zeros(50, int), 0.05) == FLOOR
+
+
+def test_an_operating_point_keeps_its_sensitivity_and_no_more():
+    rng = np.random.default_rng(0)
+    is_it = np.arange(1000) < 200
+    score = rng.normal(is_it * 1.5, 1)
+    point = operating_point(score, is_it, 0.95, [str(i // 5) for i in range(1000)])
+    assert (score[is_it] >= point.threshold).mean() == pytest.approx(0.95)
+    assert (score[is_it] > point.threshold).mean() < 0.95
+    assert point.sensitivity["value"] == pytest.approx(0.95)
+    assert point.specificity["value"] == pytest.approx((score[~is_it] < point.threshold).mean())
+    assert point.sensitivity["low"] < 0.95 < point.sensitivity["high"]
+
+
+def test_too_few_findings_give_no_operating_point():
+    assert operating_point(np.linspace(0, 1, 100), np.arange(100) > 95, 0.95, ["a"] * 100) is None

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from core.dataset import file_reader, from_folders
-from core.dataset_audit import audit
+from core.dataset_audit import Auditor, audit, clean_samples, look_at_all
 from core.labels import CLASSES
 from core.pseudonym import Pseudonym
 from services.audit_report import draw_pairs, in_markdown, summary
@@ -104,3 +104,42 @@ def test_the_faults_of_the_famous_set_are_named_unaided(real_data):
     assert sum({"train", "test"} <= set(parts) for parts in found.leaking_patients.values()) == 82
     assert len(found.near) <= 25, "1 % of the images"
     assert found.leaks
+
+
+def test_what_is_cleaned_of_the_famous_set_does_not_leak(real_data):
+    root = real_data / "ct_ich"
+    auditor = Auditor(root)
+    look_at_all(from_folders(root), auditor, reader=READER)
+    clean = clean_samples(auditor.samples, auditor.findings(), root)
+    assert len(clean) == 2501
+    assert {sample.split for sample in clean} == {"train", "validation", "test"}
+    found = audit(clean, root, reader=READER)
+    assert not found.leaks
+    assert found.exact == ()
+
+
+def test_where_no_patient_is_known_images_that_look_alike_stay_together(clean):
+    """The files are renamed so that nothing tells the patients; a touched-up copy stands in another part."""
+    for i, path in enumerate(sorted(clean.rglob("*.png"))):
+        path.rename(path.with_name(f"image{i:03}.png"))
+    source = next((clean / "train").rglob("*.png"))
+    twin = clean / "test" / source.parent.name / "twin.png"
+    twin.write_bytes(again(source, scale=1.5))
+    auditor = Auditor(clean)
+    look_at_all(from_folders(clean), auditor, reader=READER)
+    found = auditor.findings()
+    assert found.leaks
+    assert "No file names a patient" in " ".join(summary(found))
+    split = {sample.path: sample.split for sample in clean_samples(auditor.samples, found, clean)}
+    assert split[source] == split[twin]
+    assert len(split) == 61
+
+
+def test_an_image_under_two_labels_is_left_out_of_what_is_clean(clean):
+    source = next((clean / "train" / CLASSES[0]).iterdir())
+    (clean / "train" / CLASSES[1] / source.name).write_bytes(source.read_bytes())
+    auditor = Auditor(clean)
+    look_at_all(from_folders(clean), auditor, reader=READER)
+    left = [sample.path.name for sample in clean_samples(auditor.samples, auditor.findings(), clean)]
+    assert source.name not in left
+    assert len(left) == 59

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from core.evaluate import accuracy_difference, evaluate, wilson
+from core.evaluate import difference, evaluate, per_patient
+from core.intervals import wilson
 from core.labels import CLASSES
 
 
@@ -51,6 +52,7 @@ def test_intervals_hold_their_value_and_widen_with_fewer_patients():
     assert many.patients == 400
     assert few.patients == 8
     without = evaluate(labels, p, known)
+    assert without.patients is None
     assert without.accuracy.high - without.accuracy.low == pytest.approx(
         many.accuracy.high - many.accuracy.low, abs=0.02
     )
@@ -61,7 +63,7 @@ def test_five_right_answers_are_no_proof_of_perfection():
         ["ischemic"] * 3 + ["hemorrhagic"] * 2, np.eye(2)[[1, 1, 1, 0, 0]], CLASSES[:2], patients=list("abcde")
     )
     assert report.accuracy.value == 1
-    assert report.accuracy.low == pytest.approx(wilson(5, 5)[0])
+    assert report.accuracy.low == pytest.approx(wilson(1, 5)[0])
     assert report.accuracy.low < 0.6
 
 
@@ -74,20 +76,86 @@ def test_a_label_the_model_does_not_know_is_an_error():
     assert math.isnan(report.per_class["no_stroke"].precision.value)
 
 
-def test_wilson_is_the_published_interval():
-    """Newcombe, Statistics in Medicine 1998;17:857, table I, method 3: 81/263 and 15/148 and 0/20."""
-    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
-    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_figures_of_no_one_class_are_scikit_learns(classes):
+    labels, p, known, patients = random_case(8, classes=classes)
+    called = [known[i] for i in p.argmax(axis=1)]
+    report = evaluate(labels, p, known, patients=patients)
+    assert report.mcc.value == pytest.approx(metrics.matthews_corrcoef(labels, called))
+    scale = {"scale_by_half": True}
+    assert report.brier.value == pytest.approx(metrics.brier_score_loss(labels, p, labels=list(known), **scale))
+    for i, name in enumerate(known):
+        truth = [label == name for label in labels]
+        assert report.per_class[name].average_precision.value == pytest.approx(
+            metrics.average_precision_score(truth, p[:, i])
+        )
+    for figure in (report.mcc, report.brier, report.ece, report.macro_f1):
+        assert figure.low < figure.value < figure.high
+
+
+def test_the_calibration_error_by_hand():
+    """Two bins: 0.7 said and 1 of 2 right, 0.9 said and 2 of 2: (2 x 0.2 + 2 x 0.1) / 4."""
+    p = np.array([[0.7, 0.3], [0.7, 0.3], [0.9, 0.1], [0.9, 0.1]])
+    report = evaluate(["hemorrhagic", "ischemic", "hemorrhagic", "hemorrhagic"], p, CLASSES[:2])
+    assert report.ece.value == pytest.approx(0.15)
+
+
+def test_honest_probabilities_have_little_calibration_error():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(3), 20_000)
+    labels = [CLASSES[rng.choice(3, p=row)] for row in p]
+    report = evaluate(labels, p, CLASSES)
+    assert report.ece.value < 0.01
+    assert report.ece.low <= report.ece.value <= report.ece.high
+
+
+def test_many_distinct_scores_are_binned_in_replicates_only():
+    labels, p, known, patients = random_case(2, n=4000, classes=2)
+    figure = evaluate(labels, p, known, patients=patients).per_class["hemorrhagic"].average_precision
+    truth = [label == "hemorrhagic" for label in labels]
+    assert figure.value == pytest.approx(metrics.average_precision_score(truth, p[:, 0]))
+    assert figure.low < figure.value < figure.high < figure.low + 0.1
+
+
+def test_one_slice_with_blood_is_a_patient_with_blood():
+    known = ("hemorrhagic", "no_stroke")
+    p = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.0, 1.0], [0.2, 0.8]])
+    labels = ["hemorrhagic", "no_stroke", "no_stroke", "no_stroke", "no_stroke"]
+    verdicts, by_patient, keys = per_patient(labels, p, known, ["a", "a", "a", "a", "b"])
+    assert (verdicts, keys) == (["hemorrhagic", "no_stroke"], ["a", "b"])
+    np.testing.assert_allclose(by_patient, [[0.6, 0.4], [0.2, 0.8]])
+
+
+def test_a_model_without_no_stroke_says_of_a_patient_the_mean_of_their_scans():
+    p = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
+    _, by_patient, _ = per_patient(["ischemic"] * 3, p, CLASSES[:2], ["a", "a", "b"])
+    np.testing.assert_allclose(by_patient, [[0.7, 0.3], [0.2, 0.8]])
 
 
 def test_two_models_are_compared_pair_by_pair():
-    truth = ["ischemic"] * 10
-    worse = ["ischemic"] * 6 + ["hemorrhagic"] * 4
-    gain = accuracy_difference(truth, worse, truth, [str(i) for i in range(10)])
-    assert gain.value == pytest.approx(0.4)
-    assert 0 < gain.low < 0.4 < gain.high
-    assert accuracy_difference(truth, truth, worse, list("abcdefghij")).value == pytest.approx(-0.4)
+    labels, p, known, patients = random_case(4, n=300, classes=2)
+    better = 0.5 * p + 0.5 * np.eye(2)[[known.index(label) for label in labels]]
+    gains = difference(labels, p, better, (known, known), patients=patients)
+    assert set(gains) == {"accuracy", "auc hemorrhagic", "auc ischemic"}
+    first, second = (evaluate(labels, q, known, patients=patients) for q in (p, better))
+    assert gains["accuracy"].value == pytest.approx(second.accuracy.value - first.accuracy.value)
+    assert 0 < gains["accuracy"].low < gains["accuracy"].value < gains["accuracy"].high
+    same = difference(labels, p, p, (known, known), patients=patients)
+    assert same["accuracy"].value == 0
+    assert math.isnan(same["accuracy"].low), "that nothing varies does not say how much it would"
+
+
+def test_a_paired_difference_is_mcnemars():
+    """10 scans gained, 4 lost, of 100: variance of the mean difference ((10 + 4) - (10 - 4)^2 / 100) / 100^2
+    (Agresti, Categorical Data Analysis, 2002, section 10.1.1), here with G / (G - 1)."""
+    truth = ["ischemic"] * 100
+    right, wrong = np.array([0.0, 1.0]), np.array([1.0, 0.0])
+    first = np.array([wrong] * 10 + [right] * 90)
+    second = np.array([right] * 10 + [wrong] * 4 + [right] * 86)
+    gain = difference(truth, first, second, (CLASSES[:2], CLASSES[:2]))["accuracy"]
+    assert gain.value == pytest.approx(0.06)
+    error = np.sqrt(((10 + 4) - (10 - 4) ** 2 / 100) / 100**2 * 100 / 99)
+    assert gain.high - gain.value == pytest.approx(1.984217 * error, rel=1e-5)
 
 
 def test_a_report_becomes_plain_json():

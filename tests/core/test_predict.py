@@ -18,7 +18,7 @@ def predictor(**changes):
 
 def test_probabilities_are_the_tempered_softmax_and_sum_to_one():
     scans = [phantom("hemorrhagic", i, 96) for i in range(3)]
-    cool, hot = predictor(temperature=1.0).read(scans), predictor(temperature=5.0).read(scans)
+    cool, hot = (predictor(calibration={"temperature": t, "scans": 30}).read(scans) for t in (1.0, 5.0))
     for a, b in zip(cool, hot, strict=True):
         assert sum(a.probabilities.values()) == pytest.approx(1, abs=1e-12)
         assert a.label == b.label == max(a.probabilities, key=a.probabilities.get)
@@ -54,7 +54,7 @@ def test_a_patient_it_was_trained_on_is_said():
 
 def test_too_little_validation_is_said():
     scan = phantom("ischemic", 1, 96)
-    assert UNCALIBRATED in predictor(calibrated_on=0).read([scan])[0].flags
+    assert UNCALIBRATED in predictor(calibration={}).read([scan])[0].flags
     assert UNCALIBRATED not in predictor().read([scan])[0].flags
 
 

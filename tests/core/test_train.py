@@ -7,7 +7,7 @@ from core.dataset import DatasetError, Examples, file_reader, from_folders, load
 from core.preprocess import InputSpec
 from core.pseudonym import Pseudonym
 from core.settings import Recipe
-from core.train import fit, predict_logits
+from core.train import fit, predict
 
 RECIPE = Recipe(image_size=32, epochs=3, batch_size=8, patience=10)
 
@@ -60,7 +60,7 @@ def test_training_learns_to_tell_bright_from_dark():
     x = (torch.rand(64, 1, 32, 32, generator=generator) * 100 + 120 * y[:, None, None, None]).to(torch.uint8)
     examples = Examples(x, y, tuple(map(str, range(64))), ())
     result = fit(examples, examples, 2, RECIPE.model_copy(update={"epochs": 8}))
-    assert (predict_logits(result.network, x).argmax(dim=1) == y).float().mean() == 1
+    assert (predict(result.network, x).logits.argmax(dim=1) == y).float().mean() == 1
 
 
 def test_the_best_epoch_is_kept_and_a_hopeless_run_stops_early(parts):

@@ -63,9 +63,67 @@ def test_evaluate_gives_the_figures_the_bundle_was_published_with(home, class_fo
     assert figures["accuracy"] == published["accuracy"]
     assert figures["confusion"] == published["confusion"]
     assert "trained on" not in said.stdout
+    assert figures["per_patient"]["n"] == 10
+    assert "Brier score" in said.stdout
     assert (plots / "confusion.html").stat().st_size > 1e6
     everything = run("evaluate", "--model-path", trained, "--data", class_folders, "--part", "all").stdout
     assert "the model was trained on 24 of these patients" in everything
+
+
+def test_folds_measure_a_recipe_and_publish_nothing(home, class_folders, tmp_path):
+    out, table, recipe = tmp_path / "folds.json", tmp_path / "folds.csv", tmp_path / "recipe.yaml"
+    recipe.write_text("width: 8\nimage_size: 32\nepochs: 1\naugmentation: {flip: 0}\n")
+    args = ["--data", class_folders, "--folds", 3, "--recipe", recipe, "--json", out, "--predictions", table]
+    said = run("train", *args).stdout
+    assert "Nothing is published" in said
+    assert not bundle.versions(home / "models")
+    figures = json.loads(out.read_text())
+    assert figures["scans"]["n"] == 44
+    assert figures["patients"]["n"] == 44
+    assert set(figures) == {"scans", "before calibration", "patients"}
+    assert len(table.read_text().splitlines()) == 45
+    recipe.write_text("widht: 8\n")
+    failed = run("train", *args, check=False)
+    assert failed.returncode == 2
+    assert "widht" in failed.stderr
+
+
+def test_training_says_what_the_audit_finds_first(home, class_folders):
+    copy = next((class_folders / "Train" / "hemorrhagic").iterdir())
+    (class_folders / "Test" / "ischaemic" / "300 (1).png").write_bytes(copy.read_bytes())
+    said = run("train", "--data", class_folders, "--split", "folders", *FAST).stderr
+    assert "1 files are copies of others, 1 of them across parts" in said
+    assert "1 images stand under two labels" in said
+    assert "The split leaks" in said
+
+
+def test_a_clean_split_can_be_written_and_passes_the_audit(home, class_folders, tmp_path):
+    copy = next((class_folders / "Train" / "ischaemic").rglob("*.png"))
+    (class_folders / "Test" / "ischaemic" / f"{copy.stem.split()[0]} (2).png").write_bytes(copy.read_bytes())
+    clean = tmp_path / "clean.csv"
+    found = run("audit_data", "--data", class_folders, "--write-clean", clean, check=False)
+    assert found.returncode == 1
+    assert "44 scans" in found.stdout
+    again = run("audit_data", "--data", class_folders, "--manifest", clean)
+    assert "No leak was found" in again.stdout
+    version = run("train", "--data", class_folders, "--manifest", clean, "--split", "folders", *FAST).stdout.split()[-1]
+    patients = bundle.load(home / "models" / version).manifest.patients
+    assert not set(patients["train"]) & set(patients["test"])
+
+
+def test_patients_can_be_named_by_a_pattern_of_the_users_own(home, tmp_path):
+    for i in range(8):
+        folder = tmp_path / ("train" if i < 5 else "test") / ("hemorrhagic", "ischemic")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"CT_{i // 2}_slice_{i}.png").write_bytes(png(i))
+    found = run("audit_data", "--data", tmp_path, "--patient-pattern", r"^CT_(\d+)_", check=False)
+    assert found.returncode == 1
+    assert "1 patients stand in more than one part" in found.stdout
+    assert "No file names a patient" in run("audit_data", "--data", tmp_path).stdout
+    for pattern, word in ((r"^XX(\d+)", "names no patient in 8 of 8"), ("CT", "needs a group"), ("(", "no regular")):
+        failed = run("audit_data", "--data", tmp_path, "--patient-pattern", pattern, check=False)
+        assert failed.returncode == 2
+        assert word in failed.stderr.replace("\n", " ")
 
 
 def test_ingest_says_what_became_of_every_file(home, tmp_path):
@@ -150,5 +208,6 @@ def test_the_real_set_is_read_as_it_is_published(home, real_data):
     result = run("train", "--data", real_data / "ct_ich", "--split", "folders", "--image-size", "32", "--epochs", "1")
     assert "train: 1843 scans of 82 patients" in result.stderr
     assert "test: 437 scans of 82 patients" in result.stderr
-    assert "82 patients stand in more than one part" in result.stderr
+    assert "82 patients stand in more than one part (82 in train and test" in result.stderr
+    assert "The split leaks" in result.stderr
     assert "14 files are copies" in result.stderr

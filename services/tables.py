@@ -1,0 +1,130 @@
+"""The figures of a report as tables of words, for pages, commands and the downloaded report alike."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from core.evaluate import BY_CLASS, OVERALL, Report
+from core.intervals import Figure
+from core.labels import in_words
+from services.reporting import FEW, Agreement, Group, LiveEvaluation
+
+
+def with_interval(figure: Figure) -> str:
+    """ "0.87 (0.80–0.93)"; a dash where it is undefined."""
+    if figure.value != figure.value:
+        return "–"
+    interval = "" if figure.low != figure.low else f" ({figure.low:.2f}–{figure.high:.2f})"
+    return f"{figure.value:.2f}{interval}".replace("-", "−")
+
+
+def how_many(figure: Figure) -> str:
+    """ "212 scans, 40 patients" """
+    patients = "" if figure.patients is None else f", {figure.patients} patients"
+    return f"{figure.n} scans{patients}"
+
+
+def overall(live: LiveEvaluation) -> pd.DataFrame:
+    """Figures of no one class: on these scans, per patient, where the model answered, on the random audit stream."""
+    stream = live.audit_stream
+    columns = {
+        "These scans": live.report,
+        "Per patient": live.patient_report,
+        "Where it answered": live.answered_report,
+        "Random audit stream, read blind": stream.report,
+    }
+    rows = {"On": [_basis(report, of=column) for column, report in columns.items()]}
+    for key, words in OVERALL.items():
+        rows[words] = [with_interval(getattr(report, key)) if report else "–" for report in columns.values()]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns))
+    return table.rename_axis("Figure").reset_index()
+
+
+def _basis(report: Report | None, *, of: str) -> str:
+    if report is None:
+        return "no scan yet"
+    few = f" (fewer than {FEW})" if report.n < FEW else ""
+    if of == "Per patient":
+        return f"{report.n} patients{few}"
+    return f"{report.n} scans of {report.patients} patients{few}"
+
+
+def by_class(report: Report, reached: Mapping[str, tuple[Figure, Figure]]) -> pd.DataFrame:
+    """A column a class; `reached`: sensitivity and specificity at its operating point, where it has one."""
+    columns = {}
+    for name, figures in report.per_class.items():
+        column = {"Reviewed as it": how_many(figures.recall), "Called it": how_many(figures.precision)}
+        column |= {words: with_interval(getattr(figures, key)) for key, words in BY_CLASS.items()}
+        if reached:
+            pair = [with_interval(figure) for figure in reached[name]] if name in reached else ["–", "–"]
+            column |= {"Sensitivity at its operating point": pair[0], "Specificity at its operating point": pair[1]}
+        columns[in_words(name)] = column
+    return pd.DataFrame(columns).rename_axis("Figure").reset_index()
+
+
+def groups(found: tuple[Group, ...]) -> pd.DataFrame:
+    """A row a group; `few` marks those on too few scans to trust."""
+    return pd.DataFrame(
+        {
+            "Group": f"{group.kind}: {group.name}",
+            "Scans": group.n,
+            "Patients": group.patients,
+            "Accuracy": with_interval(group.accuracy),
+            "Hemorrhage found (sensitivity)": with_interval(group.sensitivity),
+            "No hemorrhage, and not called so (specificity)": with_interval(group.specificity),
+            "Note": f"fewer than {FEW} scans" if group.n < FEW else "",
+        }
+        for group in found
+    )
+
+
+def agreement(found: tuple[Agreement, ...]) -> pd.DataFrame:
+    """A row a pair: readers among themselves, then with the model."""
+    return pd.DataFrame(
+        {
+            "Between": f"{pair.first} and {pair.second}",
+            "Both read": how_many(pair.kappa),
+            "Cohen's kappa": with_interval(pair.kappa),
+            "Same answer": with_interval(pair.observed),
+            "Note": f"fewer than {FEW} scans" if pair.kappa.n < FEW else "",
+        }
+        for pair in found
+    )
+
+
+def notes(live: LiveEvaluation) -> list[str]:
+    """What has to be known before the figures are believed."""
+    selection, stream, found = live.selection, live.audit_stream, []
+    if not selection.at_random:
+        surer = "more" if selection.told_apart.value > 0.5 else "less"
+        found.append(
+            f"**Not a random sample.** {selection.read} scans have been read and {selection.unread} have not; the "
+            f"model is {surer} sure of those that were (median confidence {selection.confidence_read:.0%}, "
+            f"against {selection.confidence_unread:.0%}). On all scans the figures would be "
+            f"{'lower' if surer == 'more' else 'higher'}, most likely. Trust those of the random audit stream."
+        )
+    elif selection.unread:
+        found.append(
+            f"{selection.read} scans have been read and {selection.unread} have not. "
+            "By the model's confidence the two do not differ."
+        )
+    if stream.drawn:
+        found.append(f"Random audit stream: {stream.read} of {stream.drawn} scans drawn have a blind verdict.")
+    if live.seen_in_training:
+        found.append(
+            f"{live.seen_in_training} of these scans are of patients the model was trained on; they flatter it."
+        )
+    if live.report and not live.rows["blind"].all():
+        found.append(
+            f"{int((~live.rows['blind']).sum())} of {live.report.n} verdicts were given with the model's answer in "
+            "view, and readers tend to follow it. “read blind” leaves them out."
+        )
+    if live.report and live.answered < live.report.n:
+        found.append(
+            f"The model abstained on {live.report.n - live.answered - live.flagged} of these scans and took "
+            f"{live.flagged} for no head CT. “These scans” and “Per patient” count its best guess there all the same; "
+            "“Where it answered” leaves them out."
+        )
+    if live.unlabelled:
+        found.append(f"Left out: {live.unlabelled} scans called unsure or unusable, or on which readers differ.")
+    return found

@@ -1,0 +1,87 @@
+"""Folds by patient, and what is measured on them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.dataset import DatasetError, Examples, Sample, from_folders
+from core.settings import CalibrationSettings, Recipe
+from services import crossvalidation
+from services.crossvalidation import cross_validate, fit_once, folds_of, without_copies
+from services.training import prepare
+from tests.conftest import png
+
+TINY = Recipe(image_size=32, width=8, epochs=1, batch_size=16)
+
+
+def examples_of(patients, labels):
+    samples = tuple(Sample(f"{i}", "x", str(p), None, str(i)) for i, p in enumerate(patients))
+    y = torch.tensor(labels)
+    return Examples(torch.zeros(len(y), 1, 4, 4, dtype=torch.uint8), y, tuple(map(str, patients)), samples)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.integers(12, 40), st.integers(2, 5), st.integers(0, 99))
+def test_no_patient_stands_on_two_sides_of_a_fold_and_every_scan_is_tested_once(data, people, k, seed):
+    patients = data.draw(st.lists(st.integers(0, people - 1), min_size=80, max_size=120))
+    patients += list(range(people))
+    examples = examples_of(patients, [p % 2 for p in patients])
+    tested = []
+    for train, validation, test in folds_of(examples, k, seed):
+        parts = [{patients[i] for i in part} for part in (train, validation, test)]
+        assert all(parts)
+        assert len(set.union(*parts)) == sum(map(len, parts))
+        tested += test
+    assert sorted(tested) == list(range(len(patients)))
+
+
+def test_too_few_patients_for_the_folds_are_said():
+    with pytest.raises(DatasetError, match="5 folds need at least 10 patients; 3 were found"):
+        folds_of(examples_of([0, 1, 2], [0, 1, 0]), 5, 0)
+
+
+def test_an_image_counts_once():
+    examples = examples_of([0, 1, 2], [0, 1, 0])
+    copied = examples.at([0, 1, 2, 1])
+    assert len(without_copies(copied)) == 3
+
+
+@pytest.fixture
+def prepared(ws, tmp_path):
+    """Thirty-six patients with one phantom each."""
+    for i in range(36):
+        label = ("hemorrhagic", "no_stroke")[i % 2]
+        folder = tmp_path / "data" / label
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i} (1).png").write_bytes(png(i, label))
+    return prepare(ws, from_folders(tmp_path / "data"), TINY, "none", root=tmp_path / "data")
+
+
+def test_every_scan_is_answered_by_the_model_that_has_not_met_its_patient(prepared):
+    found = cross_validate(prepared, TINY, 3, CalibrationSettings())
+    assert found.report().n == 36
+    assert found.patient_report().n == 36
+    assert sorted(found.table["file"]) == sorted(sample.path.name for sample in prepared.examples.samples)
+    for column in ("p", "raw"):
+        p = found.table[[f"{column}_hemorrhagic", f"{column}_no_stroke"]].to_numpy()
+        np.testing.assert_allclose(p.sum(axis=1), 1)
+    assert found.table.groupby("fold")["patient"].nunique().sum() == 36
+
+
+def test_a_fold_that_was_trained_is_not_trained_again(prepared, tmp_path, monkeypatch):
+    kept = tmp_path / "kept" / "x"
+    first = cross_validate(prepared, TINY, 2, CalibrationSettings(), checkpoints=kept)
+    monkeypatch.setattr(crossvalidation, "fit", lambda *a, **k: pytest.fail("trained again"))
+    again = cross_validate(prepared, TINY, 2, CalibrationSettings(), checkpoints=kept)
+    pd.testing.assert_frame_equal(first.table, again.table, rtol=1e-4)
+    assert len(list(kept.parent.glob("*.network"))) == 2
+    assert not list(kept.parent.glob("*.pt"))
+
+
+def test_without_a_place_to_keep_it_nothing_is_written(prepared, tmp_path):
+    train, validation, _ = folds_of(prepared.examples, 2, 0)[0]
+    fit_once(None, prepared.examples.at(train), prepared.examples.at(validation), 2, TINY)
+    assert [path.name for path in tmp_path.iterdir() if path.name not in ("data", "home")] == []

@@ -1,0 +1,164 @@
+"""Live figures: on whom they are, and what is said about it."""
+
+from datetime import timedelta
+
+import pytest
+
+from core.calibrate import OperatingPoint
+from db import models
+from services.evaluation_report import in_html
+from services.intake import Incoming, receive
+from services.models import champion, serving_predictor
+from services.reporting import Question, at_operating_points, compare_versions, live_evaluation
+from services.review import new_click, record
+from services.tables import agreement, groups, notes, overall
+from tests.conftest import dicom
+
+SCANS = 40
+
+
+@pytest.fixture
+def log(ws):
+    """Forty scans of forty patients by two ways; Ann reads the surest 30, Ben ten of them and says no stroke."""
+    predictor = serving_predictor(ws)
+    received = []
+    for source in ("upload", "ingest"):
+        start = 0 if source == "upload" else SCANS // 2
+        files = [
+            Incoming(f"{i}.dcm", dicom(i, "hemorrhagic" if i % 2 else "ischemic", f"P{i}"))
+            for i in range(start, start + SCANS // 2)
+        ]
+        received += receive(ws, predictor, files, source=source, actor="test")
+    received.sort(key=lambda one: -one.reading.confidence)
+    for place, one in enumerate(received[:30]):
+        truth = "hemorrhagic" if int(one.file.split(".")[0]) % 2 else "ischemic"
+        file(ws, one.scan_id, "Ann", truth, version=0, blind=place % 2 == 0)
+        if place < 10:
+            file(ws, one.scan_id, "Ben", "no_stroke" if place < 4 else truth, version=1)
+    return ws, received
+
+
+def file(ws, scan_id, reader, verdict, *, version, blind=False):
+    record(ws, scan_id, reader=reader, verdict=verdict, expected_version=version, click_id=new_click(), blind=blind)
+
+
+def asked(ws, **changes):
+    return live_evaluation(ws, Question(champion(ws), **changes))
+
+
+def test_what_readers_differ_on_is_left_out_and_counted(log):
+    ws, _ = log
+    live = asked(ws)
+    assert (live.report.n, live.unlabelled) == (26, 4)
+    assert "Left out: 4 scans" in " ".join(notes(live))
+
+
+def test_a_reader_is_judged_by_their_own_verdicts(log):
+    ws, _ = log
+    assert asked(ws, reader="Ann").report.n == 30
+    ben = asked(ws, reader="Ben")
+    assert ben.report.n == 10
+    assert (ben.rows["label"] == "no_stroke").sum() == 4
+
+
+def test_source_blindness_and_time_are_filters(log):
+    ws, _ = log
+    upload, ingest = asked(ws, source="upload"), asked(ws, source="ingest")
+    assert upload.report.n + ingest.report.n == 26
+    assert set(upload.rows["source"]) == {"upload"}
+    blind = asked(ws, reader="Ann", blind_only=True)
+    assert blind.report.n == 15
+    assert blind.rows["blind"].all()
+    now = models.now()
+    assert asked(ws, before=now - timedelta(days=1)).report is None
+    assert asked(ws, since=now - timedelta(days=1), before=now + timedelta(days=1)).report.n == 26
+
+
+def test_scans_picked_by_confidence_are_called_that(log):
+    ws, _ = log
+    live = asked(ws)
+    assert not live.selection.at_random
+    assert live.selection.told_apart.value == 1
+    assert notes(live)[0].startswith("**Not a random sample.** 30 scans have been read and 10 have not")
+    assert "more sure" in notes(live)[0]
+
+
+def test_the_audit_stream_stands_beside_them(log):
+    ws, received = log
+    with ws.db.writing() as session:
+        for scan in session.query(models.Scan):
+            scan.audit = scan.id in {one.scan_id for one in received[10:20]} | {received[-1].scan_id}
+    live = asked(ws)
+    assert (live.audit_stream.read, live.audit_stream.drawn) == (5, 11)
+    assert live.audit_stream.report.n == 5
+    assert overall(live).loc[0, "Random audit stream, read blind"] == "5 scans of 5 patients (fewer than 30)"
+
+
+def test_agreement_is_between_readers_and_with_the_model(log):
+    ws, _ = log
+    table = agreement(asked(ws).agreement).set_index("Between")
+    assert table.loc["Ann and Ben", "Both read"] == "10 scans, 10 patients"
+    assert table.loc["Ann and Ben", "Same answer"].startswith("0.60")
+    assert table.loc["Ann and the model", "Both read"].startswith("30 scans")
+
+
+def test_few_scans_are_said(log):
+    ws, _ = log
+    table = groups(asked(ws).groups).set_index("Group")
+    assert table.loc["source: upload", "Note"] == "fewer than 30 scans"
+    assert table.loc["reader: Ann", "Note"] == ""
+
+
+def test_figures_at_the_operating_point_are_on_these_scans(log):
+    ws, _ = log
+    rows = asked(ws).rows
+    point = OperatingPoint(asked_sensitivity=0.95, threshold=0.3, sensitivity={}, specificity={})
+    sensitivity, specificity = at_operating_points(rows, {"hemorrhagic": point})["hemorrhagic"]
+    called, is_it = rows["p_hemorrhagic"] >= 0.3, rows["label"] == "hemorrhagic"
+    assert sensitivity.value == pytest.approx(called[is_it].mean())
+    assert specificity.value == pytest.approx((~called[~is_it]).mean())
+
+
+def test_two_versions_are_compared_on_the_scans_both_have_read(log, publish_untrained):
+    from services.review import ensure_reading
+
+    ws, received = log
+    from core import bundle
+    from core.predict import Predictor
+    from services.models import folder_of
+
+    other = publish_untrained(3)
+    predictor = Predictor(bundle.load(folder_of(ws, other)))
+    with ws.db.writing() as session:
+        session.add(models.ModelVersion(version=other, manifest_sha256="0"))
+    for one in received[5:20]:
+        ensure_reading(ws, predictor, one.scan_id)
+    gains = compare_versions(ws, Question(champion(ws), reader="Ann"), other)
+    assert gains["accuracy"].n == 15
+    mine = asked(ws, reader="Ann").rows.set_index("scan_id").loc[[one.scan_id for one in received[5:20]]]
+    theirs = live_evaluation(ws, Question(other, reader="Ann")).report
+    assert gains["accuracy"].value == pytest.approx((mine.label == mine.prediction).mean() - theirs.accuracy.value)
+
+
+def test_the_report_needs_nothing_but_itself_and_runs_nothing_of_a_readers_name(log):
+    ws, received = log
+    file(ws, received[-1].scan_id, "<script>alert(1)</script>", "ischemic", version=0)
+    live = asked(ws)
+    html = in_html(live, made=models.now(), points={}, abstain_below=0.6, trained_on="Trained on phantoms.")
+    assert "<script>alert" not in html
+    assert "Not a medical device" in html
+    assert "src=" not in html.split("</script>")[0][:200]
+    assert 'src="http' not in html
+    assert f"{live.report.accuracy.value:.2f} (" in html
+    assert "Not a random sample" in html
+    assert html.count("plotly-graph-div") >= 5
+
+
+def test_nothing_reviewed_is_no_report(ws):
+    from services.demo import load_demo
+
+    load_demo(ws, serving_predictor(ws))
+    live = asked(ws)
+    assert live.report is None
+    with pytest.raises(ValueError, match="nothing to report"):
+        in_html(live, made=models.now(), points={}, abstain_below=None, trained_on="")
