@@ -21,7 +21,7 @@ lint: $(VENV)/installed-dev
 
 DATA ?= ../shared/data
 results: $(VENV)/installed-dev
-	PYTHONPATH=. $(BIN)/python benchmarks/results.py --data $(DATA)
+	$(BIN)/python -m benchmarks.results --data $(DATA)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,6 @@
 """The Evaluation page on a full case log: server time of one run, against the same page on a tenth of it.
 
-    python benchmarks/evaluation_page.py [--scans 20000]
+    python -m benchmarks.evaluation_page [--scans 20000]
 
 The log is filled with rows only (no pixels): every scan read by one model and reviewed, some by two readers.
 """

@@ -1,6 +1,6 @@
 """How often the 95 % intervals hold the truth: simulated studies of patients whose scans are alike, truth known.
 
-    python benchmarks/interval_coverage.py [--studies 1000]
+    python -m benchmarks.interval_coverage [--studies 1000]
 
 Each study draws patients, some of whom bleed, a bias of the model for each patient, and 1 to many scans of each.
 The truth is the same model on 300,000 patients.

@@ -1,6 +1,6 @@
 """Train and measure everything docs/results.md says, from the public scans, and write it.
 
-    python benchmarks/results.py --data ../shared/data [--out docs/results.md]
+    python -m benchmarks.results --data ../shared/data [--out docs/results.md]
 
 What has been trained once lies in STROKE_HOME/results and is not trained again; an interrupted run goes on. The
 patients' keys are made with a secret that is none, so that everybody gets the same splits and folds.

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "services": {"services", "core", "db"},
     "dashboard": {"dashboard", "services", "core", "db"},
     "scripts": {"services", "core", "db"},
-    "benchmarks": {"benchmarks", "services", "core", "db"},
+    "benchmarks": {"benchmarks", "dashboard", "services", "core", "db"},
 }
 FORBIDDEN = {
     "core": {"sqlalchemy", "streamlit", "alembic"},
