@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import insert
 
 from core.labels import CLASSES
 from core.settings import ROOT, Settings
@@ -40,12 +41,12 @@ def fill(ws: Workspace, scans: int, seed: int = 0) -> None:
         session.flush()
         session.add_all(models.Study(key=f"s{i}", patient_key=f"p{i}") for i in range(patients))
         session.flush()
-        session.execute(models.Scan.__table__.insert(), [_scan(i, patients) for i in range(scans)])
-        session.execute(models.Reading.__table__.insert(), [_reading(i, version, p[i]) for i in range(scans)])
+        session.execute(insert(models.Scan), [_scan(i, patients) for i in range(scans)])
+        session.execute(insert(models.Reading), [_reading(i, version, p[i]) for i in range(scans)])
         verdicts = np.where(rng.random(scans) < 0.95, truth, rng.integers(len(CLASSES), size=scans))
         reviews = [_review(i, i, "Ann", int(verdicts[i]), began) for i in range(scans)]
         reviews += [_review(scans + i, i, "Ben", int(truth[i]), began) for i in range(0, scans, 10)]
-        session.execute(models.Review.__table__.insert(), reviews)
+        session.execute(insert(models.Review), reviews)
 
 
 def _scan(i: int, patients: int) -> dict[str, object]:

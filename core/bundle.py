@@ -62,6 +62,7 @@ class Manifest(BaseModel):
     limits: tuple[str, ...] = ()  # sentences: what it was not trained or tested on
     lineage: dict[str, Any] = Field(default_factory=dict)  # recipe, seed, counts, snapshot, history
     patients: dict[str, list[str]] = Field(default_factory=dict)  # split -> patient keys it was made with
+    keyed_by: str | None = None  # a fingerprint of the secret those keys were made with
     metrics: dict[str, Any] = Field(default_factory=dict)  # split -> core.evaluate.Report.to_json()
 
     @model_validator(mode="before")

@@ -17,6 +17,11 @@ class Pseudonym:
         """16 hex digits for `value`; the same value under another namespace is another person."""
         return hmac.new(self.secret, f"{namespace}|{value.strip()}".encode(), "sha256").hexdigest()[:16]
 
+    @property
+    def fingerprint(self) -> str:
+        """Which secret this is, without telling it: keys made with different ones cannot be compared."""
+        return self.of("fingerprint", "")
+
     @classmethod
     def at(cls, path: Path) -> "Pseudonym":
         """The secret in `path`, made on first use, readable by its owner only."""

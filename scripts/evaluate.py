@@ -2,17 +2,21 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from console import bar, errors, figure_line, sentences
 from data_options import add_data_options, samples_from
 
 from core import bundle
-from core.evaluate import BY_CLASS, OVERALL, Report, evaluate, per_patient
+from core.bundle import Bundle
+from core.dataset import Examples, Sample
+from core.evaluate import BY_CLASS, OVERALL, Report, difference, evaluate, per_patient
 from core.labels import in_words, parse_split
 from core.settings import Settings
 from services.figures import write_plots
-from services.models import folder_of
+from services.models import folder_of, trained_elsewhere
 from services.training import load_for, measure, probabilities_of
 from services.workspace import Workspace, open_workspace
 
@@ -25,32 +29,60 @@ def main() -> None:
         samples = samples_from(args, ws.pseudonym)
         if args.part != "all":
             samples = [sample for sample in samples if sample.split in (None, parse_split(args.part))]
-        with bar("reading scans") as progress:
-            loaded = load_for(model, samples, ws, progress)
-        for path, reason in loaded.refused:
-            errors.print(f"left out: {path.name}: {reason}", markup=False)
-        p, known, examples = probabilities_of(model, loaded.examples.x), model.manifest.classes, loaded.examples
+        p, examples = _read(ws, model, samples)
+        known = model.manifest.classes
         report = measure(p, examples, known)
         labels, patient_p, keys = per_patient(examples.labels, p, known, examples.patients)
         patient_report = evaluate(labels, patient_p, known, patients=keys)
         _tell(report)
         print("per patient:")
         _tell_figures(patient_report)
-        trained = set(model.manifest.patients.get("train", [])) & set(loaded.examples.patients)
+        trained = set(model.manifest.patients.get("train", [])) & set(examples.patients)
         if trained:
             print(f"Note: the model was trained on {len(trained)} of these patients. These figures flatter it.")
+        if trained_elsewhere(ws, model.manifest):
+            print("Note: whether it was trained on some of these patients cannot be told: it comes from another home.")
+        values = {
+            "model": model.manifest.version,
+            "trained_on_patients": len(trained),
+            "refused": len(samples) - len(examples),
+            **report.to_json(),
+            "per_patient": patient_report.to_json(),
+        }
+        if args.against:
+            values["gains"] = _compare(ws, args.against, samples, p, known, examples)
         if args.json:
-            values = {
-                "model": model.manifest.version,
-                "trained_on_patients": len(trained),
-                "refused": len(loaded.refused),
-                **report.to_json(),
-                "per_patient": patient_report.to_json(),
-            }
             args.json.write_text(json.dumps(values, indent=1))
         if args.plots:
             for path in write_plots(report, args.plots):
                 print(path)
+
+
+def _read(ws: Workspace, model: Bundle, samples: list[Sample]) -> tuple[np.ndarray, Examples]:
+    """The model's probabilities for the files that can be read; the others are named."""
+    with bar("reading scans") as progress:
+        loaded = load_for(model, samples, ws, progress)
+    for path, reason in loaded.refused:
+        errors.print(f"left out: {path.name}: {reason}", markup=False)
+    return probabilities_of(model, loaded.examples.x), loaded.examples
+
+
+def _compare(
+    ws: Workspace,
+    path: Path,
+    samples: list[Sample],
+    p: np.ndarray,
+    known: Sequence[str],
+    examples: Examples,
+) -> dict[str, object]:
+    """What the model gains over another on the same scans, paired."""
+    other = bundle.load(_bundle_folder(ws, path))
+    theirs, _ = _read(ws, other, samples)
+    gains = difference(examples.labels, theirs, p, (other.manifest.classes, known), patients=examples.patients)
+    print(f"gained over {other.manifest.version}, paired:")
+    for name, figure in gains.items():
+        print(figure_line(name, figure))
+    return {name: figure.to_json() for name, figure in gains.items()}
 
 
 def _arguments() -> argparse.Namespace:
@@ -58,6 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--model-path", "--model_path", required=True, type=Path, help="a bundle's folder, or a version's name"
     )
+    parser.add_argument("--against", type=Path, metavar="BUNDLE", help="another model, to compare with scan by scan")
     parser.add_argument("--part", default="test", choices=["train", "validation", "test", "all"], help="default: test")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures there")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write confusion matrix and ROC there, as HTML")

@@ -242,6 +242,7 @@ def publish_fit(
             "history": [asdict(epoch) for epoch in result.history],
         },
         "patients": {name: sorted(set(part.patients)) for name, part in parts.items()},
+        "keyed_by": ws.pseudonym.fingerprint,
         "metrics": {
             name: measure(rules.probabilities(predict(result.network, part.x)), part, classes).to_json()
             for name, part in parts.items()

@@ -9,7 +9,7 @@ from dashboard import resources
 from dashboard.components import confusion, frame, questions, words
 from services import figures, tables
 from services.evaluation_report import in_html
-from services.models import NoSuchVersion, manifest_of
+from services.models import NoSuchVersion, manifest_of, trained_elsewhere
 from services.reporting import FEW, at_operating_points, compare_versions, live_evaluation, model_versions
 
 st.title("Evaluation")
@@ -29,6 +29,8 @@ if report is None:
 try:
     manifest = manifest_of(ws, question.version)
     points, abstain_below, trained_on = manifest.operating_points, manifest.abstain_below, frame.limits(manifest)
+    if trained_elsewhere(ws, manifest):
+        trained_on += " It comes from another installation: whether it was trained on these patients cannot be told."
 except (BadBundle, NoSuchVersion):
     points, abstain_below, trained_on = {}, None, "The record of this model version is gone."
 
