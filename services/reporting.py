@@ -37,7 +37,7 @@ class Overview:
     reviewed: int
     disputed: int
     agreeing: int  # of `comparable`, those where label and reading are the same
-    comparable: int  # scans with a label that is a class, and a reading
+    comparable: int  # scans with a label that is a class, and a reading that gives one
     uncertain_waiting: int
 
 
@@ -153,7 +153,8 @@ def overview(ws: Workspace) -> Overview:
         readings = queries.readings(session, prefer=champion(ws))
         verdicts = queries.verdicts(session)
     waiting = [scan.id for scan in scans if scan.id not in verdicts]
-    labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in readings]
+    answered = {i for i, reading in readings.items() if NOT_HEAD_CT not in reading.flags}
+    labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in answered]
     return Overview(
         scans=len(scans),
         synthetic=sum(scan.synthetic for scan in scans),

@@ -101,7 +101,7 @@ def _state(reading: ReadingRow | None, verdict: Verdict | None) -> State:
         return "readers differ"
     if verdict.label not in CLASSES:
         return "unsure" if verdict.label == "unsure" else "unusable"
-    if reading is None:
+    if reading is None or not_head_ct(reading):
         return "read"
     return "confirmed" if reading.label == verdict.label else "corrected"
 

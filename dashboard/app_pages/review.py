@@ -8,7 +8,7 @@ from dashboard import resources
 from dashboard.components import frame, panel, reading_desk, viewer, words
 from db.images import ImageMissing
 from services.review import case as get_case
-from services.review import ensure_reading
+from services.review import ensure_reading, not_head_ct
 
 ws = resources.workspace()
 predictor = frame.serving()
@@ -28,7 +28,7 @@ try:  # all that takes time comes before the first element, so that picture and 
     case = get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first())
     chosen = st.session_state.get("window", "Brain")
     pixels = resources.scan_png(case.scan.content_hash, chosen)
-    heat = resources.heat_png(case.reading.id) if case.reading else None
+    heat = resources.heat_png(case.reading.id) if case.reading and not not_head_ct(case.reading) else None
 except (ImageMissing, UnreadableScan) as error:
     st.error(f"Scan {scan_id}: {error}")
     st.button("Next scan", on_click=reading_desk.step, args=(1,))

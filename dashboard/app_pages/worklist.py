@@ -6,7 +6,7 @@ import streamlit as st
 from core.labels import CLASSES, in_words
 from dashboard import resources
 from dashboard.components import frame, words
-from services.review import Case, cases, queue
+from services.review import Case, cases, not_head_ct, queue
 
 PER_PAGE = 50
 STATES = ("not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ")
@@ -30,11 +30,14 @@ states = by_state.pills("State", present, selection_mode="multi", key="worklist_
 answers = by_answer.pills("Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers")
 order = by_order.selectbox("Order", list(ORDERS), key="worklist_order")
 
+
+def _answer(case: Case) -> str | None:
+    """The class the model gives the scan, as far as this reader may know."""
+    return None if case.reading is None or not_head_ct(case.reading) else case.reading.label
+
+
 shown = [
-    case
-    for case in everything
-    if (not states or case.state in states)
-    and (not answers or (case.reading is not None and case.reading.label in answers))
+    case for case in everything if (not states or case.state in states) and (not answers or (_answer(case) in answers))
 ]
 shown.sort(key=ORDERS[order])
 waiting = queue(shown, second_readings=True)
@@ -59,7 +62,7 @@ def _row(case: Case) -> dict[str, object]:
         "Scan": resources.thumbnail(case.scan.content_hash),
         "Case": case.title + (" · synthetic" if case.scan.synthetic else ""),
         "Model": words.model_column(case),
-        "Confidence": words.whole_percent(case.reading.confidence) if case.reading else None,
+        "Confidence": words.whole_percent(case.reading.confidence) if case.reading and _answer(case) else None,
         "State": case.state,
         "Verdict": in_words(case.verdict.label or "") if case.verdict and not case.hidden else "",
         "Received": words.local(case.scan.created_at),

@@ -4,10 +4,20 @@ import torch
 
 from core.bundle import Bundle, Manifest
 from core.network import build
+from core.outlier import describe
 from core.phantom import phantom
-from core.predict import DEMONSTRATION, SEEN_IN_TRAINING, UNCALIBRATED, UNCERTAIN, Predictor, evidence
-from core.preprocess import InputSpec
-from tests.conftest import bundle_facts
+from core.predict import (
+    DEMONSTRATION,
+    HEMORRHAGE_NOT_EXCLUDED,
+    NOT_HEAD_CT,
+    SEEN_IN_TRAINING,
+    UNCALIBRATED,
+    UNCERTAIN,
+    Predictor,
+    evidence,
+)
+from core.preprocess import InputSpec, to_input
+from tests.conftest import bundle_facts, display_scan
 
 
 def predictor(**changes):
@@ -64,3 +74,30 @@ def test_evidence_is_where_the_class_gains_over_the_others():
     maps[0, 1, 1] = 9.0
     np.testing.assert_array_equal(evidence(maps, 1), [[0, 255], [0, 0]])
     assert not evidence(np.ones((3, 2, 2)), 0).any()
+
+
+def test_hemorrhage_that_may_not_be_dismissed_is_said():
+    scan, leaning = phantom("ischemic", 1, 96), {"temperature": 1.5, "scans": 30, "bias": (-1.0, 0.0, 0.0)}
+    plain = predictor(calibration=leaning).read([scan])[0]
+    assert plain.label != "hemorrhagic"
+    bleeding = plain.probabilities["hemorrhagic"]
+    for threshold, said in ((bleeding - 0.01, True), (bleeding + 0.01, False)):
+        point = {"asked_sensitivity": 0.95, "threshold": threshold, "sensitivity": {}, "specificity": {}}
+        model = predictor(calibration=leaning, operating_points={"hemorrhagic": point})
+        assert (HEMORRHAGE_NOT_EXCLUDED in model.read([scan])[0].flags) == said
+
+
+def test_an_image_unlike_those_it_was_trained_on_gets_no_answer():
+    model = predictor(abstain_below=0.99)
+    spec, network = InputSpec(size=64), model._network
+    heads = torch.stack([to_input(phantom("ischemic", i, 96), spec) for i in range(160)])
+    with torch.inference_mode():
+        profile = network(heads).profile
+    typical = describe(profile[:120], profile[120:], 0.05)
+    model = Predictor(Bundle(model.manifest, network, spec, typical))
+    noise = display_scan(np.random.default_rng(0).uniform(0, 255, (96, 96)))
+    head, other = model.read([phantom("ischemic", 130, 96), noise])
+    assert NOT_HEAD_CT in other.flags
+    assert UNCERTAIN not in other.flags, "one word about a picture that is no scan is enough"
+    assert NOT_HEAD_CT not in head.flags
+    assert UNCERTAIN in head.flags

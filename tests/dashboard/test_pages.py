@@ -5,6 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.settings import ROOT, Settings
 from dashboard import resources
+from db import models
 from services.demo import load_demo
 from services.models import serving_predictor
 from services.review import cases, history
@@ -148,3 +149,29 @@ def test_the_figures_can_be_asked_of_one_reader_and_one_source(app, demo):
     sources = next(s for s in app.selectbox if s.label == "Source")
     assert sources.options == ["demo cases"]
     assert app.dataframe[0].value.loc[0, "These scans"].split()[0] <= whole.split()[0]
+
+
+def mark(ws, scan_id, flags):
+    """Give the scan's reading these flags."""
+    with ws.db.writing() as session:
+        for reading in session.query(models.Reading).filter_by(scan_id=scan_id):
+            reading.flags = flags
+
+
+def test_what_is_no_head_ct_is_given_no_stroke_type(app, demo):
+    chosen = next(c for c in cases(demo, "Reader 1") if c.verdict is None and not c.hidden)
+    mark(demo, chosen.scan.id, ["not_head_ct"])
+    app.session_state["scan"], app.session_state["queue"] = chosen.scan.id, [chosen.scan.id]
+    on(app, "review")
+    assert "Not a head CT, it seems" in words(app)
+    assert not any(b.label.startswith(("Confirm", "Correct")) for b in app.button)
+    on(app, "worklist")
+    assert "No head CT, it seems: no answer" in set(app.dataframe[0].value["Model"])
+
+
+def test_hemorrhage_that_may_not_be_dismissed_stands_beside_the_scan(app, demo):
+    chosen = next(c for c in cases(demo, "Reader 1") if c.verdict is None and not c.hidden)
+    mark(demo, chosen.scan.id, ["hemorrhage_not_excluded"])
+    app.session_state["scan"], app.session_state["queue"] = chosen.scan.id, [chosen.scan.id]
+    on(app, "review")
+    assert "Hemorrhage is not excluded" in words(app)

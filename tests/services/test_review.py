@@ -160,3 +160,18 @@ def test_every_review_stands_in_the_audit_chain(ws, scan_ids):
 
         actions = list(session.scalars(select(AuditEvent.action)))
     assert actions == ["promote", "intake", "review"]
+
+
+def test_scans_to_be_read_blind_are_dealt_through_the_list(ws, scan_ids):
+    from db import models
+
+    with ws.db.writing() as session:
+        for scan in session.query(models.Scan):
+            scan.audit = scan.id in (scan_ids[0], scan_ids[3])
+    found = cases(ws, "Ann")
+    order = queue(found)
+    places = sorted(order.index(i) for i in (scan_ids[0], scan_ids[3]))
+    assert sorted(order) == sorted(scan_ids)
+    assert places in ([1, 4], [0, 3], [1, 3]), "neither all first nor all last"
+    shown = [c for i in order for c in found if c.scan.id == i and not c.hidden]
+    assert [c.reading.confidence for c in shown] == sorted(c.reading.confidence for c in shown)
