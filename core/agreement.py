@@ -28,6 +28,4 @@ def cohens_kappa(first: Sequence[str], second: Sequence[str], *, patients: Seque
     of_chance = share_b[a] + share_a[b] - 2 * chance
     influence = (of_observed * (1 - chance) - (1 - observed) * of_chance) / (1 - chance) ** 2 / len(a)
     kappa = Estimate((observed - chance) / (1 - chance), clusters.sums(influence), clusters.count)
-    figure = plain_figure(kappa, len(a), clusters)
-    low, high = (float(np.clip(end, -1, 1)) for end in (figure.low, figure.high))
-    return Figure(figure.value, low, high, figure.n, figure.patients)
+    return plain_figure(kappa, len(a), clusters)

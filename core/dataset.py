@@ -122,7 +122,10 @@ def from_manifest(
 
     Raises DatasetError where a column is missing or a label names no class.
     """
-    table = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise DatasetError(f"The manifest {csv} cannot be read: {error}.") from error
     for column in (columns.file, columns.label):
         if column not in table:
             raise DatasetError(f"{csv.name} has no column {column!r}; it has {', '.join(table.columns)}.")
@@ -172,7 +175,7 @@ def with_patients(samples: Sequence[Sample], pattern: str, pseudonym: Pseudonym)
     except re.error as error:
         raise DatasetError(f"--patient-pattern is no regular expression: {error}.") from error
     if not compiled.groups:
-        raise DatasetError(f"--patient-pattern needs a group that is the patient, as in '^CT(\\d+)_'; got {pattern!r}.")
+        raise DatasetError(f"--patient-pattern needs a group that is the patient, as in '^CT(\\d+)_'; got '{pattern}'.")
     named, strangers = [], []
     for sample in samples:
         match = compiled.search(sample.path.stem)
@@ -182,7 +185,7 @@ def with_patients(samples: Sequence[Sample], pattern: str, pseudonym: Pseudonym)
         named.append(replace(sample, patient=patient))
     if strangers:
         raise DatasetError(
-            f"--patient-pattern {pattern!r} names no patient in {len(strangers)} of {len(samples)} files, "
+            f"--patient-pattern '{pattern}' names no patient in {len(strangers)} of {len(samples)} files, "
             f"{strangers[0]} for one. Widen the pattern, or leave those files out."
         )
     return named

@@ -36,7 +36,7 @@ OVERALL = {
     "balanced_accuracy": "Balanced accuracy",
     "macro_f1": "F1, mean of the classes",
     "mcc": "Matthews correlation",
-    "brier": "Brier score (0 is best)",
+    "brier": "Brier score (halved; 0 is best)",
     "ece": "Expected calibration error",
 }
 """The figures of a report that are of no one class, and what they are called."""
@@ -100,6 +100,7 @@ class _Answers:
     classes: tuple[str, ...]
     truth: np.ndarray  # (N,) index into classes
     p: np.ndarray  # (N, C), rows summing to 1
+    known: tuple[bool, ...]  # (C,) whether the model knows the class
     clusters: Clusters
 
     @property
@@ -135,7 +136,7 @@ def evaluate(
     def bootstrapped(key: str) -> Figure:
         return bootstrap_figure(float(values[key][0]), resampled[key], len(labels), clusters)
 
-    both = [i for i in range(len(answers.classes)) if 0 < (answers.truth == i).sum() < len(labels)]
+    both = [i for i, scored in enumerate(answers.known) if scored and 0 < (answers.truth == i).sum() < len(labels)]
     confidence = answers.p.max(axis=1)
     return Report(
         classes=answers.classes,
@@ -170,7 +171,8 @@ def _answers(
     place: dict[str, int] = {name: index for index, name in enumerate(classes)}
     p = np.zeros((len(labels), len(classes)))
     p[:, [place[name] for name in known]] = probabilities
-    return _Answers(classes, np.array([place[label] for label in labels]), p, Clusters.of(patients, len(labels)))
+    truth = np.array([place[label] for label in labels])
+    return _Answers(classes, truth, p, tuple(name in known for name in classes), Clusters.of(patients, len(labels)))
 
 
 def _class_figures(answers: _Answers, index: int, f1: Figure) -> ClassFigures:
@@ -181,9 +183,15 @@ def _class_figures(answers: _Answers, index: int, f1: Figure) -> ClassFigures:
         recall=share_figure(called, is_it, clusters),
         specificity=share_figure(~called, ~is_it, clusters),
         f1=f1,
-        auc=auc_figure(score, is_it, clusters),
-        average_precision=_average_precision(score, is_it, clusters),
+        auc=auc_figure(score, is_it, clusters) if answers.known[index] else _undefined(answers),
+        average_precision=_average_precision(score, is_it, clusters) if answers.known[index] else _undefined(answers),
     )
+
+
+def _undefined(answers: _Answers) -> Figure:
+    """A model gives no score for a class it does not know."""
+    clusters, nan = answers.clusters, float("nan")
+    return Figure(nan, nan, nan, len(answers.truth), clusters.count if clusters.known else None)
 
 
 def _confusions(answers: _Answers) -> np.ndarray:

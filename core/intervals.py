@@ -177,12 +177,13 @@ def auc_figure(score: np.ndarray, is_it: np.ndarray, clusters: Clusters) -> Figu
 
 
 def plain_figure(estimate: Estimate, n: int, clusters: Clusters) -> Figure:
-    """Value plus and minus Student's quantile times the standard error: for differences and kappa. No interval where
-    nothing varies."""
-    varies = estimate.patients > 1 and estimate.variance > 0
+    """Value plus and minus Student's quantile times the standard error, cut off at -1 and 1: for differences and
+    kappa. No interval where nothing varies."""
+    varies = estimate.patients > 1 and estimate.variance > 1e-20
     half = estimate.t * math.sqrt(estimate.variance) if varies else math.nan
     patients = clusters.count if clusters.known else None
-    return Figure(estimate.value, estimate.value - half, estimate.value + half, n, patients)
+    low, high = (float(np.clip(estimate.value + side * half, -1, 1)) for side in (-1, 1))
+    return Figure(estimate.value, low, high, n, patients)
 
 
 def bootstrap_figure(

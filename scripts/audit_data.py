@@ -5,10 +5,10 @@ import json
 import sys
 from pathlib import Path
 
-from console import bar, sentences
+from console import bar, sentences, writable
 from data_options import add_data_options, root_of, samples_from
 
-from core.dataset import file_reader, write_manifest
+from core.dataset import DatasetError, file_reader, write_manifest
 from core.dataset_audit import Auditor, clean_samples, look_at_all
 from core.settings import Settings
 from services.audit_report import draw_pairs, in_markdown, summary, verdict
@@ -30,6 +30,8 @@ def main() -> None:
     )
     args = parser.parse_args()
     with sentences():
+        for path in (args.json, args.report, args.write_clean):
+            writable(path)
         ws = open_workspace(Settings())
         root = root_of(args)
         samples = samples_from(args, ws.pseudonym)
@@ -37,6 +39,8 @@ def main() -> None:
         auditor = Auditor(root)
         with bar("looking at scans") as progress:
             look_at_all(samples, auditor, reader=reader, progress=progress)
+        if not auditor.samples:
+            raise DatasetError(f"None of the {len(samples)} files can be read, {samples[0].path.name} for one.")
         found = auditor.findings()
         if args.write_clean:
             clean = clean_samples(auditor.samples, found, root)

@@ -1,8 +1,10 @@
 """What the commands share: a progress bar with the time left, and errors as one sentence."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -30,7 +32,7 @@ def sentences() -> Iterator[None]:
     """Errors a user can mend are said in one sentence, exit 2; all others keep their traceback."""
     try:
         yield
-    except (DatasetError, BadBundle, NoSplit, NoSuchVersion, Busy, ConnectionError, ValueError) as error:
+    except (DatasetError, BadBundle, NoSplit, NoSuchVersion, Busy, OSError, ValueError) as error:
         errors.print(f"{error}", style="bold", markup=False)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -71,3 +73,13 @@ def figure_line(name: str, figure: Figure) -> str:
     if figure.value != figure.value:
         return f"{name:<32} not defined here (n = {figure.n}{patients})"
     return f"{name:<32} {figure.value:.4f}  ({figure.low:.4f} to {figure.high:.4f}, n = {figure.n}{patients})"
+
+
+def writable(path: Path | None) -> None:
+    """Raise DatasetError where `path` could not be written, before the work that would be lost."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise DatasetError(f"{path} is a folder; name a file to write.")
+    if not path.resolve().parent.is_dir() or not os.access(path.resolve().parent, os.W_OK):
+        raise DatasetError(f"{path} cannot be written: its folder does not exist or is closed to you.")

@@ -28,7 +28,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
 def samples_from(args: argparse.Namespace, pseudonym: Pseudonym) -> list[Sample]:
     """The samples the options name. Raises DatasetError."""
     samples = _listed(args, pseudonym)
-    return with_patients(samples, args.patient_pattern, pseudonym) if args.patient_pattern else samples
+    pattern = args.patient_pattern
+    return samples if pattern is None else with_patients(samples, pattern, pseudonym)
 
 
 def root_of(args: argparse.Namespace) -> Path:

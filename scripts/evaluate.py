@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from console import bar, errors, figure_line, sentences
+from console import bar, errors, figure_line, sentences, writable
 from data_options import add_data_options, samples_from
 
 from core import bundle
@@ -24,6 +24,7 @@ from services.workspace import Workspace, open_workspace
 def main() -> None:
     args = _arguments()
     with sentences():
+        writable(args.json)
         ws = open_workspace(Settings())
         model = bundle.load(_bundle_folder(ws, args.model_path))
         samples = samples_from(args, ws.pseudonym)

@@ -12,6 +12,7 @@ from core.settings import Settings
 from services.files import incoming
 from services.intake import Received, receive
 from services.models import serving_predictor
+from services.review import not_head_ct
 from services.workspace import open_workspace
 
 
@@ -49,6 +50,8 @@ def as_json(received: Received) -> dict[str, object]:
 
 def in_a_line(received: Received) -> str:
     what = f"{received.file}: {received.outcome}"
+    if received.reading and not_head_ct(received.reading):
+        what += ". It does not look like a head CT: the model gives it no stroke type"
     return f"{what}. {received.reason}" if received.reason else what
 
 

@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 
 import yaml
-from console import bar, errors, figure_line, sentences, training_bar
+from console import bar, errors, figure_line, sentences, training_bar, writable
 from data_options import add_data_options, root_of, samples_from
+from pydantic import ValidationError
 
 from core.dataset import DatasetError
 from core.evaluate import Report
@@ -29,17 +30,30 @@ RECIPE_FLAGS = {
 def main() -> None:
     args = _arguments()
     with sentences():
+        _check(args)
         ws = open_workspace(Settings())
         recipe = _recipe(ws.settings.training, args)
         samples = samples_from(args, ws.pseudonym)
-        split = "none" if args.folds else args.split
+        split = "none" if args.folds is not None else args.split
         with bar("reading scans") as progress:
             prepared = prepare(ws, samples, recipe, split, root=root_of(args), progress=progress)
         _tell(prepared)
-        if args.folds:
+        if args.folds is not None:
             _cross_validate(ws, prepared, recipe, args)
         else:
             _train(ws, prepared, recipe, args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse, before anything takes time, what would be ignored or could not be written."""
+    if args.folds is None and (args.json or args.predictions):
+        raise DatasetError("--json and --predictions go with --folds; one training keeps its figures in the bundle.")
+    if args.folds is not None and args.folds < 2:
+        raise DatasetError(f"--folds needs at least 2, got {args.folds}.")
+    if args.folds is not None and args.split == "folders":
+        raise DatasetError("--folds makes its own split, by patient: leave --split folders out.")
+    for path in (args.json, args.predictions):
+        writable(path)
 
 
 def _train(ws: Workspace, prepared: Prepared, recipe: Recipe, args: argparse.Namespace) -> None:
@@ -85,7 +99,9 @@ def _cross_validate(ws: Workspace, prepared: Prepared, recipe: Recipe, args: arg
     if args.json:
         args.json.write_text(json.dumps({what: report.to_json() for what, report in reports.items()}, indent=1))
     if args.predictions:
-        found.table.to_csv(args.predictions, index=False)
+        root = root_of(args)
+        named = found.table.assign(file=[str(Path(file).relative_to(root)) for file in found.table["file"]])
+        named.to_csv(args.predictions, index=False)
     print("Nothing is published by a cross-validation: train without --folds for a model.")
 
 
@@ -119,7 +135,11 @@ def _recipe(defaults: Recipe, args: argparse.Namespace) -> Recipe:
     given = {name: getattr(args, name) for name in (*RECIPE_FLAGS, "arch", "weights", "crop") if getattr(args, name)}
     if args.seed is not None:
         given["seed"] = args.seed
-    return Recipe.model_validate({**defaults.model_dump(), **_recipe_file(args.recipe), **given})
+    try:
+        return Recipe.model_validate({**defaults.model_dump(), **_recipe_file(args.recipe), **given})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise DatasetError(f"The recipe{f' {args.recipe}' if args.recipe else ''} does not hold: {wrong}.") from error
 
 
 def _recipe_file(path: Path | None) -> dict[str, object]:

@@ -143,7 +143,7 @@ def _answers(fold: Fold, test: Examples, classes: Sequence[str]) -> pd.DataFrame
     threshold = fold.rules.abstain_below or 0.0
     return pd.DataFrame(
         {
-            "file": [sample.path.name for sample in test.samples],
+            "file": [str(sample.path) for sample in test.samples],
             "patient": test.patients,
             "label": test.labels,
             "fold": fold.number,

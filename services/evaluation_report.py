@@ -17,7 +17,8 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; } td, th { padding: .35rem .7rem; text-align: left; }
 tr { border-bottom: 1px solid #ccc; } .few td { color: #6b6b6b; font-style: italic; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(30rem, 1fr)); gap: 1rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1rem; }
+.plots > * { min-width: 0; }
 .note { background: #f2f2f2; padding: .5rem .8rem; margin: .3rem 0; }
 """
 
@@ -29,6 +30,7 @@ def in_html(
     points: Mapping[str, OperatingPoint],
     abstain_below: float | None,
     trained_on: str,
+    compared: tuple[str, pd.DataFrame] | None = None,
 ) -> str:
     """Every figure of the page with its n and interval, and what has to be known about them.
 
@@ -48,13 +50,12 @@ def in_html(
     if question.since or question.before:
         since = f"{question.since:%d %b %Y}" if question.since else "the first verdict"
         asked.append(f"verdicts from {since}" + (f" to before {question.before:%d %b %Y}" if question.before else ""))
-    drawn = [
-        figures.confusion_figure(report),
-        figures.roc_figure(report, points),
-        figures.pr_figure(report),
-        figures.reliability_figure(report),
-        figures.risk_coverage_figure(report, abstain_below),
-    ]
+    drawn = {
+        "ROC, each class against the rest": figures.roc_figure(report, points),
+        "Precision and recall": figures.pr_figure(report),
+        "Is the confidence right?": figures.reliability_figure(report),
+        "What abstaining buys": figures.risk_coverage_figure(report, abstain_below),
+    }
     return "\n".join(
         [
             "<!doctype html><html lang='en'><meta charset='utf-8'><title>Second Read: evaluation</title>",
@@ -69,16 +70,26 @@ def in_html(
             _table(tables.overall(live)),
             "<h2>By class</h2>",
             _table(tables.by_class(report, at_operating_points(live.rows, points))),
+            "<h2>Confusion matrix</h2>",
+            _table(tables.confusion(report)),
             "<h2>Curves</h2><div class='plots'>",
-            *(_plot(figure) for figure in drawn),
+            *(f"<section><h3>{escape(title)}</h3>{_plot(figure)}</section>" for title, figure in drawn.items()),
             "</div>",
             "<h2>Groups</h2>",
             _table(tables.groups(live.groups)),
             "<h2>Agreement</h2>",
             _table(tables.agreement(live.agreement)),
+            *_compared(question.version, compared),
             "</html>",
         ]
     )
+
+
+def _compared(version: str, compared: tuple[str, pd.DataFrame] | None) -> list[str]:
+    if compared is None:
+        return []
+    other, table = compared
+    return [f"<h2>Gained by {escape(version)} over {escape(other)}, on the scans both have read</h2>", _table(table)]
 
 
 def _bold(text: str) -> str:
@@ -86,7 +97,7 @@ def _bold(text: str) -> str:
 
 
 def _plot(figure: go.Figure) -> str:
-    return str(figure.to_html(full_html=False, include_plotlyjs=False))
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"responsive": True}))
 
 
 def _table(table: pd.DataFrame) -> str:

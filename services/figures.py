@@ -132,7 +132,11 @@ def risk_coverage_figure(report: Report, abstain_below: float | None = None) -> 
     )
     if abstain_below is not None:
         answered = float(curve.coverage[curve.confidence >= abstain_below].max(initial=0))
-        figure.add_vline(x=answered, line_dash="dash", line_color="gray", annotation_text=f"answers {answered:.0%}")
+        side = "top left" if answered > 0.5 else "top right"
+        said = f"answers {answered:.0%}"
+        figure.add_vline(
+            x=answered, line_dash="dash", line_color="gray", annotation_text=said, annotation_position=side
+        )
     figure.update_xaxes(title="Share of scans answered, the surest first", tickformat=".0%", range=[-0.01, 1.01])
     top = max(0.1, float(curve.risk.max()) * 1.1)
     figure.update_yaxes(title="Wrong", tickformat=".0%", range=[-0.005, top])
@@ -149,6 +153,8 @@ def _words(figure: Figure) -> str:
 
 def _styled(figure: go.Figure, *, legend_below: bool = False) -> go.Figure:
     figure.update_layout(font={"size": _FONT}, margin={"l": 10, "r": 10, "t": 30, "b": 10}, height=430)
+    figure.update_xaxes(automargin=True, title_standoff=10)
+    figure.update_yaxes(automargin=True, title_standoff=10)
     if legend_below:
         figure.update_layout(legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}, height=500)
     return figure

@@ -46,6 +46,11 @@ def manifest_of(ws: Workspace, version: str) -> Manifest:
     return bundle.read_manifest(folder_of(ws, version))
 
 
+def predictor_of(ws: Workspace, version: str) -> Predictor:
+    """Any version, to read with. Raises NoSuchVersion, BadBundle."""
+    return Predictor(bundle.load(folder_of(ws, version)))
+
+
 def trained_elsewhere(ws: Workspace, manifest: Manifest) -> bool:
     """Whether its patients' keys were made with another secret, so that nobody can tell who was trained on."""
     return manifest.keyed_by not in (None, ws.pseudonym.fingerprint) and not manifest.demonstration

@@ -60,13 +60,14 @@ class Selection:
 
     read: int
     unread: int
+    unread_by_model: int  # scans with a verdict that the version has not read
     confidence_read: float  # medians of the version's confidence
     confidence_unread: float
     told_apart: Figure  # AUC of confidence, for read against unread
 
     @property
-    def at_random(self) -> bool:
-        """Whether nothing speaks against it."""
+    def looks_random(self) -> bool:
+        """Whether the model's confidence in them speaks against a random choice."""
         return not self.unread or bool(1 - PICKED_AUC < self.told_apart.value < PICKED_AUC)
 
 
@@ -135,6 +136,7 @@ class _Log:
     readings: dict[int, ReadingRow]
     reviews: dict[int, list[ReviewRow]]
     sources: dict[int, str]
+    unread_by_model: int  # scans of this kind with a review, which the version has not read
 
     def source(self, scan: ScanRow) -> str:
         return self.sources[scan.batch_id]
@@ -197,7 +199,7 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
         log = _log(session, question)
     labelled, unlabelled = _labelled(log, question)
     rows = _rows(log, labelled)
-    drawn = [scan for scan in log.scans if scan.audit]
+    drawn = [scan for scan in _in_source(log, question) if scan.audit]
     random = rows[rows["audit"] & rows["blind"]]
     return LiveEvaluation(
         question,
@@ -206,7 +208,7 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
         _patient_report(rows),
         report_on(rows[rows["answered"]]),
         AuditStream(report_on(random), len(random), len(drawn)),
-        _selection(log),
+        _selection(log, question),
         tuple(_groups(rows, log, question)),
         tuple(_agreement(log, question)),
         unlabelled,
@@ -216,25 +218,36 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
 
 def _log(session: Session, question: Question) -> _Log:
     readings = queries.readings(session, version=question.version)
-    scans = [s for s in queries.scans(session) if s.synthetic == question.synthetic and s.id in readings]
-    kept = {scan.id for scan in scans}
-    reviews = {i: rows for i, rows in queries.latest_reviews(session).items() if i in kept}
-    return _Log(scans, readings, reviews, queries.sources(session))
+    everything = [scan for scan in queries.scans(session) if scan.synthetic == question.synthetic]
+    scans = [scan for scan in everything if scan.id in readings]
+    of_kind = {scan.id for scan in everything}
+    reviews = {i: rows for i, rows in queries.latest_reviews(session).items() if i in of_kind}
+    missing = [i for i in reviews if i not in readings]
+    known = {i: rows for i, rows in reviews.items() if i in readings}
+    return _Log(scans, readings, known, queries.sources(session), len(missing))
+
+
+def _in_source(log: _Log, question: Question) -> list[ScanRow]:
+    """The scans that came the way the question asks for."""
+    return [scan for scan in log.scans if question.source in (None, log.source(scan))]
+
+
+def _in_time(at: datetime, question: Question) -> bool:
+    early = question.since is not None and at < question.since
+    return not early and not (question.before is not None and at >= question.before)
 
 
 def _labelled(log: _Log, question: Question) -> tuple[list[tuple[ScanRow, str, bool, datetime]], int]:
     """(scan, label, blind, time) of those the question is asked on, and how many of them have no usable label."""
     found, without = [], 0
-    for scan in log.scans:
+    for scan in _in_source(log, question):
         reviews = log.reviews.get(scan.id, [])
         if question.reader is not None:
             reviews = [review for review in reviews if review.reader == question.reader]
-        if not reviews or (question.source and log.source(scan) != question.source):
+        if not reviews:
             continue
         verdict = queries.verdict_of(reviews)
-        early = question.since is not None and verdict.reviewed_at < question.since
-        late = question.before is not None and verdict.reviewed_at >= question.before
-        if early or late or (question.blind_only and not verdict.blind):
+        if not _in_time(verdict.reviewed_at, question) or (question.blind_only and not verdict.blind):
             continue
         if verdict.label in CLASSES:
             found.append((scan, verdict.label, verdict.blind, verdict.reviewed_at))
@@ -304,13 +317,18 @@ def _probabilities(rows: pd.DataFrame) -> tuple[list[str], np.ndarray]:
     return known, rows[[f"p_{name}" for name in known]].to_numpy(np.float64)
 
 
-def _selection(log: _Log) -> Selection:
-    """Whether the scans that were read are ones the model was sure of, or not, more than the others."""
-    confidence = np.array([log.readings[scan.id].confidence for scan in log.scans])
-    read = np.array([scan.id in log.reviews for scan in log.scans], bool)
-    clusters = Clusters.of([scan.patient_key for scan in log.scans], len(log.scans))
+def _selection(log: _Log, question: Question) -> Selection:
+    """Whether the scans that were read are ones the model was sure of, or not, more than the others.
+
+    Of the scans that came by the question's source; by whom and when they were read does not matter.
+    """
+    scans = _in_source(log, question)
+    confidence = np.array([log.readings[scan.id].confidence for scan in scans])
+    read = np.array([scan.id in log.reviews for scan in scans], bool)
+    clusters = Clusters.of([scan.patient_key for scan in scans], len(scans))
     of_read, of_unread = (float(np.median(confidence[mask])) if mask.any() else np.nan for mask in (read, ~read))
-    return Selection(int(read.sum()), int((~read).sum()), of_read, of_unread, auc_figure(confidence, read, clusters))
+    told_apart = auc_figure(confidence, read, clusters)
+    return Selection(int(read.sum()), int((~read).sum()), log.unread_by_model, of_read, of_unread, told_apart)
 
 
 def _groups(rows: pd.DataFrame, log: _Log, question: Question) -> list[Group]:
@@ -345,18 +363,24 @@ def _group(kind: str, name: str, rows: pd.DataFrame) -> Group:
 
 
 def _agreement(log: _Log, question: Question) -> list[Agreement]:
-    """Every two readers, and every reader with the model, on the scans both gave a class."""
+    """Every two readers, and every reader with the model, on the scans both gave a class.
+
+    Source, time and blindness are the question's; a reader it names stands in every pair.
+    """
     said: dict[str, dict[int, str]] = {}
-    for scan_id, reviews in log.reviews.items():
-        for review in reviews:
-            if review.verdict in CLASSES and not review.adjudication:
-                said.setdefault(review.reader, {})[scan_id] = review.verdict
+    for scan in _in_source(log, question):
+        for review in log.reviews.get(scan.id, []):
+            wanted = _in_time(review.created_at, question) and (review.blind or not question.blind_only)
+            if wanted and review.verdict in CLASSES and not review.adjudication:
+                said.setdefault(review.reader, {})[scan.id] = review.verdict
     patients = {scan.id: scan.patient_key for scan in log.scans}
     model = {scan.id: log.readings[scan.id].label for scan in log.scans}
     pairs = [(a, b, said[a], said[b]) for a, b in combinations(sorted(said), 2)]
     pairs += [(reader, "the model", said[reader], model) for reader in sorted(said)]
     found = []
     for first, second, one, other in pairs:
+        if question.reader not in (None, first, second):
+            continue
         both = sorted(set(one) & set(other))
         if both:
             verdicts = [one[i] for i in both], [other[i] for i in both]
@@ -365,6 +389,15 @@ def _agreement(log: _Log, question: Question) -> list[Agreement]:
             observed = share_figure(same, np.ones(len(both), bool), Clusters.of(keys, len(both)))
             found.append(Agreement(first, second, cohens_kappa(*verdicts, patients=keys), observed))
     return found
+
+
+def read_by_none(ws: Workspace, question: Question) -> list[int]:
+    """Ids of the scans with a verdict that the question's version has not read."""
+    with ws.db.reading() as session:
+        readings = queries.readings(session, version=question.version)
+        scans = [scan.id for scan in queries.scans(session) if scan.synthetic == question.synthetic]
+        reviewed = queries.latest_reviews(session)
+    return [scan_id for scan_id in scans if scan_id in reviewed and scan_id not in readings]
 
 
 def compare_versions(ws: Workspace, question: Question, other: str) -> dict[str, Figure]:

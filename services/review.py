@@ -1,7 +1,7 @@
 """Readers meet scans: what waits, what may be shown, and their verdicts."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -43,8 +43,10 @@ class Case:
     def title(self) -> str:
         """How a reader may call the scan: pseudonym and place, no name."""
         patient = self.scan.patient_key.rpartition(":")[2][:6].upper()
-        place = "" if self.scan.number is None else f" · {self.scan.number:g}{' mm' if self.scan.unit == 'HU' else ''}"
-        return f"Patient {patient}{place}"
+        if self.scan.number is None:
+            return f"Patient {patient}"
+        place = f"{self.scan.number:.1f} mm" if self.scan.unit == "HU" else f"{self.scan.number:g}"
+        return f"Patient {patient} · {place}"
 
 
 @dataclass(frozen=True)
@@ -140,16 +142,40 @@ def openable(
 
 def ensure_reading(ws: Workspace, predictor: Predictor, scan_id: int) -> None:
     """Have the model that serves read the scan, unless it has."""
+    read_stored(ws, predictor, [scan_id])
+
+
+def read_stored(
+    ws: Workspace,
+    predictor: Predictor,
+    scan_ids: Collection[int],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Have a model read those of the stored scans that it has not read, a batch at a time.
+
+    Raises ImageMissing or UnreadableScan where a stored image is damaged; what was read before stays.
+    """
     with ws.db.reading() as session:
-        if queries.readings(session, version=predictor.version, scan_ids=[scan_id]):
-            return
-        row = queries.scans(session, ids=[scan_id])[0]
+        known = queries.readings(session, version=predictor.version, scan_ids=scan_ids)
+        rows = [row for row in queries.scans(session, ids=scan_ids) if row.id not in known]
+    size = ws.settings.limits.batch_size
+    for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
+        readings = predictor.read([_stored(ws, row) for row in batch])
+        with ws.db.writing() as session:
+            since = queries.readings(session, version=predictor.version, scan_ids=[row.id for row in batch])
+            session.add_all(
+                reading_row(row.id, reading)
+                for row, reading in zip(batch, readings, strict=True)
+                if row.id not in since
+            )
+        progress(start + len(batch), len(rows))
+
+
+def _stored(ws: Workspace, row: ScanRow) -> Scan:
+    """The scan's pixels, and its patient where one is known."""
     pixels = stored_scan(ws, row.content_hash)
-    patient = None if row.patient_key.startswith("image:") else row.patient_key
-    [reading] = predictor.read([Scan(pixels.pixels, pixels.unit, patient)])
-    with ws.db.writing() as session:
-        if not queries.readings(session, version=predictor.version, scan_ids=[scan_id]):
-            session.add(reading_row(scan_id, reading))
+    return Scan(pixels.pixels, pixels.unit, None if row.patient_key.startswith("image:") else row.patient_key)
 
 
 def record(

@@ -34,16 +34,32 @@ def overall(live: LiveEvaluation) -> pd.DataFrame:
         "Random audit stream, read blind": stream.report,
     }
     rows = {"On": [_basis(report, of=column) for column, report in columns.items()]}
+    rows["Always the commonest class would have"] = [_by_default(report) for report in columns.values()]
     for key, words in OVERALL.items():
         rows[words] = [with_interval(getattr(report, key)) if report else "–" for report in columns.values()]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns))
     return table.rename_axis("Figure").reset_index()
 
 
+def _by_default(report: Report | None) -> str:
+    """The accuracy of a model that says one and the same of every scan."""
+    return f"accuracy {report.confusion.sum(axis=1).max() / report.n:.2f}" if report else "–"
+
+
+def _never_called(report: Report) -> list[str]:
+    """Classes that occur and that the model called no scan."""
+    return [
+        f"**The model called none of these scans {in_words(name).lower()}**, and {figures.recall.n} are. Figures that "
+        "need two answers to compare (Matthews correlation, kappa) are not defined then, and have no interval."
+        for name, figures in report.per_class.items()
+        if not figures.precision.n and figures.recall.n
+    ]
+
+
 def _basis(report: Report | None, *, of: str) -> str:
     if report is None:
         return "no scan yet"
-    few = f" (fewer than {FEW})" if report.n < FEW else ""
+    few = " (few)" if report.n < FEW else ""
     if of == "Per patient":
         return f"{report.n} patients{few}"
     return f"{report.n} scans of {report.patients} patients{few}"
@@ -60,6 +76,18 @@ def by_class(report: Report, reached: Mapping[str, tuple[Figure, Figure]]) -> pd
             column |= {"Sensitivity at its operating point": pair[0], "Specificity at its operating point": pair[1]}
         columns[in_words(name)] = column
     return pd.DataFrame(columns).rename_axis("Figure").reset_index()
+
+
+def confusion(report: Report) -> pd.DataFrame:
+    """Rows: label, columns: model; counts with their share of the row."""
+    names = [in_words(name) for name in report.classes]
+    rows = []
+    for name, counts in zip(names, report.confusion, strict=True):
+        total = int(counts.sum())
+        cells = [f"{count} ({count / total:.0%})" if total else "0" for count in counts]
+        called = {f"Called {other}": cell for other, cell in zip(names, cells, strict=True)}
+        rows.append({"Reviewed as": f"{name}, {total} scans", **called})
+    return pd.DataFrame(rows)
 
 
 def groups(found: tuple[Group, ...]) -> pd.DataFrame:
@@ -92,22 +120,47 @@ def agreement(found: tuple[Agreement, ...]) -> pd.DataFrame:
     )
 
 
+def gains(found: Mapping[str, Figure]) -> pd.DataFrame:
+    """A row a figure: what one version gains over another on the same scans."""
+    return pd.DataFrame(
+        {
+            "Gained": _gain_in_words(name),
+            "By": with_interval(gain),
+            "On": how_many(gain),
+            "Note": f"fewer than {FEW} scans" if gain.n < FEW else "",
+        }
+        for name, gain in found.items()
+    )
+
+
+def _gain_in_words(name: str) -> str:
+    """ "auc hemorrhagic" -> "AUC, hemorrhagic" """
+    figure, _, label = name.partition(" ")
+    return f"{figure.upper()}, {in_words(label).lower()}" if label else figure.capitalize()
+
+
 def notes(live: LiveEvaluation) -> list[str]:
     """What has to be known before the figures are believed."""
     selection, stream, found = live.selection, live.audit_stream, []
-    if not selection.at_random:
+    if selection.unread_by_model:
+        found.append(
+            f"**Not all reviewed scans.** {selection.unread_by_model} scans have a verdict that this version has not "
+            "read, mostly from before it served. The figures are on those that were opened since."
+        )
+    if not selection.looks_random:
         surer = "more" if selection.told_apart.value > 0.5 else "less"
         found.append(
-            f"**Not a random sample.** {selection.read} scans have been read and {selection.unread} have not; the "
+            f"**Not a random sample.** {selection.read} scans have been reviewed and {selection.unread} have not; the "
             f"model is {surer} sure of those that were (median confidence {selection.confidence_read:.0%}, "
-            f"against {selection.confidence_unread:.0%}). On all scans the figures would be "
-            f"{'lower' if surer == 'more' else 'higher'}, most likely. Trust those of the random audit stream."
+            f"against {selection.confidence_unread:.0%}). On all scans the figures would differ. "
+            "Trust those of the random audit stream."
         )
     elif selection.unread:
         found.append(
-            f"{selection.read} scans have been read and {selection.unread} have not. "
+            f"{selection.read} scans have been reviewed and {selection.unread} have not. "
             "By the model's confidence the two do not differ."
         )
+    found += _never_called(live.report) if live.report else []
     if stream.drawn:
         found.append(f"Random audit stream: {stream.read} of {stream.drawn} scans drawn have a blind verdict.")
     if live.seen_in_training:

@@ -10,7 +10,7 @@ from dashboard.components import confusion, frame, questions, words
 from services import figures, tables
 from services.evaluation_report import in_html
 from services.models import NoSuchVersion, manifest_of, trained_elsewhere
-from services.reporting import FEW, at_operating_points, compare_versions, live_evaluation, model_versions
+from services.reporting import FEW, at_operating_points, live_evaluation, model_versions
 
 st.title("Evaluation")
 ws = resources.workspace()
@@ -24,7 +24,9 @@ question = questions.ask(ws, versions)
 live = live_evaluation(ws, question)
 report = live.report
 if report is None:
-    st.write("No reviewed scan of this kind yet. Figures appear with the first verdict.")
+    st.write(questions.nothing(question, live))
+    if live.selection.unread_by_model:
+        questions.offer_reading(ws, question)
     st.stop()
 try:
     manifest = manifest_of(ws, question.version)
@@ -44,11 +46,16 @@ if report.n < FEW:
     st.warning(
         f"Fewer than {FEW} scans: the figures may change a lot with the next few verdicts.", icon=":material/info:"
     )
-if not live.selection.at_random:
-    st.warning(tables.notes(live)[0], icon=":material/filter_alt:")
+notes = tables.notes(live)
+for note in notes:
+    if note.startswith("**"):
+        st.warning(note, icon=":material/info:")
+if live.selection.unread_by_model:
+    questions.offer_reading(ws, question)
 st.dataframe(tables.overall(live), hide_index=True, width="stretch")
-for note in tables.notes(live)[0 if live.selection.at_random else 1 :]:
-    st.caption(note)
+for note in notes:
+    if not note.startswith("**"):
+        st.caption(note)
 
 left, right = st.columns([1, 1.3], gap="large")
 with left:
@@ -83,12 +90,7 @@ for place, (title, (figure, alt)) in zip(places, curves.items(), strict=True):
 
 st.subheader("Agreement")
 words.table(tables.agreement(live.agreement), empty="Nobody has given a class yet.")
-others = [version for version in versions if version != question.version]
-other = st.selectbox("Compare with version", others, index=None, placeholder="none") if others else None
-if other:
-    for name, gain in compare_versions(ws, question, other).items():
-        st.markdown(f"{questions.gain_in_words(name)}: **{tables.with_interval(gain)}**, {tables.how_many(gain)}")
-    st.caption(f"What {question.version} gains over {other} on the scans both have read, paired.")
+compared = questions.compare(ws, question, versions)
 
 st.subheader("Groups")
 words.table(tables.groups(live.groups), empty="No group yet.")
@@ -97,9 +99,14 @@ html, csv = st.columns(2)
 html.download_button(
     "Download the report (HTML)",
     lambda: in_html(
-        live, made=words.local(datetime.now(UTC)), points=points, abstain_below=abstain_below, trained_on=trained_on
+        live,
+        made=words.local(datetime.now(UTC)),
+        points=points,
+        abstain_below=abstain_below,
+        trained_on=trained_on,
+        compared=compared,
     ),
-    f"evaluation-{question.version}.html",
+    f"evaluation-{questions.file_name(question)}.html",
     "text/html",
     icon=":material/download:",
     on_click="ignore",
@@ -108,7 +115,7 @@ html.download_button(
 csv.download_button(
     "Download the rows (CSV)",
     lambda: live.rows.to_csv(index=False),
-    f"evaluation-{question.version}.csv",
+    f"evaluation-{questions.file_name(question)}.csv",
     "text/csv",
     icon=":material/download:",
     on_click="ignore",

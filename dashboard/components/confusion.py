@@ -50,3 +50,5 @@ def _open(scan_ids: list[int]) -> None:
     st.session_state["queue"], st.session_state["scan"] = shown, shown[0]
     st.session_state.pop("finished", None)
     st.session_state["open_review"] = True
+    if hidden:
+        st.session_state["notice"] = ("info", f"{hidden} more scans of that cell wait for your own blind verdict.")

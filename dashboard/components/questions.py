@@ -1,13 +1,27 @@
 """On which scans the Evaluation page's figures are asked."""
 
+import re
 from datetime import date, datetime, time, timedelta
 
+import pandas as pd
 import streamlit as st
 
-from core.labels import in_words
+from core.bundle import BadBundle
+from core.scan import UnreadableScan
 from dashboard.components import words
-from services.models import champion
-from services.reporting import Question, has_real_reviews, readers, sources
+from db.images import ImageMissing
+from services import tables
+from services.models import NoSuchVersion, champion, predictor_of
+from services.reporting import (
+    LiveEvaluation,
+    Question,
+    compare_versions,
+    has_real_reviews,
+    read_by_none,
+    readers,
+    sources,
+)
+from services.review import read_stored
 from services.workspace import Workspace
 
 _SOURCES = {"upload": "Upload page", "ingest": "command line", "demo": "demo cases"}
@@ -40,7 +54,12 @@ def ask(ws: Workspace, versions: list[str]) -> Question:
         )
         since = st.date_input("Verdicts from", value=None, format="DD/MM/YYYY")
         until = st.date_input("Verdicts to", value=None, format="DD/MM/YYYY")
-    chosen = [str(part) for part in (reader, source and _SOURCES.get(source, source), since, until) if part]
+    chosen = [
+        *([f"verdicts of {reader}"] if reader else []),
+        *([f"scans from {_SOURCES.get(source, source)}"] if source else []),
+        *([f"verdicts from {since:%d %b %Y}"] if since else []),
+        *([f"verdicts to {until:%d %b %Y}"] if until else []),
+    ]
     if chosen:
         st.caption(f":material/filter_list: Only {', '.join(chosen)}")
     return Question(
@@ -59,7 +78,52 @@ def _midnight(day: date | None) -> datetime | None:
     return datetime.combine(day, time(), tzinfo=words.zone()) if day else None
 
 
-def gain_in_words(name: str) -> str:
-    """ "auc hemorrhagic" -> "AUC, hemorrhagic" """
-    figure, _, label = name.partition(" ")
-    return f"{figure.upper()}, {in_words(label).lower()}" if label else figure.capitalize()
+def nothing(question: Question, live: LiveEvaluation) -> str:
+    """Why there is no figure."""
+    if question.since and question.before and question.since >= question.before:
+        return "The first day of the verdicts is after the last: nothing can be between them."
+    if any((question.reader, question.source, question.since, question.before, question.blind_only)):
+        return "No reviewed scan passes these filters."
+    if live.selection.unread_by_model:
+        return f"This version has read none of the {live.selection.unread_by_model} reviewed scans."
+    return "No reviewed scan of this kind yet. Figures appear with the first verdict."
+
+
+def offer_reading(ws: Workspace, question: Question) -> None:
+    """Let the version read the reviewed scans it has not read, so that its figures are on all of them."""
+    missing = read_by_none(ws, question)
+    if st.button(f"Let it read these {len(missing)} scans", icon=":material/play_arrow:"):
+        progress = st.progress(0.0, "Reading…")
+        try:
+            predictor = predictor_of(ws, question.version)
+            read_stored(ws, predictor, missing, lambda done, total: progress.progress(done / total, "Reading…"))
+        except (BadBundle, NoSuchVersion, ImageMissing, UnreadableScan) as error:
+            st.error(f"It stopped: {error}")
+        else:
+            st.rerun()
+
+
+def compare(ws: Workspace, question: Question, versions: list[str]) -> tuple[str, pd.DataFrame] | None:
+    """Another version on the same scans, where one is chosen: its name and what is gained over it."""
+    others = [version for version in versions if version != question.version]
+    other = st.selectbox("Compare with version", others, index=None, placeholder="none") if others else None
+    if not other:
+        return None
+    table = tables.gains(compare_versions(ws, question, other))
+    st.caption(f"What {question.version} gains over {other} on the scans both have read, paired:")
+    words.table(table, empty="The two have read none of the same scans.")
+    return other, table
+
+
+def file_name(question: Question) -> str:
+    """The version and what was asked, for a download's name."""
+    parts = [
+        question.version,
+        "synthetic" if question.synthetic else "",
+        "blind" if question.blind_only else "",
+        question.reader or "",
+        question.source or "",
+        f"from {question.since:%Y-%m-%d}" if question.since else "",
+        f"before {question.before:%Y-%m-%d}" if question.before else "",
+    ]
+    return re.sub(r"[^\w-]+", "-", " ".join(filter(None, parts)))

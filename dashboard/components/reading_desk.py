@@ -70,6 +70,9 @@ def show_refusal() -> None:
     if kind == "error":
         st.session_state.pop("notice")
         st.error(text, icon=":material/sync_problem:")
+    if kind == "info":
+        st.session_state.pop("notice")
+        st.info(text, icon=":material/visibility_off:")
 
 
 def show_stored() -> None:

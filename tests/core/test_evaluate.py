@@ -74,6 +74,8 @@ def test_a_label_the_model_does_not_know_is_an_error():
     assert report.accuracy.value == pytest.approx(2 / 3)
     assert report.per_class["no_stroke"].recall.value == 0
     assert math.isnan(report.per_class["no_stroke"].precision.value)
+    assert math.isnan(report.per_class["no_stroke"].auc.value), "it gives no score for it"
+    assert "no_stroke" not in report.roc
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -97,6 +97,35 @@ def test_folds_measure_a_recipe_and_publish_nothing(home, class_folders, tmp_pat
     assert "widht" in failed.stderr
 
 
+def test_options_that_would_be_ignored_or_lost_are_refused_first(home, class_folders, tmp_path):
+    nowhere = tmp_path / "gone" / "x.json"
+    for args, word in (
+        (["--folds", 0], "at least 2"),
+        (["--folds", 1], "at least 2"),
+        (["--folds", 3, "--split", "folders"], "leave --split folders out"),
+        (["--folds", 3, "--json", nowhere], "cannot be written"),
+        (["--json", tmp_path / "x.json"], "go with --folds"),
+    ):
+        failed = run("train", "--data", class_folders, *FAST, *args, check=False)
+        assert failed.returncode == 2
+        assert word in failed.stderr.replace("\n", " ")
+    for option in ("--json", "--report", "--write-clean"):
+        failed = run("audit_data", "--data", class_folders, option, nowhere, check=False)
+        assert failed.returncode == 2, "1 would mean a leak"
+        assert "cannot be written" in failed.stderr.replace("\n", " ")
+    assert not bundle.versions(home / "models")
+
+
+def test_an_audit_of_nothing_is_no_clean_bill(home, tmp_path):
+    (tmp_path / "list.csv").write_text("file,label\ngone.png,hemorrhagic\n")
+    failed = run("audit_data", "--manifest", tmp_path / "list.csv", check=False)
+    assert failed.returncode == 2
+    assert "None of the 1 files can be read, gone.png" in failed.stderr.replace("\n", " ")
+    failed = run("audit_data", "--manifest", tmp_path / "no.csv", check=False)
+    assert failed.returncode == 2
+    assert "cannot be read" in failed.stderr.replace("\n", " ")
+
+
 def test_training_says_what_the_audit_finds_first(home, class_folders):
     copy = next((class_folders / "Train" / "hemorrhagic").iterdir())
     (class_folders / "Test" / "ischaemic" / "300 (1).png").write_bytes(copy.read_bytes())

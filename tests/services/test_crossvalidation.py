@@ -64,7 +64,7 @@ def test_every_scan_is_answered_by_the_model_that_has_not_met_its_patient(prepar
     found = cross_validate(prepared, TINY, 3, CalibrationSettings())
     assert found.report().n == 36
     assert found.patient_report().n == 36
-    assert sorted(found.table["file"]) == sorted(sample.path.name for sample in prepared.examples.samples)
+    assert sorted(found.table["file"]) == sorted(str(sample.path) for sample in prepared.examples.samples)
     for column in ("p", "raw"):
         p = found.table[[f"{column}_hemorrhagic", f"{column}_no_stroke"]].to_numpy()
         np.testing.assert_allclose(p.sum(axis=1), 1)

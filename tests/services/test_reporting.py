@@ -77,9 +77,9 @@ def test_source_blindness_and_time_are_filters(log):
 def test_scans_picked_by_confidence_are_called_that(log):
     ws, _ = log
     live = asked(ws)
-    assert not live.selection.at_random
+    assert not live.selection.looks_random
     assert live.selection.told_apart.value == 1
-    assert notes(live)[0].startswith("**Not a random sample.** 30 scans have been read and 10 have not")
+    assert notes(live)[0].startswith("**Not a random sample.** 30 scans have been reviewed and 10 have not")
     assert "more sure" in notes(live)[0]
 
 
@@ -91,7 +91,7 @@ def test_the_audit_stream_stands_beside_them(log):
     live = asked(ws)
     assert (live.audit_stream.read, live.audit_stream.drawn) == (5, 11)
     assert live.audit_stream.report.n == 5
-    assert overall(live).loc[0, "Random audit stream, read blind"] == "5 scans of 5 patients (fewer than 30)"
+    assert overall(live).loc[0, "Random audit stream, read blind"] == "5 scans of 5 patients (few)"
 
 
 def test_agreement_is_between_readers_and_with_the_model(log):
@@ -100,6 +100,53 @@ def test_agreement_is_between_readers_and_with_the_model(log):
     assert table.loc["Ann and Ben", "Both read"] == "10 scans, 10 patients"
     assert table.loc["Ann and Ben", "Same answer"].startswith("0.60")
     assert table.loc["Ann and the model", "Both read"].startswith("30 scans")
+
+
+def test_agreement_is_asked_of_the_same_verdicts_as_the_figures(log):
+    ws, _ = log
+    blind = agreement(asked(ws, blind_only=True).agreement).set_index("Between")
+    assert list(blind.index) == ["Ann and the model"], "Ben read nothing blind"
+    assert blind.loc["Ann and the model", "Both read"].startswith("15 scans")
+    ben = agreement(asked(ws, reader="Ben").agreement)["Between"]
+    assert set(ben) == {"Ann and Ben", "Ben and the model"}
+    both = [agreement(asked(ws, source=s).agreement).set_index("Between") for s in ("upload", "ingest")]
+    counts = [int(table.loc["Ann and the model", "Both read"].split()[0]) for table in both]
+    assert sum(counts) == 30
+
+
+def test_a_version_that_has_not_read_all_reviewed_scans_says_so_and_can(log, publish_untrained):
+    from services.models import predictor_of
+    from services.reporting import read_by_none
+    from services.review import read_stored
+
+    ws, received = log
+    other = publish_untrained(3)
+    question = Question(other)
+    with ws.db.writing() as session:
+        session.add(models.ModelVersion(version=other, manifest_sha256="0"))
+    live = live_evaluation(ws, question)
+    assert live.report is None
+    assert live.selection.unread_by_model == 30
+    read_stored(ws, predictor_of(ws, other), [received[0].scan_id])
+    assert notes(live_evaluation(ws, question))[0].startswith("**Not all reviewed scans.** 29 scans")
+    told = []
+    read_stored(ws, predictor_of(ws, other), read_by_none(ws, question), lambda done, total: told.append((done, total)))
+    assert told[-1] == (29, 29)
+    live = live_evaluation(ws, question)
+    assert live.selection.unread_by_model == 0
+    assert live.report.n == 26
+
+
+def test_a_class_that_is_never_called_is_said(log):
+    ws, _ = log
+    with ws.db.writing() as session:
+        for reading in session.query(models.Reading):
+            reading.label, reading.confidence = "ischemic", 0.9
+            reading.probabilities = {"hemorrhagic": 0.06, "ischemic": 0.9, "no_stroke": 0.04}
+    said = " ".join(notes(asked(ws)))
+    assert "The model called none of these scans hemorrhagic" in said
+    table = overall(asked(ws)).set_index("Figure")
+    assert table.loc["Always the commonest class would have", "These scans"].startswith("accuracy 0.5")
 
 
 def test_few_scans_are_said(log):
@@ -151,7 +198,7 @@ def test_the_report_needs_nothing_but_itself_and_runs_nothing_of_a_readers_name(
     assert 'src="http' not in html
     assert f"{live.report.accuracy.value:.2f} (" in html
     assert "Not a random sample" in html
-    assert html.count("plotly-graph-div") >= 5
+    assert html.count("plotly-graph-div") >= 4
 
 
 def test_nothing_reviewed_is_no_report(ws):
