@@ -2,8 +2,8 @@
 
     python -m benchmarks.interval_coverage [--studies 1000]
 
-The scans of a patient are alike. Each study draws patients, some of whom bleed, a bias of the model for each patient, and 1 to many scans of each.
-The truth is the same model on 300,000 patients.
+The scans of a patient are alike. Each study draws patients, some of whom bleed, a bias of the model for each patient,
+and 1 to many scans of each. The truth is the same model on 300,000 patients.
 """
 
 import argparse
