@@ -18,7 +18,7 @@ from services.learning import Busy
 from services.models import NoSuchVersion
 from services.training import NoSplit
 
-errors = Console(stderr=True, highlight=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class TellTraining(Protocol):
