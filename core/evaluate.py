@@ -13,7 +13,7 @@ from core.curves import PrecisionRecall, ReliabilityBin, RiskCoverage, Roc
 from core.intervals import Clusters, Figure, auc, auc_figure, bootstrap_figure, plain_figure, share, share_figure
 from core.labels import CLASSES, NO_STROKE
 
-SCORE_LEVELS = 1000
+SCORE_LEVELS = 300
 """More distinct scores than these are binned by rank in bootstrap replicates, never in the value itself."""
 SLICES_THAT_SPEAK = 3
 """A patient's probability of a stroke type is the mean of this many of their scans, the most suspicious ones."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 LEVEL = 0.95
@@ -55,7 +56,7 @@ class Clusters:
         """Of `n` scans with their patients' keys, or None."""
         if patients is None:
             return cls(np.arange(n), n, known=False)
-        keys, index = np.unique(np.asarray(patients), return_inverse=True)
+        index, keys = pd.factorize(np.asarray(patients), sort=True)
         return cls(index, len(keys), known=True)
 
     def sums(self, values: np.ndarray) -> np.ndarray:

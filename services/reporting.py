@@ -1,7 +1,7 @@
 """How it stands: counts for the overview and live figures on the reviewed scans."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import combinations
 
@@ -337,24 +337,29 @@ def _groups(rows: pd.DataFrame, log: _Log, question: Question) -> list[Group]:
         return []
     months = pd.to_datetime(rows["reviewed_at"], utc=True).dt.strftime("%Y-%m")
     recent = sorted(months.unique())[-_TIME_GROUPS:]
-    found = [_group("source", str(name), part) for name, part in rows.groupby("source")]
-    found += [_group("month", month, rows[months == month]) for month in recent]
+    columns = rows["label"].to_numpy(object), rows["prediction"].to_numpy(object), rows["patient_key"].to_numpy(object)
+    parts = [("source", name, (rows["source"] == name).to_numpy()) for name in sorted(set(rows["source"]))]
+    parts += [("month", month, (months == month).to_numpy()) for month in recent]
+    found = [_group(kind, name, *(column[mask] for column in columns)) for kind, name, mask in parts]
     if question.reader is None:
         for reader in sorted({review.reader for reviews in log.reviews.values() for review in reviews}):
-            own, _ = _labelled(log, Question(**{**vars(question), "reader": reader}))
+            own, _ = _labelled(log, replace(question, reader=reader))
             if own:
-                found.append(_group("reader", reader, _rows(log, own)))
+                label = np.array([label for _, label, *_ in own], object)
+                called = np.array([log.readings[scan.id].label for scan, *_ in own], object)
+                found.append(
+                    _group("reader", reader, label, called, np.array([s.patient_key for s, *_ in own], object))
+                )
     return found
 
 
-def _group(kind: str, name: str, rows: pd.DataFrame) -> Group:
-    label, called = rows["label"].to_numpy(), rows["prediction"].to_numpy()
-    clusters = Clusters.of(rows["patient_key"], len(rows))
-    bleeding, everything = label == HEMORRHAGIC, np.ones(len(rows), bool)
+def _group(kind: str, name: str, label: np.ndarray, called: np.ndarray, patients: np.ndarray) -> Group:
+    clusters = Clusters.of(patients, len(label))
+    bleeding, everything = label == HEMORRHAGIC, np.ones(len(label), bool)
     return Group(
         kind,
         name,
-        len(rows),
+        len(label),
         clusters.count,
         share_figure(label == called, everything, clusters),
         share_figure(called == HEMORRHAGIC, bleeding, clusters),
