@@ -1,4 +1,4 @@
-"""How it stands: counts for the overview and live figures on the reviewed scans."""
+"""Live figures of a model version on the reviewed scans, and what has to be known about them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,6 @@ from core.labels import CLASSES, HEMORRHAGIC
 from core.predict import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
 from db import queries
 from db.queries import ReadingRow, ReviewRow, ScanRow
-from services.models import champion
 from services.workspace import Workspace
 
 FEW = 30
@@ -25,20 +24,6 @@ FEW = 30
 PICKED_AUC = 0.6
 """Where confidence tells read from unread scans this well (or 1 less this), they were not picked at random."""
 _TIME_GROUPS = 12
-
-
-@dataclass(frozen=True)
-class Overview:
-    """What the start page tells."""
-
-    scans: int
-    synthetic: int
-    waiting: int
-    reviewed: int
-    disputed: int
-    agreeing: int  # of `comparable`, those where label and reading are the same
-    comparable: int  # scans with a label that is a class, and a reading that gives one
-    uncertain_waiting: int
 
 
 @dataclass(frozen=True)
@@ -146,51 +131,6 @@ _COLUMNS = [
     "scan_id", "patient_key", "source", "label", "prediction", "confidence", "blind", "audit", "seen_in_training",
     "answered", "flagged", "reviewed_at",
 ]  # fmt: skip
-
-
-def overview(ws: Workspace) -> Overview:
-    """Counts over the whole case log; the reading of the model that serves counts, where there is one."""
-    with ws.db.reading() as session:
-        scans = queries.scans(session)
-        readings = queries.readings(session, prefer=champion(ws))
-        verdicts = queries.verdicts(session)
-    waiting = [scan.id for scan in scans if scan.id not in verdicts]
-    answered = {i for i, reading in readings.items() if NOT_HEAD_CT not in reading.flags}
-    labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in answered]
-    return Overview(
-        scans=len(scans),
-        synthetic=sum(scan.synthetic for scan in scans),
-        waiting=len(waiting),
-        reviewed=len(verdicts),
-        disputed=sum(v.label is None for v in verdicts.values()),
-        agreeing=sum(v.label == readings[v.scan_id].label for v in labelled),
-        comparable=len(labelled),
-        uncertain_waiting=sum(UNCERTAIN in readings[i].flags for i in waiting if i in readings),
-    )
-
-
-def model_versions(ws: Workspace) -> list[str]:
-    """Versions with readings in the log, newest first."""
-    with ws.db.reading() as session:
-        return queries.versions_with_readings(session)
-
-
-def has_real_reviews(ws: Workspace) -> bool:
-    """Whether anybody has reviewed a scan that is not synthetic."""
-    with ws.db.reading() as session:
-        return queries.has_real_reviews(session)
-
-
-def readers(ws: Workspace) -> list[str]:
-    """Everybody who has reviewed a scan."""
-    with ws.db.reading() as session:
-        return queries.readers(session)
-
-
-def sources(ws: Workspace) -> list[str]:
-    """Every way by which scans have come in."""
-    with ws.db.reading() as session:
-        return sorted(set(queries.sources(session).values()))
 
 
 def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:

@@ -10,7 +10,8 @@ from dashboard.components import confusion, frame, questions, words
 from services import figures, tables
 from services.evaluation_report import in_html
 from services.models import NoSuchVersion, manifest_of, trained_elsewhere
-from services.reporting import FEW, at_operating_points, live_evaluation, model_versions
+from services.overview import model_versions
+from services.reporting import FEW, at_operating_points, live_evaluation
 
 st.title("Evaluation")
 ws = resources.workspace()

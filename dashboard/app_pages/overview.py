@@ -6,7 +6,7 @@ from core.labels import in_words
 from dashboard import resources
 from dashboard.components import frame, words
 from services.demo import load_demo
-from services.reporting import overview
+from services.overview import overview
 
 st.title("Overview")
 ws = resources.workspace()

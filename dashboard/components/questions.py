@@ -12,15 +12,8 @@ from dashboard.components import words
 from db.images import ImageMissing
 from services import tables
 from services.models import NoSuchVersion, champion, predictor_of
-from services.reporting import (
-    LiveEvaluation,
-    Question,
-    compare_versions,
-    has_real_reviews,
-    read_by_none,
-    readers,
-    sources,
-)
+from services.overview import has_real_reviews, readers, sources
+from services.reporting import LiveEvaluation, Question, compare_versions, read_by_none
 from services.review import read_stored
 from services.workspace import Workspace
 

@@ -12,7 +12,8 @@ from services.intake import Incoming, receive
 from services.jobs import lock_path
 from services.learning import Busy, labelled_scans, retrain, snapshot_digest, too_few
 from services.models import champion, folder_of, promote, serving_predictor
-from services.reporting import Question, live_evaluation, overview
+from services.overview import overview
+from services.reporting import Question, live_evaluation
 from services.review import new_click, record
 from tests.conftest import png
 

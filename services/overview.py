@@ -1,0 +1,68 @@
+"""How the case log stands: counts for the start page, and what there is to ask figures of."""
+
+from dataclasses import dataclass
+
+from core.labels import CLASSES
+from core.predict import NOT_HEAD_CT, UNCERTAIN
+from db import queries
+from services.models import champion
+from services.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the start page tells."""
+
+    scans: int
+    synthetic: int
+    waiting: int
+    reviewed: int
+    disputed: int
+    agreeing: int  # of `comparable`, those where label and reading are the same
+    comparable: int  # scans with a label that is a class, and a reading that gives one
+    uncertain_waiting: int
+
+
+def overview(ws: Workspace) -> Overview:
+    """Counts over the whole case log; the reading of the model that serves counts, where there is one."""
+    with ws.db.reading() as session:
+        scans = queries.scans(session)
+        readings = queries.readings(session, prefer=champion(ws))
+        verdicts = queries.verdicts(session)
+    waiting = [scan.id for scan in scans if scan.id not in verdicts]
+    answered = {i for i, reading in readings.items() if NOT_HEAD_CT not in reading.flags}
+    labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in answered]
+    return Overview(
+        scans=len(scans),
+        synthetic=sum(scan.synthetic for scan in scans),
+        waiting=len(waiting),
+        reviewed=len(verdicts),
+        disputed=sum(v.label is None for v in verdicts.values()),
+        agreeing=sum(v.label == readings[v.scan_id].label for v in labelled),
+        comparable=len(labelled),
+        uncertain_waiting=sum(UNCERTAIN in readings[i].flags for i in waiting if i in readings),
+    )
+
+
+def model_versions(ws: Workspace) -> list[str]:
+    """Versions with readings in the log, newest first."""
+    with ws.db.reading() as session:
+        return queries.versions_with_readings(session)
+
+
+def has_real_reviews(ws: Workspace) -> bool:
+    """Whether anybody has reviewed a scan that is not synthetic."""
+    with ws.db.reading() as session:
+        return queries.has_real_reviews(session)
+
+
+def readers(ws: Workspace) -> list[str]:
+    """Everybody who has reviewed a scan."""
+    with ws.db.reading() as session:
+        return queries.readers(session)
+
+
+def sources(ws: Workspace) -> list[str]:
+    """Every way by which scans have come in."""
+    with ws.db.reading() as session:
+        return sorted(set(queries.sources(session).values()))
