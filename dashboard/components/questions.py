@@ -86,10 +86,13 @@ def offer_reading(ws: Workspace, question: Question) -> None:
     """Let the version read the reviewed scans it has not read, so that its figures are on all of them."""
     missing = read_by_none(ws, question)
     if st.button(f"Let it read these {len(missing)} scans", icon=":material/play_arrow:"):
-        progress = st.progress(0.0, "Reading…")
+        bar = st.progress(0.0, "Reading…")
+
+        def progress(done: int, total: int) -> None:
+            bar.progress(done / total, "Reading…")
+
         try:
-            predictor = predictor_of(ws, question.version)
-            read_stored(ws, predictor, missing, lambda done, total: progress.progress(done / total, "Reading…"))
+            read_stored(ws, predictor_of(ws, question.version), missing, progress)
         except (BadBundle, NoSuchVersion, ImageMissing, UnreadableScan) as error:
             st.error(f"It stopped: {error}")
         else:
