@@ -70,7 +70,6 @@ class Loaded:
     examples: Examples
     classes: tuple[str, ...]
     refused: tuple[tuple[Path, str], ...]  # path, reason
-    duplicates: int  # files whose pixels another file has too
 
 
 class Watcher(Protocol):
@@ -230,14 +229,13 @@ def load(
             f"Training needs scans of at least two classes; {len(kept)} readable scans of "
             f"{', '.join(classes) or 'no class'} were found."
         )
-    counts = Counter(sample.content_hash for sample in kept)
     examples = Examples(
         torch.stack(inputs),
         torch.tensor([classes.index(sample.label) for sample in kept]),
         tuple(sample.patient or "" for sample in kept),
         tuple(kept),
     )
-    return Loaded(examples, classes, tuple(refused), sum(n - 1 for n in counts.values()))
+    return Loaded(examples, classes, tuple(refused))
 
 
 def file_reader(pseudonym: Pseudonym, megapixels: float) -> Callable[[Path], Scan]:
