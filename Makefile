@@ -4,7 +4,7 @@ PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint results format clean
+.PHONY: run test lint model results format clean
 
 run: $(VENV)/installed
 	$(BIN)/python scripts/demo.py
@@ -20,8 +20,12 @@ lint: $(VENV)/installed-dev
 	MYPYPATH=scripts $(BIN)/mypy scripts/*.py
 
 DATA ?= ../shared/data
+model: $(VENV)/installed
+	$(BIN)/python scripts/build_model.py --data $(DATA)
+
 results: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.results --data $(DATA)
+	$(BIN)/python -m benchmarks.model_card --data $(DATA)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

@@ -18,7 +18,7 @@ from sqlalchemy import insert
 from core.labels import CLASSES
 from core.settings import ROOT, Settings
 from db import models
-from services.workspace import SHIPPED_BUNDLES, Workspace, open_workspace
+from services.workspace import DEMO_BUNDLES, Workspace, open_workspace
 
 SCANS_PER_PATIENT = 10
 TARGET_S = 2.0
@@ -27,7 +27,7 @@ TARGET_S = 2.0
 def fill(ws: Workspace, scans: int, seed: int = 0) -> None:
     """`scans` reviewed scans with plausible readings, in one transaction."""
     rng = np.random.default_rng(seed)
-    [version] = [path.name for path in SHIPPED_BUNDLES.iterdir() if path.is_dir()]
+    [version] = [path.name for path in DEMO_BUNDLES.iterdir() if path.is_dir()]
     patients = scans // SCANS_PER_PATIENT
     truth = rng.integers(len(CLASSES), size=scans)
     z = rng.normal(0, 1, (scans, len(CLASSES)))

@@ -1,4 +1,4 @@
-"""What may vary between two scans of the same finding: pose, side, and how the window was set."""
+"""What may vary between two scans of the same finding: pose, side, how the window was set, and the hospital."""
 
 import math
 
@@ -6,6 +6,11 @@ import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+
+AIR = 0.004
+"""A grey below this is the window's floor: nothing is known of how far below it lies."""
+ANY_WAY_UP = 0.08
+"""Share of the scans from elsewhere that are turned by any angle."""
 
 
 class Augmentation(BaseModel):
@@ -19,6 +24,7 @@ class Augmentation(BaseModel):
     scale: float = Field(0.08, ge=0, lt=1, description="share of the size, either way")
     contrast: float = Field(0.15, ge=0, lt=1, description="share of the grey range, either way")
     brightness: float = Field(0.05, ge=0, lt=1, description="share of full white, either way")
+    elsewhere: float = Field(0.0, ge=0, le=1, description="share of scans made to look as if from another hospital")
 
 
 def augment(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
@@ -26,39 +32,151 @@ def augment(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tens
 
     `generator` is on the CPU, so that a seed gives the same draws on every device.
     """
-    n = x.shape[0]
+    return grey(moved(x, poses(len(x), ranges, generator)), ranges, generator)
+
+
+def poses(n: int, ranges: Augmentation, generator: torch.Generator) -> Tensor:
+    """(N, 2, 3) affine maps for `moved`, drawn from the ranges."""
 
     def draw(limit: float, *shape: int) -> Tensor:
-        return ((torch.rand(n, *shape, generator=generator) * 2 - 1) * limit).to(x.device)
+        return (torch.rand(n, *shape, generator=generator) * 2 - 1) * limit
 
     angle = draw(math.radians(ranges.rotation))
+    if ranges.elsewhere:
+        any_way = torch.rand(n, generator=generator) < ANY_WAY_UP * ranges.elsewhere
+        angle = torch.where(any_way, draw(math.pi), angle)
     size = 1 + draw(ranges.scale)
-    side = torch.where(torch.rand(n, generator=generator).to(x.device) < ranges.flip, -1.0, 1.0)
+    side = torch.where(torch.rand(n, generator=generator) < ranges.flip, -1.0, 1.0)
     shift = draw(2 * ranges.shift, 2)  # grid units: the image is 2 wide
     rows = [
         torch.stack([size * angle.cos() * side, -size * angle.sin(), shift[:, 0]], dim=1),
         torch.stack([size * angle.sin() * side, size * angle.cos(), shift[:, 1]], dim=1),
     ]
-    grid = F.affine_grid(torch.stack(rows, dim=1), list(x.shape), align_corners=False)
-    moved = F.grid_sample(x, grid, align_corners=False)
-    contrast, brightness = 1 + draw(ranges.contrast, 1, 1, 1), draw(ranges.brightness, 1, 1, 1)
-    return (moved * contrast + brightness).clamp(0, 1)
+    return torch.stack(rows, dim=1)
+
+
+def moved(x: Tensor, pose: Tensor) -> Tensor:
+    """Images or masks (N, 1, S, S), each in its pose."""
+    grid = F.affine_grid(pose.to(x.device), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, align_corners=False)
+
+
+def grey(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
+    """Vary contrast and brightness, and for a share of the scans everything that another hospital may do."""
+    n = len(x)
+
+    def draw(limit: float) -> Tensor:
+        return ((torch.rand(n, 1, 1, 1, generator=generator) * 2 - 1) * limit).to(x.device)
+
+    contrast, brightness = 1 + draw(ranges.contrast), draw(ranges.brightness)
+    varied = (x * contrast + brightness).clamp(0, 1)
+    away = torch.rand(n, generator=generator) < ranges.elsewhere
+    if away.any():
+        varied[away] = as_elsewhere(x[away], generator)
+    return varied
 
 
 def as_elsewhere(x: Tensor, generator: torch.Generator) -> Tensor:
-    """The same heads as another hospital might send them: other pose, window, resolution and noise.
+    """The same heads as another hospital might send them: window narrow to wide and dark, resolution, kernel, noise,
+    JPEG, marks burned in. (N, 1, S, S) in [0, 1], of a window that shows brain in the middle -> the same."""
+    draws = _Draws(len(x), generator, x.device)
+    y = _rewindowed(x, draws)
+    soft = _blurred(y)
+    kind = draws.uniform(0, 1)
+    coarse = F.interpolate(F.avg_pool2d(y, 2), size=x.shape[-2:], mode="bilinear")
+    sharp = y + draws.uniform(0.3, 2.0) * (y - soft)
+    y = torch.where(kind < 0.12, coarse, torch.where(kind < 0.3, soft, torch.where(kind < 0.5, sharp, y)))
+    noise = torch.randn(x.shape, generator=generator).to(x.device)
+    noise = torch.where(draws.chance(0.5), noise, 2 * _blurred(noise))
+    y = (y + noise * draws.uniform(0, 1) ** 3 * 0.09).clamp(1e-4, 1)
+    gamma = torch.where(draws.chance(0.2), draws.log_uniform(0.75, 1.35), 1.0)
+    y = y**gamma
+    if x.shape[-1] % 8 == 0:
+        y = torch.where(draws.chance(0.4), as_jpeg(y, draws.log_uniform(15, 90)), y)
+    _mark(y, generator)
+    return (y * 255).round() / 255
 
-    (N, 1, S, S) in [0, 1] -> the same. Much wider than what training varies; used to learn what is still a head CT.
+
+class _Draws:
+    """Random numbers, one for each scan of a batch, shaped (N, 1, 1, 1)."""
+
+    def __init__(self, n: int, generator: torch.Generator, device: torch.device) -> None:
+        self._n, self._generator, self._device = n, generator, device
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(self._n, 1, 1, 1, generator=self._generator).to(self._device)
+
+    def log_uniform(self, low: float, high: float) -> Tensor:
+        return torch.exp(self.uniform(math.log(low), math.log(high)))
+
+    def chance(self, probability: float) -> Tensor:
+        return self.uniform(0, 1) < probability
+
+
+def _rewindowed(x: Tensor, draws: _Draws) -> Tensor:
+    """Another window, 0.35 to 3.3 times as wide, brain not always in its middle; may leave [0, 1] a little.
+
+    What lies beyond the window the scan came with has to be made up: bone far above, fat or air below.
     """
-    n = x.shape[0]
+    beyond = x > 0.97
+    x = x + _blurred(beyond.float()) * beyond * draws.uniform(0.8, 7.5)
+    around = F.interpolate(F.avg_pool2d(x, 16), size=x.shape[-2:], mode="bilinear")
+    fat = draws.uniform(-3.2, -0.15)
+    x = torch.where(x < AIR, torch.where(around < 0.06, -8.0, fat), x)
+    usual = draws.chance(0.4)
+    width = torch.where(usual, draws.log_uniform(0.55, 1.2), draws.log_uniform(0.45, 3.4))
+    centre = 0.46 + torch.where(usual, draws.uniform(-0.12, 0.12), draws.uniform(-0.25, 0.3)) * width
+    return ((x - centre) / width + 0.5).clamp(-0.3, 1.3)
 
-    def draw(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(n, 1, 1, 1, generator=generator)
 
-    pose = Augmentation(rotation=25, flip=0.5, shift=0.08, scale=0.15, contrast=0, brightness=0)
-    moved = augment(x, pose, generator)
-    centre, width = draw(0.2, 0.8), torch.exp(draw(-0.7, 0.9))
-    x = torch.where(moved > 0.02, (moved - centre) / width + 0.5, 0).clamp(0, 1)  # air stays black
-    coarse = F.interpolate(F.interpolate(x, scale_factor=0.5, mode="bilinear"), size=x.shape[-2:], mode="bilinear")
-    x = torch.where(draw(0, 1) < 0.3, coarse, x)
-    return (x + torch.randn(x.shape, generator=generator) * draw(0, 0.04)).clamp(0, 1)
+def _blurred(x: Tensor) -> Tensor:
+    """The binomial kernel 1 2 1, both ways."""
+    across = F.pad(x, (1, 1, 0, 0), mode="replicate")
+    x = (across[..., :-2] + across[..., 2:]) / 4 + x / 2
+    along = F.pad(x, (0, 0, 1, 1), mode="replicate")
+    return (along[..., :-2, :] + along[..., 2:, :]) / 4 + x / 2
+
+
+_FREQUENCY = torch.arange(8.0)
+_COSINES = torch.cos((2 * _FREQUENCY[None] + 1) * _FREQUENCY[:, None] * math.pi / 16) / 2
+_COSINES[0] /= math.sqrt(2)
+_QUANTISATION = torch.tensor(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ],
+    dtype=torch.float32,
+)
+"""The luminance table of ITU-T T.81, annex K.1."""
+
+
+def as_jpeg(x: Tensor, quality: Tensor) -> Tensor:
+    """What JPEG at a quality of 1 to 100, (N, 1, 1, 1), leaves of images whose side is a multiple of 8."""
+    n, _, height, width = x.shape
+    scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[..., None] / 100
+    table = (_QUANTISATION.to(x.device) * scale).clamp(min=1)
+    cosines = _COSINES.to(x.device)
+    blocks = x.reshape(n, height // 8, 8, width // 8, 8).transpose(2, 3) * 255 - 128
+    kept = (cosines @ blocks @ cosines.T / table).round() * table
+    back = (cosines.T @ kept @ cosines + 128) / 255
+    return back.transpose(2, 3).reshape(x.shape).clamp(0, 1)
+
+
+def _mark(x: Tensor, generator: torch.Generator, share: float = 0.15) -> None:
+    """Burn small bright bars, as letters and scales have them, into the margins of some images. In place."""
+    side = x.shape[-1]
+    for i in torch.nonzero(torch.rand(len(x), generator=generator) < share)[:, 0].tolist():
+        for _ in range(int(torch.randint(1, 6, (), generator=generator))):
+            height, width = torch.randint(1, max(2, side // 16), (2,), generator=generator).tolist()
+            row = int(torch.randint(0, side, (), generator=generator))
+            column = int(torch.randint(0, max(1, side // 9), (), generator=generator))
+            far, turned, bright = torch.rand(3, generator=generator).tolist()
+            column = column if far < 0.5 else side - 1 - column
+            row, column = (column, row) if turned < 0.3 else (row, column)
+            x[i, 0, row : row + height, column : column + width] = 0.5 + bright / 2

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors
 import safetensors.torch
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from core.calibrate import Calibration, OperatingPoint
 from core.labels import CLASSES
-from core.network import Classifier, build
+from core.network import Network, build
 from core.outlier import Typical, is_typical
 from core.preprocess import InputSpec
 
@@ -48,7 +48,9 @@ class Manifest(BaseModel):
     version: str
     created_at: datetime
     arch: str
-    width: int = 32  # stroke_cnn's first layer
+    width: int = 32  # our own networks' first layer
+    head: Literal["mean", "strongest"] = "mean"
+    intensity: Literal["window", "image"] = "window"
     classes: tuple[str, ...]
     input_spec: dict[str, Any]
     calibration: Calibration = Calibration()
@@ -56,6 +58,7 @@ class Manifest(BaseModel):
     operating_points: dict[str, OperatingPoint] = Field(default_factory=dict)  # class -> from where not excluded
     false_flags: float | None = None  # share of validation scans that "not head CT" flags; None: it never flags
     weights_sha256: str
+    simulated_classes: tuple[str, ...] = ()  # those it has met no real scan of
     demonstration: bool = False  # trained on synthetic images: without clinical meaning
     parent: str | None = None
     trained_on: str  # one sentence for readers
@@ -81,12 +84,12 @@ class Bundle:
     """A verified model, ready to predict."""
 
     manifest: Manifest
-    network: Classifier
+    network: Network
     spec: InputSpec
     typical: Typical | None = None  # what it was trained on looks like; None: not known
 
 
-def publish(models_dir: Path, network: Classifier, facts: dict[str, Any], typical: Typical | None = None) -> Manifest:
+def publish(models_dir: Path, network: Network, facts: dict[str, Any], typical: Typical | None = None) -> Manifest:
     """Write a new version folder and return its manifest. `facts`: the manifest's fields but version, date, hash.
 
     The version is the date and the first digits of the weights' hash.
@@ -143,7 +146,13 @@ def load(folder: Path) -> Bundle:
     if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
         raise BadBundle(f"The weights of {folder.name} have been changed or damaged (SHA-256 differs).")
     try:
-        network = build(manifest.arch, len(manifest.classes), width=manifest.width)
+        network = build(
+            manifest.arch,
+            len(manifest.classes),
+            width=manifest.width,
+            head=manifest.head,
+            intensity=manifest.intensity,
+        )
         tensors = safetensors.torch.load(weights)
         typical = Typical.from_state(tensors)
         network.load_state_dict({name: value for name, value in tensors.items() if not is_typical(name)})

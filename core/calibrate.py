@@ -48,13 +48,20 @@ class OperatingPoint(BaseModel):
     specificity: dict[str, float | int | None]
 
 
-def calibrate(logits: Tensor, labels: Tensor, patients: Sequence[str]) -> Calibration:
+def class_balance(labels: Tensor, classes: int) -> Tensor:
+    """(N,) weights of mean 1 that make the classes that occur weigh alike."""
+    counts = torch.bincount(labels, minlength=classes)
+    return len(labels) / (int((counts > 0).sum()) * counts[labels].double())
+
+
+def calibrate(logits: Tensor, labels: Tensor, patients: Sequence[str], weights: Tensor | None = None) -> Calibration:
     """Temperature scaling with a bias a class (Guo et al., ICML 2017, section 4.2; Alexandari, Kundaje & Shrikumar,
     ICML 2020): the bias takes back what weighing the rarer class in training does to its probability.
 
     `logits` (N, C), `labels` (N,), `patients` (N,) keys. The scans weigh as much as their patients, for slices of one
     head are no independent witnesses, against a standard normal prior on log temperature and biases; and the
-    temperature is never below 1: the epoch was chosen on these patients, and that flatters it.
+    temperature is never below 1: the epoch was chosen on these patients, and that flatters it. `weights` (N,), of
+    mean 1: what a scan counts, such as `class_balance`.
     """
     people = len(set(patients))
     if len(labels) < MIN_SCANS:
@@ -62,10 +69,12 @@ def calibrate(logits: Tensor, labels: Tensor, patients: Sequence[str]) -> Calibr
     parameters = torch.full((1 + logits.shape[1],), 0.1, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([parameters], max_iter=200, line_search_fn="strong_wolfe")
     z = logits.double()
+    counts = torch.ones(len(labels), dtype=torch.float64) if weights is None else weights.double()
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        fit = F.cross_entropy(z / parameters[0].clamp(min=0).exp() + parameters[1:], labels)
+        scaled = z / parameters[0].clamp(min=0).exp() + parameters[1:]
+        fit = (F.cross_entropy(scaled, labels, reduction="none") * counts).mean()
         value = people * fit + (parameters**2).sum() / (2 * _PRIOR_SCALE**2)
         value.backward()
         return value
@@ -76,19 +85,22 @@ def calibrate(logits: Tensor, labels: Tensor, patients: Sequence[str]) -> Calibr
     return Calibration(temperature=math.exp(max(0.0, log_t)), bias=tuple(bias), scans=len(labels), patients=people)
 
 
-def abstention_threshold(probabilities: np.ndarray, labels: np.ndarray, error_rate: float) -> float | None:
+def abstention_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, error_rate: float, weights: np.ndarray | None = None
+) -> float | None:
     """The lowest confidence, `FLOOR` at least, at which the scans at or above it hold at most `error_rate` errors.
 
-    `probabilities` (N, C) calibrated, `labels` (N,) indices. None where the set is too small to say; 1.0 where
-    no threshold keeps the promise, so that the model always abstains.
+    `probabilities` (N, C) calibrated, `labels` (N,) indices, `weights` (N,) what a scan counts. None where the set
+    is too small to say; 1.0 where no threshold keeps the promise, so that the model always abstains.
     """
     if len(labels) < MIN_SCANS:
         return None
     confidence = probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
+    counts = np.ones(len(labels)) if weights is None else weights[order]
     wrong = (probabilities.argmax(axis=1) != labels)[order]
     sorted_confidence = confidence[order]
-    rate = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+    rate = np.cumsum(wrong * counts) / np.cumsum(counts)
     last_of_ties = np.append(sorted_confidence[1:] < sorted_confidence[:-1], True)
     kept = np.flatnonzero((rate <= error_rate) & last_of_ties)
     if len(kept) and kept[-1] == len(wrong) - 1:

@@ -34,6 +34,7 @@ class Sample:
     patient: str | None = None  # patient key; None until known
     split: str | None = None
     content_hash: str | None = None
+    synthetic: str | None = None  # what was simulated into it, such as "MCA, acute"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,15 @@ class Examples:
     @property
     def labels(self) -> list[str]:
         return [sample.label for sample in self.samples]
+
+    def and_also(self, others: "Examples") -> "Examples":
+        """These, then the others."""
+        return Examples(
+            torch.cat([self.x, others.x]),
+            torch.cat([self.y, others.y]),
+            self.patients + others.patients,
+            self.samples + others.samples,
+        )
 
 
 @dataclass(frozen=True)

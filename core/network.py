@@ -1,14 +1,18 @@
-"""The network: convolutional features, global average pooling, dropout, one linear layer.
+"""The networks: convolutional features, dropout, one linear layer, pooling.
 
-With that head the class-activation map is a by-product of the forward pass: the linear layer, applied to the
-features before pooling instead of after (Zhou et al., CVPR 2016, eq. 2).
+Their class-activation map is a by-product of the forward pass: the linear layer, applied to the features before
+pooling instead of after (Zhou et al., CVPR 2016, eq. 2). Any features go with either head: `Classifier` pools by the
+mean; `Localiser` by a soft maximum, for a small lesion must not drown in a large brain, and its map can be trained on
+lesions' outlines.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.vision import torchvision_models
@@ -21,7 +25,7 @@ class Output(NamedTuple):
     """What one forward pass gives for N scans and C classes."""
 
     logits: Tensor  # (N, C)
-    maps: Tensor  # (N, C, h, w); their mean over h, w plus the bias is the logit
+    maps: Tensor  # (N, C, h, w); pooled over h, w they give the logits
     profile: Tensor  # (N, F), mean and spread of every channel at every depth: what the image looks like
 
 
@@ -29,33 +33,114 @@ _INCOMPLETE = (nn.Conv2d, nn.BatchNorm2d)
 """Stages whose activation is yet to come."""
 
 
-def _look(features: Tensor) -> Tensor:
+def _moments(features: Tensor) -> Tensor:
     """(N, C, h, w) -> (N, 2 C): each channel's mean and standard deviation over the image."""
     flat = features.float().flatten(2)
     return torch.cat([flat.mean(dim=2), flat.std(dim=2, correction=0)], dim=1)
 
 
-class Classifier(nn.Module):
-    """Features -> average pooling -> dropout -> linear. Input (N, 1, S, S) in [0, 1].
+class Network(nn.Module):
+    """Features and what is common to all heads. Input (N, 1, S, S) in [0, 1].
 
-    The profile is only made in evaluation mode; in training it is the pooled features.
+    Intensity "window": grey as it is, centred on what brain has in a brain window. "image": each image centred on its
+    own brain (`centred`), so that the window it came with matters little.
     """
 
-    def __init__(self, features: nn.Sequential, channels: int, classes: int, dropout: float) -> None:
+    def __init__(self, features: nn.Sequential, intensity: str) -> None:
         super().__init__()
         self.features = features
+        self.intensity = intensity
+
+    def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, F, h, w) features, and the profile. The profile is only made in evaluation mode; in training it is the
+        pooled features."""
+        features, looks = centred(x) if self.intensity == "image" else (x - BRAIN_GREY) / BRAIN_SPREAD, []
+        for stage in self.features:
+            features = stage(features)
+            if not self.training and not isinstance(stage, _INCOMPLETE):
+                looks.append(_moments(features))
+        return features, torch.cat(looks, dim=1) if looks else features.mean(dim=(2, 3))
+
+
+class Classifier(Network):
+    """Features -> average pooling -> dropout -> linear."""
+
+    def __init__(
+        self, features: nn.Sequential, channels: int, classes: int, dropout: float, intensity: str = "window"
+    ) -> None:
+        super().__init__(features, intensity)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Output:
-        features, looks = (x - BRAIN_GREY) / BRAIN_SPREAD, []
-        for stage in self.features:
-            features = stage(features)
-            if not self.training and not isinstance(stage, _INCOMPLETE):
-                looks.append(_look(features))
-        pooled = features.mean(dim=(2, 3))
+        features, profile = self._look(x)
         maps = torch.einsum("nfhw,cf->nchw", features, self.head.weight.to(features.dtype))
-        return Output(self.head(self.dropout(pooled)), maps, torch.cat(looks, dim=1) if looks else pooled)
+        return Output(self.head(self.dropout(features.mean(dim=(2, 3)))), maps, profile)
+
+
+class Localiser(Network):
+    """Features -> dropout -> a linear layer at every place -> a soft maximum over places.
+
+    The last class is what a place shows where it shows no other: a logit is how much, at its strongest places, a class
+    stands out from it; log-mean-exp pooling of sharpness `SHARPNESS` (Pinheiro & Collobert, CVPR 2015, eq. 6).
+    """
+
+    SHARPNESS = 4.0
+
+    def __init__(
+        self, features: nn.Sequential, channels: int, classes: int, dropout: float, intensity: str = "window"
+    ) -> None:
+        super().__init__(features, intensity)
+        self.dropout = nn.Dropout2d(dropout)
+        self.head = nn.Conv2d(channels, classes, 1)
+        self.gain = nn.Parameter(torch.zeros(classes - 1))  # log of what a pooled value is multiplied by
+        self.bias = nn.Parameter(torch.zeros(classes - 1))
+
+    def forward(self, x: Tensor) -> Output:
+        features, profile = self._look(x)
+        maps = self.head(self.dropout(features)).float()
+        outstanding = (maps[:, :-1] - maps[:, -1:]).flatten(2) * self.SHARPNESS
+        pooled = (torch.logsumexp(outstanding, dim=2) - math.log(outstanding.shape[2])) / self.SHARPNESS
+        logits = pooled * self.gain.exp() + self.bias
+        return Output(torch.cat([logits, torch.zeros_like(logits[:, :1])], dim=1), maps, profile)
+
+
+_PATCHES, _REACH = 40, 0.75
+_USUAL_SPREAD, _TRUST = 0.045, 0.6
+
+
+def centred(x: Tensor) -> Tensor:
+    """(N, 1, S, S) in [0, 1] -> the same shape in [-1.5, 2]: brain tissue near 0, whatever the window.
+
+    Brain is by far the most even tissue of a head: of small patches in the middle of the image, neither black nor
+    white and of the more even ones, the shortest interval of grey that holds half of them gives its level and spread
+    (the shorth; Andrews et al., Robust Estimates of Location, 1972). The spread is drawn towards that of a brain
+    window 120 HU wide, for in a single slice it is a coarse measure.
+    """
+    mean = F.adaptive_avg_pool2d(x, _PATCHES)
+    uneven = (F.adaptive_avg_pool2d(x * x, _PATCHES) - mean * mean).clamp(min=0).sqrt()
+    line = torch.linspace(-1, 1, _PATCHES, device=x.device)
+    middle = (line[:, None] ** 2 + line**2 < _REACH**2).flatten()
+    mean, uneven = mean.flatten(1)[:, middle], uneven.flatten(1)[:, middle]
+    top = x.flatten(1).amax(dim=1, keepdim=True)
+    usable = (mean > 0.04 * top) & (mean < 0.9 * top)
+    limit = torch.nanquantile(torch.where(usable, uneven, torch.nan), 0.6, dim=1, keepdim=True)
+    usable &= uneven <= limit
+    level, spread = _shorth(torch.where(usable, mean, torch.inf), usable.sum(dim=1))
+    spread = _USUAL_SPREAD * (spread.clamp(0.008, 0.12) / _USUAL_SPREAD) ** _TRUST
+    return ((x - level[:, None, None, None]) / (6 * spread[:, None, None, None])).clamp(-1.5, 2)
+
+
+def _shorth(values: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Middle and length, (N,) each, of the shortest interval with half of each row's finite values, (N, K)."""
+    ordered, half = values.sort(dim=1).values, (counts * 0.5).long().clamp(min=4)[:, None]
+    first = torch.arange(values.shape[1], device=values.device)[None]
+    last = (first + half).clamp(max=values.shape[1] - 1)
+    length = torch.where(first + half < counts[:, None], ordered.gather(1, last) - ordered, torch.inf)
+    shortest, at = length.min(dim=1)
+    found = torch.isfinite(shortest)
+    low = ordered.gather(1, at[:, None])[:, 0]
+    return torch.where(found, low + shortest / 2, BRAIN_GREY), torch.where(found, shortest, _USUAL_SPREAD)
 
 
 class ResidualBlock(nn.Module):
@@ -80,9 +165,11 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
-def _stroke_cnn(classes: int, dropout: float, pretrained: bool, width: int) -> Classifier:
-    if pretrained:
-        raise ValueError("stroke_cnn has no ImageNet weights. Leave --weights out, or choose another --arch.")
+Features = tuple[nn.Sequential, int]
+"""Stages of convolutions, and how many channels the last one gives."""
+
+
+def _stroke_cnn(width: int) -> Features:
     features = nn.Sequential(
         nn.Conv2d(1, width, 5, 2, 2, bias=False),
         nn.BatchNorm2d(width),
@@ -94,7 +181,36 @@ def _stroke_cnn(classes: int, dropout: float, pretrained: bool, width: int) -> C
         ResidualBlock(4 * width, 8 * width, 2),
         ResidualBlock(8 * width, 8 * width, 1),
     )
-    return Classifier(features, 8 * width, classes, dropout)
+    return features, 8 * width
+
+
+class Context(nn.Module):
+    """Adds to each place what a coarser look at its surroundings finds (Lin et al., CVPR 2017, one level)."""
+
+    def __init__(self, inputs: int, inner: int, outputs: int) -> None:
+        super().__init__()
+        self.around = nn.Sequential(ResidualBlock(inputs, inner, 2), ResidualBlock(inner, inner, 1))
+        self.merge = nn.Sequential(
+            nn.Conv2d(inputs + inner, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        around = F.interpolate(self.around(x), size=x.shape[-2:], mode="bilinear")
+        return self.merge(torch.cat([x, around], dim=1))
+
+
+def _lesion_cnn(width: int) -> Features:
+    features = nn.Sequential(
+        nn.Conv2d(1, width, 5, 2, 2, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        ResidualBlock(width, 2 * width, 2),
+        ResidualBlock(2 * width, 2 * width, 1),
+        ResidualBlock(2 * width, 4 * width, 2),
+        ResidualBlock(4 * width, 4 * width, 1),
+        Context(4 * width, 8 * width, 6 * width),
+    )
+    return features, 6 * width
 
 
 def _to_one_channel(model: nn.Module) -> None:
@@ -115,25 +231,6 @@ def _to_one_channel(model: nn.Module) -> None:
             return
 
 
-def _backbone(
-    name: str, weights: str, cut: Callable[[nn.Module], nn.Sequential], channels: int
-) -> Callable[..., Classifier]:
-    def make(classes: int, dropout: float, pretrained: bool, _width: int) -> Classifier:
-        models = torchvision_models()
-        try:
-            model = getattr(models, name)(weights=weights if pretrained else None)
-        except OSError as error:  # URLError is one
-            raise ConnectionError(
-                f"The ImageNet weights for {name} could not be downloaded. Connect this machine to the network once, "
-                "give the path of a downloaded state dict to --weights, or train from scratch without --weights."
-            ) from error
-        features = cut(model)
-        _to_one_channel(features)
-        return Classifier(features, channels, classes, dropout)
-
-    return make
-
-
 def _resnet_features(model: nn.Module) -> nn.Sequential:
     return nn.Sequential(*list(model.children())[:-2])  # all but the pooling and the ImageNet head
 
@@ -142,49 +239,76 @@ def _plain_features(model: nn.Module) -> nn.Sequential:
     return nn.Sequential(*model.get_submodule("features").children())
 
 
-ARCHITECTURES: Mapping[str, Callable[..., Classifier]] = {
-    "stroke_cnn": _stroke_cnn,
-    "resnet18": _backbone("resnet18", "IMAGENET1K_V1", _resnet_features, 512),
-    "resnet50": _backbone("resnet50", "IMAGENET1K_V2", _resnet_features, 2048),
-    "efficientnet_b0": _backbone("efficientnet_b0", "IMAGENET1K_V1", _plain_features, 1280),
-    "mobilenet_v3_small": _backbone("mobilenet_v3_small", "IMAGENET1K_V1", _plain_features, 576),
-    "convnext_tiny": _backbone("convnext_tiny", "IMAGENET1K_V1", _plain_features, 768),
+OWN: Mapping[str, Callable[[int], Features]] = {"stroke_cnn": _stroke_cnn, "lesion_cnn": _lesion_cnn}
+BACKBONES: Mapping[str, tuple[str, Callable[[nn.Module], nn.Sequential], int]] = {
+    "resnet18": ("IMAGENET1K_V1", _resnet_features, 512),
+    "resnet50": ("IMAGENET1K_V2", _resnet_features, 2048),
+    "efficientnet_b0": ("IMAGENET1K_V1", _plain_features, 1280),
+    "mobilenet_v3_small": ("IMAGENET1K_V1", _plain_features, 576),
+    "convnext_tiny": ("IMAGENET1K_V1", _plain_features, 768),
 }
+"""torchvision's: which ImageNet weights, what of it are features, how many channels."""
+ARCHITECTURES = (*OWN, *BACKBONES)
+HEADS: Mapping[str, type[Classifier] | type[Localiser]] = {"mean": Classifier, "strongest": Localiser}
 
 
 def build(
-    arch: str, classes: int, *, width: int = 32, dropout: float = 0.3, weights: str | Path = "none"
-) -> Classifier:
-    """A network for `classes` classes. `width`: channels of stroke_cnn's first layer; the others have theirs.
+    arch: str,
+    classes: int,
+    *,
+    width: int = 32,
+    dropout: float = 0.3,
+    weights: str | Path = "none",
+    head: str = "mean",
+    intensity: str = "window",
+) -> Network:
+    """A network for `classes` classes. `width`: channels of our own networks' first layer; the others have theirs.
 
     `weights`: "none" (from scratch), "imagenet" (torchvision's, downloaded), or the path of a state dict with
-    torchvision's names for `arch`.
+    torchvision's names for `arch`. `head` and `intensity`: see `HEADS` and `Network`.
 
     Raises ValueError for an unknown architecture or a state dict that does not fit, ConnectionError where
     weights cannot be downloaded.
     """
-    if arch not in ARCHITECTURES:
+    if arch in OWN:
+        if str(weights) != "none":
+            raise ValueError(
+                f"{arch} has no ImageNet weights and takes none of torchvision's. Leave --weights out, or choose "
+                "another --arch."
+            )
+        features, channels = OWN[arch](width)
+    elif arch in BACKBONES:
+        features, channels = _backbone(arch, weights)
+    else:
         raise ValueError(f"unknown architecture {arch!r}, must be one of {', '.join(ARCHITECTURES)}")
-    if str(weights) in ("none", "imagenet"):
-        return ARCHITECTURES[arch](classes, dropout, str(weights) == "imagenet", width)
-    return _from_state_dict(arch, classes, dropout, Path(weights))
+    return HEADS[head](features, channels, classes, dropout, intensity)
 
 
-def _from_state_dict(arch: str, classes: int, dropout: float, path: Path) -> Classifier:
-    """A backbone from a downloaded torchvision state dict; its ImageNet head is left out."""
-    if arch == "stroke_cnn":
-        raise ValueError("a state dict of torchvision's needs one of torchvision's architectures: choose --arch")
+def _backbone(arch: str, weights: str | Path) -> Features:
+    kind, cut, channels = BACKBONES[arch]
+    try:
+        model = getattr(torchvision_models(), arch)(weights=kind if str(weights) == "imagenet" else None)
+    except OSError as error:  # URLError is one
+        raise ConnectionError(
+            f"The ImageNet weights for {arch} could not be downloaded. Connect this machine to the network once, "
+            "give the path of a downloaded state dict to --weights, or train from scratch without --weights."
+        ) from error
+    if str(weights) not in ("none", "imagenet"):
+        _fill(model, arch, Path(weights))
+    features = cut(model)
+    _to_one_channel(features)
+    return features, channels
+
+
+def _fill(model: nn.Module, arch: str, path: Path) -> None:
+    """Load a downloaded torchvision state dict."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ValueError(f"There is no weights file {path}.") from error
     except Exception as error:  # torch.load raises many kinds for a file that is not its own
         raise ValueError(f"{path} is not a PyTorch state dict.") from error
-    model = getattr(torchvision_models(), arch)(weights=None)
     try:
         model.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(f"The weights in {path} do not fit {arch}.") from error
-    features = (_resnet_features if arch.startswith("resnet") else _plain_features)(model)
-    _to_one_channel(features)
-    return Classifier(features, build(arch, classes).head.in_features, classes, dropout)

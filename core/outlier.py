@@ -7,7 +7,7 @@ Lee et al., NeurIPS 2018, for the use). Features of all depths count: an image o
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -57,10 +57,9 @@ def is_typical(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
-def describe(train: Tensor, validation: Tensor, false_flags: float) -> Typical | None:
-    """Learn what is usual from `train` (N, F), and the threshold that flags a share `false_flags` of `validation`
-    (M, F), which is of other patients. None where there are too few scans to say."""
-    if len(train) < MIN_SCANS or len(validation) < 1 / false_flags:
+def describe(train: Tensor) -> Typical | None:
+    """Learn what is usual from `train` (N, F); it flags nothing yet. None where there are too few scans to say."""
+    if len(train) < MIN_SCANS:
         return None
     mean, scale = train.mean(dim=0), train.std(dim=0).clamp(min=1e-4)
     centred = (train - mean) / scale
@@ -68,9 +67,15 @@ def describe(train: Tensor, validation: Tensor, false_flags: float) -> Typical |
     _, singular, axes = torch.linalg.svd(centred, full_matrices=False)
     variance = singular**2 / (len(train) - 1)
     rest = variance[components:].sum() / (train.shape[1] - components)
-    typical = Typical(
+    return Typical(
         mean, scale, axes[:components].contiguous(), variance[:components].clamp(min=1e-6),
         rest.clamp(min=1e-6).reshape(1), torch.full((1,), math.inf),
     )  # fmt: skip
-    allowed = torch.quantile(typical.distance(validation), 1 - false_flags).reshape(1)
-    return Typical(typical.mean, typical.scale, typical.axes, typical.spread, typical.rest, allowed)
+
+
+def with_threshold(typical: Typical | None, distances: Tensor, false_flags: float) -> Typical | None:
+    """The same, flagging what lies further out than all but a share `false_flags` of scans of unmet patients, whose
+    `distances` (M,) are given. None where these are too few to say."""
+    if typical is None or len(distances) < 1 / false_flags:
+        return None
+    return replace(typical, threshold=torch.quantile(distances, 1 - false_flags).reshape(1))

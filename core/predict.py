@@ -17,6 +17,7 @@ DEMONSTRATION = "demonstration"
 UNCALIBRATED = "uncalibrated"
 NOT_HEAD_CT = "not_head_ct"
 HEMORRHAGE_NOT_EXCLUDED = "hemorrhage_not_excluded"
+LEARNED_FROM_SIMULATION = "learned_from_simulation"
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,18 @@ class Predictor:
                     label=self.manifest.classes[best],
                     confidence=float(probabilities[i][best]),
                     probabilities=by_class,
-                    heat=evidence(maps[i], best),
+                    heat=self._heat(maps[i], best),
                     heat_box=prepared[i][1],
                     flags=tuple(self._flags(scan, by_class, unlike[i])),
                 )
             )
         return readings
+
+    def _heat(self, maps: np.ndarray, best: int) -> np.ndarray:
+        """Where the evidence lies. That a lesion_cnn finds none has no place of its own."""
+        if self.manifest.head == "strongest" and best == len(maps) - 1:
+            return np.zeros(maps.shape[1:], np.uint8)
+        return evidence(maps, best)
 
     def _flags(self, scan: Scan, probabilities: dict[str, float], unlike: bool) -> Iterator[str]:
         """What has to be known about an answer. A scan unlike head CT gets no other word about its content."""
@@ -86,6 +93,8 @@ class Predictor:
             yield HEMORRHAGE_NOT_EXCLUDED
         if scan.patient_key in self._trained:
             yield SEEN_IN_TRAINING
+        if not unlike and max(probabilities, key=probabilities.__getitem__) in manifest.simulated_classes:
+            yield LEARNED_FROM_SIMULATION
         if not manifest.calibration.scans:
             yield UNCALIBRATED
         if manifest.demonstration:

@@ -13,6 +13,8 @@ from pydantic_settings import (
 
 from core.augment import Augmentation
 from core.labels import HEMORRHAGIC, ISCHEMIC
+from core.preprocess import WINDOWS, InputSpec
+from core.simulated import Simulation
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: where config.yaml and the bundle that ships with it live."""
@@ -45,7 +47,10 @@ class Recipe(BaseModel):
     arch: str = "stroke_cnn"
     width: int = Field(32, ge=8, le=256)
     weights: Literal["none", "imagenet"] | Path = "none"
+    head: Literal["mean", "strongest"] = "mean"
+    intensity: Literal["window", "image"] = "window"
     image_size: int = Field(128, ge=32, le=1024)
+    window: tuple[float, float] = WINDOWS["Brain"]
     crop: Literal["none", "head"] = "none"
     epochs: int = Field(60, gt=0)
     batch_size: int = Field(32, gt=0)
@@ -56,8 +61,15 @@ class Recipe(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.3, ge=0, lt=1)
     patience: int = Field(20, gt=0)
+    keep: Literal["best", "last"] = "best"
     seed: int = 0
     augmentation: Augmentation = Augmentation()
+    simulation: Simulation | None = None
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """How a network trained by this recipe is fed."""
+        return InputSpec(size=self.image_size, window=self.window, crop=self.crop)
 
 
 class CalibrationSettings(BaseModel):

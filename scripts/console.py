@@ -59,9 +59,14 @@ def training_bar() -> Iterator[TellTraining]:
         def tell(done: int, total: int, loss: float, epoch: Epoch | None, of: str = "") -> None:
             progress.update(task, completed=done, total=total, description=f"training {of}, loss {loss:.3f}")
             if epoch:
+                validated = (
+                    f", validation loss {epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.3f}"
+                    if epoch.validation_loss == epoch.validation_loss
+                    else ""
+                )
                 progress.console.print(
-                    f"{f'{of} epoch'.strip()} {epoch.number}: training loss {epoch.train_loss:.3f}, validation loss "
-                    f"{epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.3f}, {epoch.seconds:.1f} s"
+                    f"{f'{of} epoch'.strip()} {epoch.number}: training loss {epoch.train_loss:.3f}{validated}, "
+                    f"{epoch.seconds:.1f} s"
                 )
 
         yield tell

@@ -6,22 +6,24 @@ from console import sentences, training_bar
 
 from core.settings import Settings
 from services.demo import is_empty, load_demo, train_demo_model
-from services.models import serving_predictor
-from services.workspace import SHIPPED_BUNDLES, open_workspace
+from services.models import demonstration_predictor
+from services.workspace import DEMO_BUNDLES, open_workspace
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train-model", action="store_true", help="train the demo model into bundles/ instead")
+    parser.add_argument(
+        "--train-model", action="store_true", help="train the demo model into bundles/demonstration instead"
+    )
     args = parser.parse_args()
     with sentences():
         ws = open_workspace(Settings())
         if args.train_model:
             with training_bar() as tell:
-                print(train_demo_model(ws, SHIPPED_BUNDLES, tell).version)
+                print(train_demo_model(ws, DEMO_BUNDLES, tell).version)
             return
         if is_empty(ws):
-            print(f"{load_demo(ws, serving_predictor(ws))} synthetic demo cases loaded.")
+            print(f"{load_demo(ws, demonstration_predictor())} synthetic demo cases loaded.")
         else:
             print("The case log is not empty; nothing was added.")
 

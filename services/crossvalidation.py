@@ -1,7 +1,13 @@
-"""How good a recipe is on a data set: k models, each tested on patients that neither trained nor tuned it."""
+"""How good a recipe is on a data set: k models, each tested on patients it has not met; and the model of all patients.
+
+What is settled after training (calibration, abstention, operating points, what counts as head CT) is settled for each
+fold on the answers of the other folds' models, which are of patients that neither the fold tests nor they have met;
+and for the model of all patients on the answers of all folds (as scikit-learn's CalibratedClassifierCV with
+ensemble=False does).
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -9,30 +15,26 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
-from torch import Tensor
 
 from core.calibrate import Calibration
 from core.dataset import DatasetError, Examples
 from core.evaluate import Report, evaluate, per_patient
-from core.network import Classifier, build
-from core.outlier import Typical
+from core.network import Network
+from core.outlier import Typical, with_threshold
 from core.settings import CalibrationSettings, Recipe
-from core.train import Epoch, Progress, fit, predict
-from services.training import Prepared, Rules, settle
-
-VALIDATION_SHARE = 4
-"""Of the patients a fold may train on, one in this many validates."""
+from core.simulated import Simulated
+from core.train import Epoch, Fit, Prediction, Progress, build_for, fit, predict
+from services.training import Prepared, Rules, settle, typical_of
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One model of a cross-validation: its rules, and what it says of patients it has never met."""
+    """One model of a cross-validation, its rules, and the scans of patients it has never met."""
 
     number: int  # from 1
-    test: tuple[int, ...]  # places in the data set
-    network: Classifier
+    test: Examples
+    network: Network
     rules: Rules
-    best_epoch: int
 
 
 @dataclass(frozen=True)
@@ -42,18 +44,26 @@ class CrossValidation:
     examples: Examples
     classes: tuple[str, ...]
     folds: tuple[Fold, ...]
-    table: pd.DataFrame  # file, patient, label, fold, p_<class>, raw_<class>, answered, flagged
+    table: pd.DataFrame  # file, patient, label, synthetic, fold, p_<class>, raw_<class>, answered, flagged
+    rules: Rules  # for a model of all patients; its `typical` is of no network but holds the threshold
 
-    def report(self, *, raw: bool = False, answered_only: bool = False) -> Report:
+    def report(self, *, raw: bool = False, answered_only: bool = False, real_only: bool = False) -> Report:
         """Per scan; `raw`: before calibration; `answered_only`: where the model did not abstain."""
         rows = self.table[self.table["answered"]] if answered_only else self.table
+        rows = rows[rows["synthetic"] == ""] if real_only else rows
         return evaluate(list(rows["label"]), self._p(rows, raw), self.classes, patients=list(rows["patient"]))
 
     def patient_report(self) -> Report:
-        """Per patient."""
-        patients = list(self.table["patient"])
-        labels, p, keys = per_patient(list(self.table["label"]), self._p(self.table), self.classes, patients)
+        """Per patient, of their real scans."""
+        rows = self.table[self.table["synthetic"] == ""]
+        labels, p, keys = per_patient(list(rows["label"]), self._p(rows), self.classes, list(rows["patient"]))
         return evaluate(labels, p, self.classes, patients=keys)
+
+    def simulated_report(self, label: str) -> Report:
+        """Scans with a lesion of `label` simulated into them against real scans without stroke."""
+        simulated = (self.table["label"] == label) & (self.table["synthetic"] != "")
+        rows = self.table[simulated | (self.table["label"] == self.classes[-1])]
+        return evaluate(list(rows["label"]), self._p(rows), self.classes, patients=list(rows["patient"]))
 
     def _p(self, rows: pd.DataFrame, raw: bool = False) -> np.ndarray:
         return rows[[f"{'raw' if raw else 'p'}_{name}" for name in self.classes]].to_numpy(np.float64)
@@ -63,20 +73,15 @@ Tell = Callable[[int, int, int, float, Epoch | None], None]
 """Told (fold, then as core.train.Progress)."""
 
 
-def folds_of(examples: Examples, k: int, seed: int) -> list[tuple[list[int], list[int], list[int]]]:
-    """(train, validation, test) places of each fold: patients apart, classes in proportion
+def folds_of(examples: Examples, k: int, seed: int) -> list[tuple[list[int], list[int]]]:
+    """(train, test) places of each fold: patients apart, classes in proportion
     (scikit-learn's StratifiedGroupKFold). Raises DatasetError where there are too few patients."""
     people = len(set(examples.patients))
     if people < 2 * k:
         raise DatasetError(f"{k} folds need at least {2 * k} patients; {people} were found. Use fewer folds.")
     y, patients = examples.y.numpy(), np.array(examples.patients)
-    outer = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
-    found = []
-    for rest, test in outer.split(y, y, patients):
-        inner = StratifiedGroupKFold(VALIDATION_SHARE, shuffle=True, random_state=seed)
-        train, validation = next(iter(inner.split(y[rest], y[rest], patients[rest])))
-        found.append((rest[train].tolist(), rest[validation].tolist(), test.tolist()))
-    return found
+    splitter = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
+    return [(train.tolist(), test.tolist()) for train, test in splitter.split(y, y, patients)]
 
 
 def cross_validate(
@@ -88,44 +93,102 @@ def cross_validate(
     checkpoints: Path | None = None,
     tell: Tell = lambda fold, done, total, loss, epoch: None,
 ) -> CrossValidation:
-    """Train and test `k` models by patient; copies of an image count once.
+    """Train and test `k` models by patient; copies of an image count once. Nothing is chosen by a validation part:
+    each keeps the end of its training.
 
     With `checkpoints` (a path without suffix) an interrupted run goes on after the last whole epoch.
     """
     examples = without_copies(prepared.examples)
-    folds, tables = [], []
-    for number, (train, validation, test) in enumerate(folds_of(examples, k, recipe.seed), 1):
-        parts = examples.at(train), examples.at(validation)
-        kept = checkpoints.with_name(f"{checkpoints.name}-{number}.network") if checkpoints else None
-        network, best = fit_once(kept, *parts, len(prepared.classes), recipe, partial(tell, number))
-        rules = settle(network, *parts, prepared.classes, asked)
-        folds.append(Fold(number, tuple(test), network, rules, best))
-        tables.append(_answers(folds[-1], examples.at(test), prepared.classes))
-    return CrossValidation(examples, prepared.classes, tuple(folds), pd.concat(tables, ignore_index=True))
+    unmet = []
+    for number, (train, test) in enumerate(folds_of(examples, k, recipe.seed), 1):
+        part = examples.at(train)
+        network = train_part(prepared, part, recipe, str(number), checkpoints, partial(tell, number)).network
+        tested = prepared.with_missing_classes(examples.at(test))
+        unmet.append(_Unmet(network, tested, predict(network, tested.x), typical_of(network, part)))
+    rules = [_settled([one for one in unmet if one is not this], prepared, asked) for this in unmet]
+    folds = tuple(
+        Fold(number, one.test, one.network, replace(of, typical=_with_limit_of(one.typical, of.typical)))
+        for number, (one, of) in enumerate(zip(unmet, rules, strict=True), 1)
+    )
+    tables = [_answers(fold, one.said, prepared.classes) for fold, one in zip(folds, unmet, strict=True)]
+    table = pd.concat(tables, ignore_index=True)
+    return CrossValidation(examples, prepared.classes, folds, table, _settled(unmet, prepared, asked))
+
+
+@dataclass(frozen=True)
+class _Unmet:
+    """A network and what it says of scans of patients it has not met."""
+
+    network: Network
+    test: Examples
+    said: Prediction
+    typical: Typical | None
+
+    @property
+    def distances(self) -> torch.Tensor:
+        """Of its real scans."""
+        real = torch.tensor([sample.synthetic is None for sample in self.test.samples])
+        return self.typical.distance(self.said.profile[real]) if self.typical else torch.empty(0)
+
+
+def _settled(unmet: Sequence[_Unmet], prepared: Prepared, asked: CalibrationSettings) -> Rules:
+    """Rules from the answers of several networks. Their `typical` is the last one's, for its threshold."""
+    part, said = unmet[0].test, [one.said for one in unmet]
+    for one in unmet[1:]:
+        part = part.and_also(one.test)
+    answers = Prediction(torch.cat([one.logits for one in said]), said[-1].profile)
+    rules = settle(answers, part, prepared.classes, asked, balanced=prepared.simulated is not None)
+    distances = torch.cat([one.distances for one in unmet])
+    return replace(rules, typical=with_threshold(unmet[-1].typical, distances, asked.false_flags))
+
+
+def _with_limit_of(typical: Typical | None, other: Typical | None) -> Typical | None:
+    return replace(typical, threshold=other.threshold) if typical and other else None
+
+
+def for_all_patients(found: CrossValidation, network: Network) -> Rules:
+    """The rules a network trained on all patients answers by."""
+    usual = typical_of(network, found.examples)
+    return replace(found.rules, typical=_with_limit_of(usual, found.rules.typical))
+
+
+def train_part(
+    prepared: Prepared,
+    part: Examples,
+    recipe: Recipe,
+    name: str,
+    checkpoints: Path | None,
+    progress: Progress = lambda done, total, loss, epoch: None,
+) -> Fit:
+    """Train on a part of the patients, with what was simulated into them, to the end; or take what is kept of it."""
+    kept = checkpoints.with_name(f"{checkpoints.name}-{name}.network") if checkpoints else None
+    return fit_once(kept, part, None, len(prepared.classes), recipe, prepared.simulated_for(part), progress)
 
 
 def fit_once(
     kept: Path | None,
     train: Examples,
-    validation: Examples,
+    validation: Examples | None,
     classes: int,
     recipe: Recipe,
+    simulated: Simulated | None = None,
     progress: Progress = lambda done, total, loss, epoch: None,
-) -> tuple[Classifier, int]:
-    """`core.train.fit`'s network and the epoch it is of, from the file `kept` where an earlier run has ended it."""
+) -> Fit:
+    """`core.train.fit`'s result, from the file `kept` where an earlier run has ended it."""
     if kept and kept.exists():
         saved = torch.load(kept, map_location="cpu", weights_only=True)
-        network = build(recipe.arch, classes, width=recipe.width, dropout=recipe.dropout)
+        network = build_for(recipe.model_copy(update={"weights": "none"}), classes)
         network.load_state_dict(saved["network"])
-        return network.eval(), int(saved["best_epoch"])
+        return Fit(network.eval(), int(saved["best_epoch"]), (), float(saved["seconds"]))
     checkpoint = kept.with_suffix(".pt") if kept else None
-    result = fit(train, validation, classes, recipe, checkpoint=checkpoint, progress=progress)
+    result = fit(train, validation, classes, recipe, simulated=simulated, checkpoint=checkpoint, progress=progress)
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         temporary = kept.with_suffix(".tmp")
-        torch.save({"network": result.network.state_dict(), "best_epoch": result.best_epoch}, temporary)
+        state = {"network": result.network.state_dict(), "best_epoch": result.best_epoch, "seconds": result.seconds}
+        torch.save(state, temporary)
         temporary.replace(kept)
-    return result.network, result.best_epoch
+    return result
 
 
 def without_copies(examples: Examples) -> Examples:
@@ -136,16 +199,18 @@ def without_copies(examples: Examples) -> Examples:
     return examples.at(list(first.values()))
 
 
-def _answers(fold: Fold, test: Examples, classes: Sequence[str]) -> pd.DataFrame:
-    said = predict(fold.network, test.x)
+def _answers(fold: Fold, said: Prediction, classes: Sequence[str]) -> pd.DataFrame:
+    test = fold.test
     p, raw = fold.rules.probabilities(said), Calibration().probabilities(said.logits)
-    flagged = _flagged(fold.rules.typical, said.profile)
+    typical = fold.rules.typical
+    flagged = typical.unlike(said.profile).numpy() if typical else np.zeros(len(test), bool)
     threshold = fold.rules.abstain_below or 0.0
     return pd.DataFrame(
         {
             "file": [str(sample.path) for sample in test.samples],
             "patient": test.patients,
             "label": test.labels,
+            "synthetic": [sample.synthetic or "" for sample in test.samples],
             "fold": fold.number,
             **{f"p_{name}": p[:, i] for i, name in enumerate(classes)},
             **{f"raw_{name}": raw[:, i] for i, name in enumerate(classes)},
@@ -153,7 +218,3 @@ def _answers(fold: Fold, test: Examples, classes: Sequence[str]) -> pd.DataFrame
             "flagged": flagged,
         }
     )
-
-
-def _flagged(typical: Typical | None, profile: Tensor) -> np.ndarray:
-    return typical.unlike(profile).numpy() if typical else np.zeros(len(profile), bool)

@@ -65,7 +65,7 @@ def _files() -> Iterator[Incoming]:
 def train_demo_model(ws: Workspace, target: Path, progress: Progress) -> Manifest:
     """Train the demo model on phantoms and publish it under `target`. Its figures are of phantoms, too."""
     recipe = Recipe(epochs=12, patience=12, width=12, crop="head", image_size=96)
-    spec = InputSpec(size=recipe.image_size, crop=recipe.crop)
+    spec = recipe.input_spec
     parts = {split: _phantoms(split, count, spec) for split, count in _SCANS.items()}
     result = fit(parts["train"], parts["validation"], len(CLASSES), recipe, progress=progress)
     return publish_fit(

@@ -117,7 +117,8 @@ def retrain(
 
 
 def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, say: Callable[[str], None]) -> Decision:
-    champion = versions.serving_predictor(ws).manifest
+    serving = versions.serving_predictor(ws).manifest
+    champion = versions.demonstration_predictor().manifest if synthetic and not serving.demonstration else serving
     items = labelled_scans(ws, synthetic=synthetic)
     counts = Counter((item.split, item.label) for item in items)
     for split in SPLITS:
@@ -130,7 +131,7 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
     _end_interrupted_runs(ws)
     run_id = _start_run(ws, items, champion.version)
     try:
-        decision = _train_and_judge(ws, items, champion, synthetic, progress)
+        decision = _train_and_judge(ws, items, champion, synthetic, progress, serve=champion is serving)
     except (DatasetError, bundle.BadBundle) as error:
         decision = Decision("refused", str(error), champion.version)
     _end_run(ws, run_id, decision)
@@ -138,7 +139,7 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
 
 
 def _train_and_judge(
-    ws: Workspace, items: Sequence[Item], champion: Manifest, synthetic: bool, progress: Progress
+    ws: Workspace, items: Sequence[Item], champion: Manifest, synthetic: bool, progress: Progress, *, serve: bool
 ) -> Decision:
     model = bundle.load(versions.folder_of(ws, champion.version))
     from_scratch = champion.demonstration and not synthetic
@@ -151,6 +152,8 @@ def _train_and_judge(
             "epochs": ws.settings.retrain.epochs,
             "learning_rate": ws.settings.retrain.learning_rate,
             "patience": ws.settings.retrain.epochs,
+            "keep": "best",
+            "simulation": None,
         }
     )
     start = None if from_scratch else _start_weights(model, classes)
@@ -170,11 +173,14 @@ def _train_and_judge(
         parent=None if from_scratch else champion.version,
         demonstration=synthetic,
     )
-    return decide(ws, model, bundle.load(versions.folder_of(ws, candidate.version)), parts["test"])
+    return decide(ws, model, bundle.load(versions.folder_of(ws, candidate.version)), parts["test"], serve)
 
 
-def decide(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples) -> Decision:
-    """The gate: the candidate serves where it is not worse than the champion on the same held-out scans."""
+def decide(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples, serve: bool = True) -> Decision:
+    """The gate: the candidate serves where it is not worse than the champion on the same held-out scans.
+
+    Without `serve` neither is the model that serves, and none of them will be: demonstrations beside a real one.
+    """
     labels, called, said = test.labels, {}, {}
     metrics: dict[str, Any] = {}
     for role, model in (("champion", champion), ("candidate", candidate)):
@@ -197,6 +203,14 @@ def decide(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples) -
     if gain.value < -ws.settings.retrain.margin:
         return Decision(
             "kept", f"The champion stays: {figures}.", champion.manifest.version, candidate.manifest.version, metrics
+        )
+    if not serve:
+        return Decision(
+            "kept",
+            f"For show: {figures}. A demonstration does not take the place of a model of real scans.",
+            champion.manifest.version,
+            candidate.manifest.version,
+            metrics,
         )
     versions.promote(ws, candidate.manifest.version, actor="retrain")
     return Decision(
@@ -233,7 +247,11 @@ def _examples(
 def _start_weights(champion: Bundle, classes: tuple[str, ...]) -> dict[str, Tensor]:
     """The champion's weights, its head's rows moved to where `classes` has them; a new class starts untrained."""
     state = dict(champion.network.state_dict())
-    fresh = build(champion.manifest.arch, len(classes), width=champion.manifest.width).state_dict()
+    of = champion.manifest
+    fresh = build(of.arch, len(classes), width=of.width, head=of.head, intensity=of.intensity).state_dict()
+    for name in ("gain", "bias"):
+        if name in fresh and fresh[name].shape != state[name].shape:
+            state[name] = fresh[name]
     for name in ("head.weight", "head.bias"):
         rows = fresh[name].clone()
         for index, label in enumerate(champion.manifest.classes):

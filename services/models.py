@@ -1,5 +1,6 @@
 """Which versions there are, which one serves, and how that changes."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,9 @@ from core import bundle
 from core.bundle import BadBundle, Manifest
 from core.predict import Predictor
 from db import audit, queries
-from services.workspace import SHIPPED_BUNDLES, Workspace
+from services.workspace import DEMO_BUNDLES, SHIPPED_BUNDLES, Workspace
+
+CARD = "card.md"
 
 
 class NoSuchVersion(LookupError):
@@ -23,11 +26,12 @@ class Version:
     shipped: bool
     manifest: Manifest | None
     problem: str | None = None
+    card: str | None = None  # Markdown
 
 
 def folder_of(ws: Workspace, version: str) -> Path:
     """Where the bundle is. Raises NoSuchVersion."""
-    for root in (ws.models_dir, SHIPPED_BUNDLES):
+    for root in (ws.models_dir, SHIPPED_BUNDLES, DEMO_BUNDLES):
         if version and Path(version).name == version and (root / version).is_dir():
             return root / version
     raise NoSuchVersion(
@@ -36,8 +40,13 @@ def folder_of(ws: Workspace, version: str) -> Path:
 
 
 def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:
-    """(version, manifest SHA-256) to try in turn: the promoted one, those it replaced, the one that ships."""
-    shipped = [(path.name, bundle.manifest_sha256(path)) for path in reversed(bundle.versions(SHIPPED_BUNDLES))]
+    """(version, manifest SHA-256) to try in turn: the promoted one, those it replaced, the one that ships, the
+    demonstration."""
+    shipped = [
+        (path.name, bundle.manifest_sha256(path))
+        for root in (SHIPPED_BUNDLES, DEMO_BUNDLES)
+        for path in reversed(bundle.versions(root))
+    ]
     return tuple(dict.fromkeys([*bundle.pointer(ws.models_dir), *shipped]))
 
 
@@ -85,6 +94,14 @@ def serving_predictor(ws: Workspace) -> Predictor:
     return load_serving(ws, serving_order(ws))[0]
 
 
+def demonstration_predictor() -> Predictor:
+    """The model that reads demo cases. Raises BadBundle where it is damaged or missing."""
+    folders = bundle.versions(DEMO_BUNDLES)
+    if not folders:
+        raise BadBundle("The demonstration model is missing from this checkout.")
+    return Predictor(bundle.load(folders[-1]))
+
+
 def champion(ws: Workspace) -> str | None:
     """The version that should serve."""
     order = serving_order(ws)
@@ -95,15 +112,23 @@ def list_versions(ws: Workspace) -> list[Version]:
     """Newest first, the shipped ones last."""
     serving = champion(ws)
     found = []
-    for root in (ws.models_dir, SHIPPED_BUNDLES):
+    for root in (ws.models_dir, SHIPPED_BUNDLES, DEMO_BUNDLES):
         for path in reversed(bundle.versions(root)):
-            shipped = root == SHIPPED_BUNDLES
+            shipped = root != ws.models_dir
             try:
                 manifest = bundle.read_manifest(path)
-                found.append(Version(path.name, path.name == serving, shipped, manifest))
+                found.append(Version(path.name, path.name == serving, shipped, manifest, card=_card(path)))
             except BadBundle as error:
                 found.append(Version(path.name, path.name == serving, shipped, None, str(error)))
     return found
+
+
+def _card(folder: Path) -> str | None:
+    """The card that lies beside a bundle's weights, without its pictures and title: a page has no place for them."""
+    card = folder / CARD
+    if not card.is_file():
+        return None
+    return re.sub(r"!\[[^]]*\]\([^)]*\)|^# .*\n", "", card.read_text(), flags=re.MULTILINE)
 
 
 def promote(ws: Workspace, version: str, *, actor: str) -> Manifest:

@@ -151,13 +151,18 @@ def read_stored(
     scan_ids: Collection[int],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Have a model read those of the stored scans that it has not read, a batch at a time.
+    """Have a model read those of the stored scans that it has not read, a batch at a time. Synthetic demo cases are
+    for demonstration models: what a model of real scans says of them is of no use to anybody.
 
     Raises ImageMissing or UnreadableScan where a stored image is damaged; what was read before stays.
     """
     with ws.db.reading() as session:
         known = queries.readings(session, version=predictor.version, scan_ids=scan_ids)
-        rows = [row for row in queries.scans(session, ids=scan_ids) if row.id not in known]
+        rows = [
+            row
+            for row in queries.scans(session, ids=scan_ids)
+            if row.id not in known and (predictor.manifest.demonstration or not row.synthetic)
+        ]
     size = ws.settings.limits.batch_size
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from core import bundle, calibrate, outlier
-from core.augment import as_elsewhere
+from core.augment import Augmentation, augment
 from core.bundle import Bundle, Manifest
 from core.calibrate import Calibration, OperatingPoint
 from core.dataset import (
@@ -27,11 +27,12 @@ from core.dataset import (
 )
 from core.dataset_audit import Audit, Auditor, groups_of_images
 from core.evaluate import Report, evaluate
-from core.labels import SPLITS
-from core.network import Classifier
+from core.labels import CLASSES, SPLITS
+from core.network import Network
 from core.outlier import Typical
 from core.preprocess import InputSpec
 from core.settings import CalibrationSettings, Recipe
+from core.simulated import Simulated, Simulation, simulate
 from core.train import Fit, Prediction, Progress, fit, predict
 from db import audit as audit_log
 from db import queries
@@ -53,11 +54,26 @@ class Prepared:
     examples: Examples
     classes: tuple[str, ...]
     spec: InputSpec
-    split: str  # "patient" or "folders"
+    split: str  # "patient", "folders" or "none"
     loaded: Loaded
     audit: Audit  # of the data as it came, before `split` was applied
     grouped: int  # scans of unknown patients that were kept together because they show one image
     leaking_patients: int  # patients that stand in more than one part of the split used
+    simulated: Simulated | None = None  # lesions simulated into the scans without stroke, where the recipe says so
+
+    def with_missing_classes(self, part: Examples) -> Examples:
+        """A part and, of a class that has no real scan anywhere, what was simulated into this part's patients."""
+        if self.simulated is None:
+            return part
+        present = set(self.examples.y.tolist())
+        for label in range(len(self.classes)):
+            if label not in present:
+                part = part.and_also(self.simulated.of(part.patients).examples(label))
+        return part
+
+    def simulated_for(self, part: Examples) -> Simulated | None:
+        """What was simulated into the scans of this part's patients."""
+        return self.simulated.of(part.patients) if self.simulated else None
 
     def table(self) -> list[tuple[str, int, int, dict[str, int]]]:
         """(split, scans, patients, scans by class) for the person who trains."""
@@ -83,7 +99,7 @@ def prepare(
     whoever leaks; "none": left as it is, for cross-validation. Where no patient is known, files that show one image
     are kept together. Raises DatasetError, or NoSplit where "folders" is asked of data without parts.
     """
-    spec = InputSpec(size=recipe.image_size, crop=recipe.crop)
+    spec = recipe.input_spec
     reader, auditor = file_reader(ws.pseudonym, ws.settings.limits.megapixels), Auditor(root)
     loaded = load(samples, spec, reader=reader, watcher=auditor, progress=progress)
     found = auditor.findings()
@@ -93,7 +109,19 @@ def prepare(
     elif split == "folders" and any(sample.split is None for sample in examples.samples):
         raise NoSplit("Some scans are in no train, validation or test folder. Use --split patient.")
     leaking = len(patients_in_several_splits(examples.samples)) if split != "none" else 0
-    return Prepared(examples, loaded.classes, spec, split, loaded, found, grouped, leaking)
+    classes, simulated = loaded.classes, None
+    if recipe.simulation:
+        examples, classes, simulated = _simulated(examples, recipe, recipe.simulation, progress)
+    return Prepared(examples, classes, spec, split, loaded, found, grouped, leaking, simulated)
+
+
+def _simulated(
+    examples: Examples, recipe: Recipe, how: Simulation, progress: Callable[[int, int], None]
+) -> tuple[Examples, tuple[str, ...], Simulated]:
+    """All classes of the vocabulary, and lesions simulated into the scans without stroke."""
+    y = torch.tensor([CLASSES.index(label) for label in examples.labels])
+    examples = replace(examples, y=y)
+    return examples, CLASSES, simulate(examples, CLASSES, recipe.window, how.per_slice, recipe.seed, progress)
 
 
 def _with_groups(examples: Examples, groups: dict[Path, int]) -> tuple[Examples, int]:
@@ -140,35 +168,36 @@ class Rules:
 
 
 def settle(
-    network: Classifier,
-    train: Examples,
-    validation: Examples,
-    classes: Sequence[str],
-    asked: CalibrationSettings,
-    *,
-    flag_others: bool = True,
+    said: Prediction, part: Examples, classes: Sequence[str], asked: CalibrationSettings, *, balanced: bool = False
 ) -> Rules:
-    """Calibration, abstention, operating points and what counts as head CT. No test patient is looked at."""
-    said, patients = predict(network, validation.x), validation.patients
-    calibration = calibrate.calibrate(said.logits, validation.y, patients)
+    """Calibration, abstention and operating points from what a network says of patients it was not trained on.
+
+    `balanced`: each class counts alike, however many scans it has, for shares that were chosen say nothing of a ward.
+    """
+    weights = calibrate.class_balance(part.y, len(classes)) if balanced else None
+    calibration = calibrate.calibrate(said.logits, part.y, part.patients, weights)
     p = calibration.probabilities(said.logits)
+    counts = weights.numpy() if weights is not None else None
     return Rules(
         calibration,
-        calibrate.abstention_threshold(p, validation.y.numpy(), asked.error_rate),
-        calibrate.operating_points(p, validation.labels, classes, asked.sensitivity, patients),
-        _typical(network, train, validation, asked.false_flags) if flag_others else None,
+        calibrate.abstention_threshold(p, part.y.numpy(), asked.error_rate, counts),
+        calibrate.operating_points(p, part.labels, classes, asked.sensitivity, part.patients),
+        None,
     )
 
 
-def _typical(network: Classifier, train: Examples, validation: Examples, false_flags: float) -> Typical | None:
-    """What head CT looks like: as in this set, and, for a third of it, as another hospital might send it.
-
-    The threshold is set on validation scans as they are.
-    """
+def typical_of(network: Network, train: Examples) -> Typical | None:
+    """What head CT looks like: as in this set, and, for a third of it, as another hospital might send it."""
     generator, elsewhere = torch.Generator().manual_seed(0), train.x[::ELSEWHERE_STEP]
-    varied = [as_elsewhere(x.float() / 255, generator).mul(255).round().byte() for x in elsewhere.split(256)]
-    usual = torch.cat([predict(network, x).profile for x in (train.x, *varied)])
-    return outlier.describe(usual, predict(network, validation.x).profile, false_flags)
+    varied = [_sent_from_elsewhere(x.float() / 255, generator) for x in elsewhere.split(256)]
+    return outlier.describe(torch.cat([predict(network, x).profile for x in (train.x, *varied)]))
+
+
+ELSEWHERE = Augmentation(rotation=25, flip=0.5, shift=0.08, scale=0.15, contrast=0, brightness=0, elsewhere=1)
+
+
+def _sent_from_elsewhere(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return augment(x, ELSEWHERE, generator).mul(255).round().byte()
 
 
 def train_dataset(
@@ -176,8 +205,15 @@ def train_dataset(
 ) -> Manifest:
     """Train on a prepared data set and publish the candidate."""
     parts = {split: prepared.examples.of(split) for split in SPLITS}
+    others = {split: prepared.with_missing_classes(part) for split, part in parts.items() if split != "train"}
     result = fit(
-        parts["train"], parts["validation"], len(prepared.classes), recipe, checkpoint=checkpoint, progress=progress
+        parts["train"],
+        others["validation"],
+        len(prepared.classes),
+        recipe,
+        simulated=prepared.simulated_for(parts["train"]),
+        checkpoint=checkpoint,
+        progress=progress,
     )
     counts = f"{len(parts['train'])} scans of {len(set(parts['train'].patients))} patients from {name}"
     limits = []
@@ -188,10 +224,12 @@ def train_dataset(
         )
     for cut in prepared.audit.shortcuts:
         limits.append(f"In its training data the {cut.feature} alone tells the classes apart (AUC {cut.auc:.2f}).")
+    if prepared.simulated:
+        limits.append(SIMULATED_LIMIT)
     return publish_fit(
         ws,
         result,
-        parts,
+        {**parts, **others},
         prepared.classes,
         prepared.spec,
         recipe,
@@ -199,6 +237,12 @@ def train_dataset(
         limits=limits,
         lineage={"split": prepared.split, "refused": len(prepared.loaded.refused)},
     )
+
+
+SIMULATED_LIMIT = (
+    "Its infarcts, and part of its hemorrhages, are simulated into real scans without a finding; probabilities take "
+    "each class to be as common as the others."
+)
 
 
 def publish_fit(
@@ -221,16 +265,49 @@ def publish_fit(
     A demonstration has only met synthetic images: it has nothing to tell head CT from other images by.
     """
     asked = ws.settings.calibration
-    rules = settle(result.network, parts["train"], parts["validation"], classes, asked, flag_others=not demonstration)
+    said = {name: predict(result.network, part.x) for name, part in parts.items() if name != "train" and len(part)}
+    rules = settle(said["validation"], parts["validation"], classes, asked, balanced=recipe.simulation is not None)
+    if not demonstration:
+        usual = typical_of(result.network, parts["train"])
+        distances = usual.distance(said["validation"].profile) if usual else torch.empty(0)
+        rules = replace(rules, typical=outlier.with_threshold(usual, distances, asked.false_flags))
+    metrics = {name: measure(rules.probabilities(of), parts[name], classes) for name, of in said.items()}
+    return publish_model(
+        ws, result, parts, classes, spec, recipe, rules, metrics, trained_on=trained_on, limits=limits,
+        lineage=lineage, parent=parent, demonstration=demonstration, models_dir=models_dir,
+    )  # fmt: skip
+
+
+def publish_model(
+    ws: Workspace,
+    result: Fit,
+    parts: dict[str, Examples],
+    classes: tuple[str, ...],
+    spec: InputSpec,
+    recipe: Recipe,
+    rules: Rules,
+    metrics: dict[str, Report],
+    *,
+    trained_on: str,
+    limits: Sequence[str] = (),
+    lineage: dict[str, Any] | None = None,
+    parent: str | None = None,
+    demonstration: bool = False,
+    models_dir: Path | None = None,
+) -> Manifest:
+    """Publish a network with the rules it answers by and what was measured of it."""
     facts: dict[str, Any] = {
         "arch": recipe.arch,
         "width": recipe.width,
+        "head": recipe.head,
+        "intensity": recipe.intensity,
         "classes": classes,
         "input_spec": spec.to_json(),
         "calibration": rules.calibration,
         "abstain_below": rules.abstain_below,
         "operating_points": rules.operating_points,
-        "false_flags": asked.false_flags if rules.typical else None,
+        "false_flags": ws.settings.calibration.false_flags if rules.typical else None,
+        "simulated_classes": _only_simulated(classes, parts["train"]) if recipe.simulation else (),
         "demonstration": demonstration,
         "parent": parent,
         "trained_on": trained_on,
@@ -245,16 +322,17 @@ def publish_fit(
         },
         "patients": {name: sorted(set(part.patients)) for name, part in parts.items()},
         "keyed_by": ws.pseudonym.fingerprint,
-        "metrics": {
-            name: measure(rules.probabilities(predict(result.network, part.x)), part, classes).to_json()
-            for name, part in parts.items()
-            if name != "train" and len(part)
-        },
+        "metrics": {name: report.to_json() for name, report in metrics.items()},
     }
     manifest = bundle.publish(models_dir or ws.models_dir, result.network, facts, rules.typical)
     with ws.db.writing() as session:
         audit_log.append(session, "training", "publish", {"version": manifest.version, "parent": parent})
     return manifest
+
+
+def _only_simulated(classes: tuple[str, ...], train: Examples) -> tuple[str, ...]:
+    met = set(train.y.tolist())
+    return tuple(name for place, name in enumerate(classes) if place not in met)
 
 
 def _untested(classes: tuple[str, ...]) -> list[str]:

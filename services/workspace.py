@@ -8,8 +8,10 @@ from core.settings import ROOT, Settings
 from db.images import ImageStore
 from db.session import Database
 
-SHIPPED_BUNDLES = ROOT / "bundles"
+SHIPPED_BUNDLES = ROOT / "bundles" / "serving"
 """The bundles that come with the code; the newest by name serves where none was promoted."""
+DEMO_BUNDLES = ROOT / "bundles" / "demonstration"
+"""The bundle that reads demo cases; it serves only where there is no other."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def ws(home: Path) -> Workspace:
+def demonstration_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a checkout without a model of real scans: most tests read phantoms."""
+    monkeypatch.setattr("services.models.SHIPPED_BUNDLES", tmp_path / "no bundles")
+
+
+@pytest.fixture
+def ws(home: Path, demonstration_serves: None) -> Workspace:
     return open_workspace(Settings())
 
 

@@ -56,7 +56,9 @@ def test_only_resources_caches():
             assert "st.cache_" not in path.read_text(), path
 
 
-@pytest.mark.parametrize("script", ["audit_data", "train", "evaluate", "ingest", "retrain", "models", "demo"])
+@pytest.mark.parametrize(
+    "script", ["audit_data", "train", "evaluate", "ingest", "retrain", "models", "demo", "build_model"]
+)
 def test_every_command_explains_itself_and_stands_in_the_readme(script):
     result = subprocess.run(
         [sys.executable, ROOT / "scripts" / f"{script}.py", "--help"], capture_output=True, text=True, check=False

@@ -75,6 +75,9 @@ def _card(version: Version) -> None:
             st.caption(f"Measured on {kind} when it was trained, 95 % intervals over patients:")
             st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
         _operating_points(manifest)
+        if version.card:
+            with st.expander("Model card: data, figures, where it fails, what it must not be used for"):
+                st.markdown(version.card)
         threshold = manifest.abstain_below
         st.caption(
             f"{manifest.arch}, made {words.when(manifest.created_at)}; "

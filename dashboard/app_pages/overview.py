@@ -6,6 +6,7 @@ from core.labels import in_words
 from dashboard import resources
 from dashboard.components import frame, words
 from services.demo import load_demo
+from services.models import demonstration_predictor
 from services.overview import overview
 
 st.title("Overview")
@@ -21,7 +22,7 @@ if not now.scans:
         st.switch_page("app_pages/upload.py")
     if predictor and demo.button("Load demo cases", width="stretch"):
         with st.spinner("Drawing and reading synthetic heads…"):
-            load_demo(ws, predictor)
+            load_demo(ws, demonstration_predictor())
         st.rerun()
     st.stop()
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE, UNSURE, UNUSABLE, in_words
-from core.predict import SEEN_IN_TRAINING, UNCALIBRATED
+from core.predict import LEARNED_FROM_SIMULATION, SEEN_IN_TRAINING, UNCALIBRATED
 from dashboard import resources
 from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow
@@ -44,8 +44,16 @@ def answer(case: Case) -> None:
         )
     if NO_STROKE not in reading.probabilities:
         st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")
+    if LEARNED_FROM_SIMULATION in reading.flags:
+        st.caption(
+            f":material/science: The model has met no real {_finding(reading.label)} in training, only simulated ones."
+        )
     if SEEN_IN_TRAINING in reading.flags:
         st.caption(":material/history: The model was trained on scans of this patient: it may recognise them.")
+
+
+def _finding(label: str) -> str:
+    return {HEMORRHAGIC: "hemorrhage", ISCHEMIC: "infarct"}.get(label, "scan of this kind")
 
 
 def _probabilities(reading: ReadingRow) -> None:

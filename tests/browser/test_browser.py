@@ -89,7 +89,7 @@ def test_all_pages_draw_without_an_error_or_a_call_outside(page, server):
     for name in PAGES:
         page.goto(f"{server}/{name}")
         settle(page)
-        page.get_by_text("Demonstration without clinical meaning").first.wait_for()
+        page.get_by_text("Not a medical device").first.wait_for()
     assert [url for url in page.strangers if not url.startswith("ws")] == []
 
 

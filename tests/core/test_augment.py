@@ -1,6 +1,12 @@
-import torch
+import io
 
-from core.augment import Augmentation, augment
+import numpy as np
+import torch
+from PIL import Image
+
+from core.augment import Augmentation, as_elsewhere, as_jpeg, augment, moved, poses
+from core.phantom import phantom
+from core.preprocess import InputSpec, to_input
 
 STILL = Augmentation(rotation=0, flip=0, shift=0, scale=0, contrast=0, brightness=0)
 
@@ -34,3 +40,47 @@ def test_the_same_seed_draws_the_same():
     assert not torch.equal(first, other)
     assert first.min() >= 0
     assert first.max() <= 1
+
+
+def heads(n=24):
+    spec = InputSpec(size=96, window=(40, 120), crop="head")
+    return torch.stack([to_input(phantom("no_stroke", i, 128), spec) for i in range(n)])
+
+
+def test_scans_as_from_elsewhere_differ_in_level_and_spread_and_stay_images():
+    x = heads()
+    y = as_elsewhere(x, seeded())
+    assert y.shape == x.shape
+    assert 0 <= y.min() <= y.max() <= 1
+    middle = (slice(None), slice(None), slice(40, 56), slice(40, 56))
+    assert y[middle].mean(dim=(1, 2, 3)).std() > 3 * x[middle].mean(dim=(1, 2, 3)).std()
+    torch.testing.assert_close(y, as_elsewhere(x, seeded()))
+    assert not torch.equal(y, as_elsewhere(x, seeded(1)))
+
+
+def test_only_the_share_asked_for_comes_from_elsewhere():
+    x = heads(60)
+    some = augment(x, STILL.model_copy(update={"elsewhere": 0.3}), seeded())
+    changed = ((some - x).abs().mean(dim=(1, 2, 3)) > 1e-3).float().mean()
+    assert 0.1 < changed < 0.5
+
+
+def test_a_mask_moves_with_its_image():
+    ranges = Augmentation(rotation=40, shift=0.1, scale=0.2)
+    square = torch.zeros(8, 1, 64, 64)
+    square[..., 10:30, 30:50] = 1
+    pose = poses(8, ranges, seeded())
+    coarse = torch.nn.functional.avg_pool2d(square, 4)
+    fine = torch.nn.functional.avg_pool2d(moved(square, pose), 4)
+    assert (moved(coarse, pose) - fine).abs().mean() < 0.5 * (coarse - fine).abs().mean()
+
+
+def test_jpeg_does_what_a_real_encoder_does():
+    x = heads(1)
+    for quality in (20, 75):
+        out = io.BytesIO()
+        Image.fromarray((x[0, 0] * 255).round().byte().numpy()).save(out, "JPEG", quality=quality)
+        real = torch.from_numpy(np.asarray(Image.open(out), np.float32) / 255)
+        ours = as_jpeg(x, torch.full((1, 1, 1, 1), float(quality)))[0, 0]
+        assert (ours - real).abs().mean() < 0.004
+        assert (ours - x[0, 0]).abs().mean() > 0.6 * (real - x[0, 0]).abs().mean()

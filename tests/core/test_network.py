@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.network import ARCHITECTURES, build
+from core.network import ARCHITECTURES, build, centred
 from core.vision import torchvision_models
 
 
@@ -14,6 +14,56 @@ def test_every_network_answers_with_logits_and_maps_that_agree(arch):
     assert out.logits.shape == (2, 3)
     assert out.maps.shape[:2] == (2, 3)
     torch.testing.assert_close(out.maps.mean(dim=(2, 3)) + network.head.bias, out.logits, rtol=1e-3, atol=1e-3)
+
+
+def test_the_other_head_pools_by_a_soft_maximum():
+    network = build("lesion_cnn", 3, width=8, head="strongest").eval()
+    with torch.inference_mode():
+        out = network(torch.rand(2, 1, 64, 64))
+    assert out.logits.shape == (2, 3)
+    assert (out.logits[:, 2] == 0).all(), "the last class is what the others stand out from"
+    r, places = network.SHARPNESS, out.maps.shape[2] * out.maps.shape[3]
+    standing = ((out.maps[:, :2] - out.maps[:, 2:]) * r).exp().sum(dim=(2, 3)) / places
+    torch.testing.assert_close(standing.log() / r, out.logits[:, :2], rtol=1e-4, atol=1e-4)
+
+
+def test_one_strong_place_counts_more_than_many_weak_ones():
+    torch.manual_seed(0)
+    network = build("lesion_cnn", 2, width=8, head="strongest").eval()
+    network.features = nn.Sequential(nn.Identity())
+    network.head = nn.Conv2d(1, 2, 1, bias=False)
+    network.head.weight.data = torch.tensor([1.0, 0.0]).reshape(2, 1, 1, 1)
+    spot, haze = torch.zeros(1, 1, 8, 8), torch.full((1, 1, 8, 8), 0.2)
+    spot[..., 3, 3] = 12.8  # the same mean
+    with torch.inference_mode():
+        assert network(spot).logits[0, 0] > network(haze).logits[0, 0] + 5
+
+
+def head_of_any_window(level, width, noise=0.01):
+    """A grey disc of brain in a bright ring, as a window of that level and width would show it."""
+    torch.manual_seed(0)
+    line = torch.linspace(-1, 1, 96)
+    r = (line[:, None] ** 2 + line**2).sqrt()
+    brain = 35 + 4 * torch.sin(9 * line)[None] + 100 * noise * torch.randn(96, 96)
+    hu = torch.where(r < 0.75, brain, torch.where(r < 0.9, 900.0, -1000.0))
+    return ((hu - level) / width + 0.5).clamp(0, 1)[None, None]
+
+
+def test_centring_takes_back_how_the_window_was_set():
+    usual = centred(head_of_any_window(40, 120))
+    inside = (torch.linspace(-1, 1, 96)[:, None] ** 2 + torch.linspace(-1, 1, 96) ** 2 < 0.5)[None, None]
+    assert usual[inside].mean().abs() < 0.15
+    for level, width in ((40, 80), (35, 60), (50, 200), (100, 300)):
+        other = centred(head_of_any_window(level, width))
+        assert other[inside].mean().abs() < 0.2
+        assert 0.5 < other[inside].std() / usual[inside].std() < 2, "the width is taken back in part"
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.3])
+def test_centring_an_even_image_gives_finite_numbers(value):
+    out = centred(torch.full((1, 1, 64, 64), value))
+    assert torch.isfinite(out).all()
+    assert out.abs().max() <= 2
 
 
 @pytest.mark.parametrize("arch", ["resnet50", "convnext_tiny"])

@@ -2,13 +2,15 @@ import numpy as np
 import pytest
 import torch
 
+from core import bundle
 from core.bundle import Bundle, Manifest
 from core.network import build
-from core.outlier import describe
+from core.outlier import describe, with_threshold
 from core.phantom import phantom
 from core.predict import (
     DEMONSTRATION,
     HEMORRHAGE_NOT_EXCLUDED,
+    LEARNED_FROM_SIMULATION,
     NOT_HEAD_CT,
     SEEN_IN_TRAINING,
     UNCALIBRATED,
@@ -93,7 +95,8 @@ def test_an_image_unlike_those_it_was_trained_on_gets_no_answer():
     heads = torch.stack([to_input(phantom("ischemic", i, 96), spec) for i in range(160)])
     with torch.inference_mode():
         profile = network(heads).profile
-    typical = describe(profile[:120], profile[120:], 0.05)
+    usual = describe(profile[:120])
+    typical = with_threshold(usual, usual.distance(profile[120:]), 0.05)
     model = Predictor(Bundle(model.manifest, network, spec, typical))
     noise = display_scan(np.random.default_rng(0).uniform(0, 255, (96, 96)))
     head, other = model.read([phantom("ischemic", 130, 96), noise])
@@ -101,3 +104,14 @@ def test_an_image_unlike_those_it_was_trained_on_gets_no_answer():
     assert UNCERTAIN not in other.flags, "one word about a picture that is no scan is enough"
     assert NOT_HEAD_CT not in head.flags
     assert UNCERTAIN in head.flags
+
+
+def test_an_answer_that_only_simulation_taught_says_so(ws):
+    torch.manual_seed(0)
+    facts = bundle_facts(("hemorrhagic", "ischemic"), simulated_classes=("ischemic",))
+    network = build("stroke_cnn", 2)
+    for bias, said in ((9.0, True), (-9.0, False)):
+        network.head.bias.data = torch.tensor([0.0, bias])
+        manifest = bundle.publish(ws.models_dir, network, facts)
+        [reading] = Predictor(bundle.load(ws.models_dir / manifest.version)).read([phantom("no_stroke", 1)])
+        assert (LEARNED_FROM_SIMULATION in reading.flags) == said

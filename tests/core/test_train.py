@@ -1,12 +1,16 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from core.dataset import DatasetError, Examples, file_reader, from_folders, load
+from core.dataset import DatasetError, Examples, Sample, file_reader, from_folders, load
+from core.labels import CLASSES
 from core.preprocess import InputSpec
 from core.pseudonym import Pseudonym
 from core.settings import Recipe
+from core.simulated import OUTLINE, Simulated
 from core.train import fit, predict
 
 RECIPE = Recipe(image_size=32, epochs=3, batch_size=8, patience=10)
@@ -76,3 +80,69 @@ def test_a_part_without_a_class_is_refused(parts):
     one_class = Examples(train.x[only], train.y[only], tuple(train.patients[i] for i in only), ())
     with pytest.raises(DatasetError, match="train part"):
         fit(one_class, validation, 2, RECIPE)
+
+
+def squares(n, seed=0):
+    """Even fields, some with a bright square (class 0), none with a dark one (class 1), and plain ones (class 2)."""
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(n) % 2 * 2
+    x = torch.full((n, 1, 64, 64), 100) + torch.randint(0, 10, (n, 1, 64, 64), generator=generator)
+    for i in torch.nonzero(y == 0)[:, 0].tolist():
+        row, column = torch.randint(8, 40, (2,), generator=generator).tolist()
+        x[i, 0, row : row + 16, column : column + 16] = 200
+    samples = tuple(Sample(Path(f"{i}"), CLASSES[label], f"p{i}") for i, label in enumerate(y.tolist()))
+    return Examples(x.to(torch.uint8), y, tuple(f"p{i}" for i in range(n)), samples)
+
+
+def dark_squares(n, seed=0):
+    """What only a simulation knows: dark squares, and where they are."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.full((n, 1, 64, 64), 100) + torch.randint(0, 10, (n, 1, 64, 64), generator=generator)
+    outlines = torch.zeros(n, 1, OUTLINE, OUTLINE, dtype=torch.uint8)
+    for i in range(n):
+        row, column = torch.randint(1, 4, (2,), generator=generator).tolist()
+        x[i, 0, row * 8 : row * 8 + 16, column * 8 : column * 8 + 16] = 20
+        outlines[i, 0, row * 5 : row * 5 + 10, column * 5 : column * 5 + 10] = 255
+    samples = tuple(Sample(Path(f"{i}"), "ischemic", f"p{i}", synthetic="square") for i in range(n))
+    y = torch.ones(n, dtype=torch.long)
+    return Simulated(x.to(torch.uint8), y, outlines, ("square",) * n, tuple(f"p{i}" for i in range(n)), samples)
+
+
+STILL = {"rotation": 0, "shift": 0, "scale": 0, "contrast": 0, "brightness": 0}
+WITH_SIMULATION = Recipe(
+    arch="lesion_cnn", head="strongest", image_size=64, width=8, epochs=14, batch_size=24, dropout=0.0, keep="last",
+    learning_rate=0.005, augmentation=STILL, simulation={"aged": 0.0},
+)  # fmt: skip
+
+
+def test_a_class_that_is_only_simulated_is_learned_and_found_where_it_lies():
+    train, made = squares(48), dark_squares(24)
+    result = fit(train, None, 3, WITH_SIMULATION, simulated=made)
+    assert result.best_epoch == 14, "without validation the last epoch is kept"
+    unseen, other = squares(20, seed=1), dark_squares(20, seed=1)
+    assert (predict(result.network, unseen.x).logits.argmax(dim=1) == unseen.y).float().mean() > 0.9
+    assert (predict(result.network, other.x).logits.argmax(dim=1) == 1).float().mean() > 0.9
+    with torch.inference_mode():
+        maps = result.network(other.x.float() / 255).maps.softmax(dim=1)[:, 1]
+    lesion = F.adaptive_avg_pool2d(other.outlines.float() / 255, maps.shape[-2:])[:, 0] > 0.5
+    assert maps[lesion].mean() > maps[~lesion].mean() + 0.4
+
+
+def test_an_interrupted_run_with_simulation_goes_on_as_if_nothing_had_happened(tmp_path):
+    train, made = squares(24), dark_squares(12)
+    recipe = WITH_SIMULATION.model_copy(update={"epochs": 3})
+    whole = fit(train, None, 3, recipe, simulated=made)
+    checkpoint = tmp_path / "run.pt"
+
+    def stop(done, total, loss, epoch):
+        if epoch and epoch.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(train, None, 3, recipe, simulated=made, checkpoint=checkpoint, progress=stop)
+    assert torch.equal(weights(whole), weights(fit(train, None, 3, recipe, simulated=made, checkpoint=checkpoint)))
+
+
+def test_a_class_that_is_neither_real_nor_simulated_is_refused():
+    with pytest.raises(DatasetError, match="train part"):
+        fit(squares(24), None, 3, WITH_SIMULATION)

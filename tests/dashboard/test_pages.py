@@ -13,7 +13,7 @@ from services.workspace import open_workspace
 
 
 @pytest.fixture
-def app(home):
+def app(home, demonstration_serves):
     resources.workspace.clear()
     app = AppTest.from_file(str(ROOT / "dashboard" / "Home.py"), default_timeout=60)
     yield app
@@ -21,7 +21,7 @@ def app(home):
 
 
 @pytest.fixture
-def demo(home):
+def demo(home, demonstration_serves):
     ws = open_workspace(Settings())
     load_demo(ws, serving_predictor(ws))
     return ws

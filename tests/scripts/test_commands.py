@@ -177,7 +177,8 @@ def test_ingest_says_what_became_of_every_file(home, tmp_path):
     assert set(lines[0]) == {
         "file", "outcome", "reason", "scan_id", "model", "label", "confidence", "probabilities", "flags",
     }  # fmt: skip
-    assert "demonstration" in lines[0]["flags"]
+    assert "demonstration" not in lines[0]["flags"], "a model of real scans serves"
+    assert lines[0]["model"] == champion(open_workspace(Settings()))
     assert lines[0]["confidence"] == max(lines[0]["probabilities"].values())
     assert all(line["reason"] for line in lines[1:])
 

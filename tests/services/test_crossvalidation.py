@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.dataset import DatasetError, Examples, Sample, from_folders
 from core.settings import CalibrationSettings, Recipe
 from services import crossvalidation
-from services.crossvalidation import cross_validate, fit_once, folds_of, without_copies
+from services.crossvalidation import cross_validate, fit_once, folds_of, for_all_patients, without_copies
 from services.training import prepare
 from tests.conftest import png
 
@@ -30,8 +30,8 @@ def test_no_patient_stands_on_two_sides_of_a_fold_and_every_scan_is_tested_once(
     patients += list(range(people))
     examples = examples_of(patients, [p % 2 for p in patients])
     tested = []
-    for train, validation, test in folds_of(examples, k, seed):
-        parts = [{patients[i] for i in part} for part in (train, validation, test)]
+    for train, test in folds_of(examples, k, seed):
+        parts = [{patients[i] for i in part} for part in (train, test)]
         assert all(parts)
         assert len(set.union(*parts)) == sum(map(len, parts))
         tested += test
@@ -60,6 +60,22 @@ def prepared(ws, tmp_path):
     return prepare(ws, from_folders(tmp_path / "data"), TINY, "none", root=tmp_path / "data")
 
 
+@pytest.fixture
+def prepared_with_simulation(ws, tmp_path):
+    """The same, with infarcts that only the simulation knows."""
+    for i in range(16):
+        label = ("hemorrhagic", "no_stroke")[i % 2]
+        folder = tmp_path / "more" / label
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i} (1).png").write_bytes(png(i, label))
+    how = {"per_slice": 2}
+    recipe = Recipe(
+        arch="lesion_cnn", head="strongest", intensity="image", image_size=96, width=8, epochs=1, batch_size=12,
+        window=(40, 80), crop="head", simulation=how,
+    )  # fmt: skip
+    return prepare(ws, from_folders(tmp_path / "more"), recipe, "none", root=tmp_path / "more"), recipe
+
+
 def test_every_scan_is_answered_by_the_model_that_has_not_met_its_patient(prepared):
     found = cross_validate(prepared, TINY, 3, CalibrationSettings())
     assert found.report().n == 36
@@ -69,6 +85,35 @@ def test_every_scan_is_answered_by_the_model_that_has_not_met_its_patient(prepar
         p = found.table[[f"{column}_hemorrhagic", f"{column}_no_stroke"]].to_numpy()
         np.testing.assert_allclose(p.sum(axis=1), 1)
     assert found.table.groupby("fold")["patient"].nunique().sum() == 36
+
+
+def test_a_fold_is_judged_by_rules_from_the_other_folds(prepared, monkeypatch):
+    """The labels of a fold's patients have no part in its calibration."""
+    settled = []
+    real = crossvalidation.settle
+
+    def note(said, part, *args, **kwargs):
+        settled.append(set(part.patients))
+        return real(said, part, *args, **kwargs)
+
+    monkeypatch.setattr(crossvalidation, "settle", note)
+    found = cross_validate(prepared, TINY, 3, CalibrationSettings())
+    for fold, patients in zip(found.folds, settled, strict=False):
+        assert not patients & set(fold.test.patients)
+    assert settled[-1] == set(prepared.examples.patients), "the model of all patients is settled on all folds"
+
+
+def test_a_class_without_real_scans_is_tested_on_what_was_simulated_into_unmet_patients(prepared_with_simulation):
+    prepared, recipe = prepared_with_simulation
+    found = cross_validate(prepared, recipe, 2, CalibrationSettings())
+    made = found.table[found.table["synthetic"] != ""]
+    assert set(made["label"]) == {"ischemic"}
+    assert set(made["patient"]) <= set(prepared.examples.patients)
+    assert made.groupby("patient")["fold"].nunique().max() == 1
+    assert found.report(real_only=True).n == len(prepared.examples)
+    assert found.simulated_report("ischemic").n == len(made) + prepared.examples.labels.count("no_stroke")
+    rules = for_all_patients(found, found.folds[0].network)
+    assert rules.calibration.scans == len(found.table)
 
 
 def test_a_fold_that_was_trained_is_not_trained_again(prepared, tmp_path, monkeypatch):
@@ -82,6 +127,6 @@ def test_a_fold_that_was_trained_is_not_trained_again(prepared, tmp_path, monkey
 
 
 def test_without_a_place_to_keep_it_nothing_is_written(prepared, tmp_path):
-    train, validation, _ = folds_of(prepared.examples, 2, 0)[0]
-    fit_once(None, prepared.examples.at(train), prepared.examples.at(validation), 2, TINY)
+    train, _ = folds_of(prepared.examples, 2, 0)[0]
+    fit_once(None, prepared.examples.at(train), None, 2, TINY)
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("data", "home")] == []

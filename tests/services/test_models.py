@@ -13,12 +13,12 @@ from services.models import (
     serving_order,
     serving_predictor,
 )
-from services.workspace import SHIPPED_BUNDLES
+from services.workspace import DEMO_BUNDLES
 
 
 def test_without_a_promotion_the_shipped_bundle_serves(ws):
     assert serving_predictor(ws).manifest.demonstration
-    assert champion(ws) == bundle.versions(SHIPPED_BUNDLES)[-1].name
+    assert champion(ws) == bundle.versions(DEMO_BUNDLES)[-1].name
 
 
 def test_promotions_can_be_taken_back_one_by_one(ws, publish_untrained):
@@ -61,4 +61,4 @@ def test_every_version_is_listed_with_its_state(ws, publish_untrained):
     listed = {v.name: v for v in list_versions(ws)}
     assert listed[version].serving
     assert sum(v.serving for v in listed.values()) == 1
-    assert sum(v.shipped for v in listed.values()) == len(bundle.versions(SHIPPED_BUNDLES))
+    assert sum(v.shipped for v in listed.values()) == len(bundle.versions(DEMO_BUNDLES))

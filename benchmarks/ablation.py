@@ -1,0 +1,116 @@
+"""What each part of the shipped recipe is worth: short trainings on one fold, one thing changed at a time.
+
+    python -m benchmarks.ablation --data ../shared/data [--epochs 12]
+
+Short, so that all fit into an hour on two cores; the full recipe trains several times as long, and is better. What has
+been trained once lies in STROKE_HOME/results.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.evaluate import Report, evaluate
+from core.intervals import Figure
+from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
+from core.settings import ROOT, Recipe
+from core.train import predict
+from services.crossvalidation import folds_of, train_part, without_copies
+from services.shipping import FOLDS, RECIPE, open_results, prepare_findings, read_recipe
+from services.tables import with_interval
+from services.training import Prepared, checkpoint_path
+from services.workspace import Workspace
+
+EPOCHS = 12
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One change of the recipe, and what came of it on the patients of fold 1."""
+
+    name: str
+    hemorrhage: Figure  # AUC, real hemorrhages against none
+    infarct: Figure  # AUC, simulated infarcts against none
+    seconds: float
+
+
+def variants(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """Name -> what is changed."""
+    plain = recipe.augmentation.model_copy(update={"elsewhere": 0.0})
+    how = recipe.simulation
+    assert how is not None
+    return {
+        "as shipped": {},
+        "no simulated hemorrhages": {"simulation": how.model_copy(update={"hemorrhagic": 0.0})},
+        "no outlines": {"simulation": how.model_copy(update={"outline": 0.0})},
+        "pooled by the mean, no outlines": {
+            "head": "mean", "simulation": how.model_copy(update={"outline": 0.0}),
+        },
+        "no aged brains": {"simulation": how.model_copy(update={"aged": 0.0})},
+        "no scans as from elsewhere": {"augmentation": plain},
+        "not centred on the brain": {"intensity": "window"},
+        "input 112": {"image_size": 112},
+        "input 208": {"image_size": 208},
+        "mobilenet_v3_small, from scratch": {"arch": "mobilenet_v3_small"},
+        "resnet18, from scratch": {"arch": "resnet18"},
+    }  # fmt: skip
+
+
+def measure_all(ws: Workspace, root: Path, epochs: int = EPOCHS) -> list[Variant]:
+    """Train and test every variant that has not been trained."""
+    shipped = read_recipe(ws, RECIPE).model_copy(update={"epochs": epochs, "patience": epochs})
+    usual = prepare_findings(ws, root, shipped)
+    found = []
+    for name, change in variants(shipped).items():
+        recipe = Recipe.model_validate({**shipped.model_dump(), **_plain(change)})
+        prepared = usual if recipe.input_spec == usual.spec else prepare_findings(ws, root, recipe)
+        found.append(_measured(ws, name, prepared, recipe, usual))
+        print(f"{name}: {_row(found[-1])}", flush=True)
+    return found
+
+
+def _plain(change: dict[str, Any]) -> dict[str, Any]:
+    return {key: value.model_dump() if hasattr(value, "model_dump") else value for key, value in change.items()}
+
+
+def _measured(ws: Workspace, name: str, prepared: Prepared, recipe: Recipe, usual: Prepared) -> Variant:
+    examples = without_copies(prepared.examples)
+    train, test = folds_of(examples, FOLDS, recipe.seed)[0]
+    kept = checkpoint_path(ws, usual.examples, recipe).with_suffix("")
+    fit = train_part(prepared, examples.at(train), recipe, "ablation", kept)
+    part = prepared.with_missing_classes(examples.at(test))
+    p = predict(fit.network, part.x).logits.softmax(dim=1).numpy()
+
+    def against_none(label: str) -> Report:
+        keep = [i for i, of in enumerate(part.labels) if of in (label, NO_STROKE)]
+        labels, patients = [part.labels[i] for i in keep], [part.patients[i] for i in keep]
+        return evaluate(labels, p[keep], prepared.classes, patients=patients)
+
+    return Variant(
+        name,
+        against_none(HEMORRHAGIC).per_class[HEMORRHAGIC].auc,
+        against_none(ISCHEMIC).per_class[ISCHEMIC].auc,
+        fit.seconds,
+    )
+
+
+def _row(variant: Variant) -> str:
+    return f"{with_interval(variant.hemorrhage)} | {with_interval(variant.infarct)} | {variant.seconds:.0f} s"
+
+
+def in_markdown(found: list[Variant]) -> str:
+    """The rows of the card's table."""
+    return "\n".join(f"| {variant.name} | {_row(variant)} |" for variant in found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    args = parser.parse_args()
+    print(in_markdown(measure_all(open_results(), args.data / "ct_ich", args.epochs)))
+
+
+if __name__ == "__main__":
+    main()

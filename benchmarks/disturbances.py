@@ -1,0 +1,115 @@
+"""What may happen to a scan on its way from another hospital, done to public scans: the robustness table's rows."""
+
+import io
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from core.scan import Scan
+
+Grey = np.ndarray
+"""(H, W) float32 in [0, 255], of a window 120 HU wide with its middle at 40 HU."""
+BONE, AIR = 250, 1
+
+
+def _window(centre: float, width: float) -> Callable[[Grey], Grey]:
+    """Another window, in HU. What the first one has cut off stays white, black or, in the wide ones, fat grey."""
+
+    def change(grey: Grey) -> Grey:
+        hu = np.where(grey >= BONE, 1000, grey / 255 * 120 - 20)
+        hu = np.where(grey <= AIR, -1000, hu)
+        return np.clip((hu - centre) / width + 0.5, 0, 1) * 255
+
+    return change
+
+
+def _resized(side: int) -> Callable[[Grey], Grey]:
+    return lambda grey: np.asarray(Image.fromarray(grey).resize((side, side), Image.Resampling.BICUBIC)).clip(0, 255)
+
+
+def _padded(grey: Grey) -> Grey:
+    height, width = grey.shape
+    return np.pad(grey, ((height // 4, height // 2), (width // 2, width // 4)))
+
+
+def _tight(grey: Grey) -> Grey:
+    """Cut to the skull, through the scalp."""
+    rows, columns = (np.flatnonzero((grey >= BONE).any(axis=axis)) for axis in (1, 0))
+    if not len(rows) or not len(columns):
+        return grey
+    return grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _table(grey: Grey) -> Grey:
+    """A head rest that touches the head."""
+    height, width = grey.shape
+    image = Image.fromarray(grey)
+    box = (width * 0.1, height * 0.35, width * 0.9, height * 0.97)
+    ImageDraw.Draw(image).arc(box, 20, 160, fill=230, width=max(2, width // 80))
+    return np.asarray(image)
+
+
+def _lettered(grey: Grey) -> Grey:
+    image = Image.fromarray(grey)
+    draw, (width, height) = ImageDraw.Draw(image), image.size
+    for at, text in (
+        ((0.02, 0.02), "A"),
+        ((0.02, 0.5), "R"),
+        ((0.62, 0.02), "SE 2 IM 14"),
+        ((0.02, 0.9), "W 120 L 40"),
+    ):
+        draw.text((at[0] * width, at[1] * height), text, fill=255, font_size=max(8, width // 20))
+    draw.line((width * 0.95, height * 0.3, width * 0.95, height * 0.7), fill=255, width=2)
+    return np.asarray(image)
+
+
+def _jpeg(quality: int) -> Callable[[Grey], Grey]:
+    def change(grey: Grey) -> Grey:
+        out = io.BytesIO()
+        Image.fromarray(grey.astype(np.uint8)).save(out, "JPEG", quality=quality)
+        return np.asarray(Image.open(out), np.float32)
+
+    return change
+
+
+def _turned(degrees: float) -> Callable[[Grey], Grey]:
+    return lambda grey: ndimage.rotate(grey, degrees, reshape=False, order=1)
+
+
+def _noisy(grey: Grey) -> Grey:
+    """Noise of 6 HU, as grainy as the scan's pixels."""
+    return np.clip(grey + np.random.default_rng(0).normal(0, 6 / 120 * 255, grey.shape), 0, 255)
+
+
+def _sharpened(grey: Grey) -> Grey:
+    """As a bone kernel does."""
+    return np.clip(grey + 1.5 * (grey - ndimage.gaussian_filter(grey, 1.2)), 0, 255)
+
+
+DISTURBANCES: Mapping[str, Callable[[Grey], Grey]] = {
+    "as it is": lambda grey: grey,
+    "narrow window (width 60, level 35 HU)": _window(35, 60),
+    "brain window (80, 40)": _window(40, 80),
+    "wide window (200, 50)": _window(50, 200),
+    "wide and dark window (300, 120)": _window(120, 300),
+    "128 pixels a side": _resized(128),
+    "1024 pixels a side": _resized(1024),
+    "black margins": _padded,
+    "cut to the skull": _tight,
+    "head rest touching": _table,
+    "letters and scale bar": _lettered,
+    "JPEG, quality 25": _jpeg(25),
+    "turned by 15 degrees": _turned(15),
+    "turned by 90 degrees": _turned(90),
+    "upside down": lambda grey: grey[::-1],
+    "mirrored": lambda grey: grey[:, ::-1],
+    "noise of 6 HU": _noisy,
+    "sharp kernel": _sharpened,
+}
+
+
+def disturbed(scan: Scan, name: str) -> Scan:
+    """A display scan, disturbed."""
+    return Scan(np.ascontiguousarray(DISTURBANCES[name](scan.pixels), np.float32), "display")

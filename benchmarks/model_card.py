@@ -1,0 +1,229 @@
+"""Measure the model that ships and write its card.
+
+    python -m benchmarks.model_card --data ../shared/data [--out docs/model-card.md]
+
+Uses what `make model` has trained (STROKE_HOME/results) and trains what is not there.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks import ablation, flags, robustness
+from benchmarks.ablation import Variant
+from benchmarks.flags import Flagged
+from benchmarks.robustness import Robustness
+from core import bundle
+from core.evaluate import BY_CLASS, OVERALL, Report, evaluate
+from core.intervals import Clusters, Figure, auc_figure, share_figure
+from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
+from core.preprocess import to_input
+from core.scan import read
+from core.settings import ROOT
+from core.train import predict
+from services.crossvalidation import CrossValidation
+from services.models import CARD
+from services.shipping import FOLDS, RECIPE, Trained, open_results, prepare_findings, read_recipe, train_shipped
+from services.tables import how_many, with_interval
+from services.workspace import SHIPPED_BUNDLES
+
+COVERAGES = (0.25, 0.5, 0.75, 1.0)
+SUBTYPES = ("intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural")
+MIN_KIND = 5
+"""Fewer scans of a kind than this are not given a figure."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that the card is written from."""
+
+    trained: Trained
+    subtypes: list[tuple[str, Figure, int]]  # name, AUC against none, scans with it
+    kinds: list[tuple[str, Figure, int]]  # simulated infarcts
+    cpaisd: tuple[float, float, Figure]  # mean ischemic probability there, of scans without finding, AUC
+    others: list[Flagged]
+    strangers: list[Flagged]
+    robust: list[Robustness]
+    ablation: list[Variant]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "model-card.md")
+    parser.add_argument("--ablation-epochs", type=int, default=ablation.EPOCHS)
+    args = parser.parse_args()
+    text = in_markdown(measure(args.data, args.ablation_epochs), args.ablation_epochs)
+    for out in (args.out, bundle.versions(SHIPPED_BUNDLES)[-1] / CARD):
+        out.write_text(text)
+        print(out)
+
+
+def measure(data: Path, ablation_epochs: int) -> Measured:
+    ws, root = open_results(), data / "ct_ich"
+    recipe = read_recipe(ws, RECIPE)
+    prepared = prepare_findings(ws, root, recipe)
+    trained = train_shipped(ws, prepared, recipe)
+    found = trained.found
+    return Measured(
+        trained,
+        by_subtype(found, root),
+        by_kind(found),
+        on_cpaisd(trained, data / "cpaisd" / "images"),
+        flags.flagged_by_kind(found, prepared.spec, flags.others(data)),
+        flags.flagged_by_kind(found, prepared.spec, flags.strangers(data)),
+        robustness.robustness(found, prepared.spec),
+        ablation.measure_all(ws, root, ablation_epochs),
+    )
+
+
+def by_subtype(found: CrossValidation, root: Path) -> list[tuple[str, Figure, int]]:
+    """Real slices with each kind of hemorrhage against real slices without any."""
+    table = found.table[found.table["synthetic"] == ""]
+    findings = pd.read_csv(root / "findings.csv").set_index("file")
+    names = [str(Path(file).relative_to(root)) for file in table["file"]]
+    none = (table["label"] == NO_STROKE).to_numpy()
+    return [(name, *_against(table, findings.loc[names, name].to_numpy() == 1, none, HEMORRHAGIC)) for name in SUBTYPES]
+
+
+def by_kind(found: CrossValidation) -> list[tuple[str, Figure, int]]:
+    """Simulated infarcts by territory and by age against real slices without a finding."""
+    table = found.table
+    none = ((table["synthetic"] == "") & (table["label"] == NO_STROKE)).to_numpy()
+    parts = table["synthetic"].str.split(", ", expand=True)
+    rows = []
+    for column in parts.columns:
+        for name in sorted(set(parts[column].dropna()) - {""}):
+            is_it = ((parts[column] == name) & (table["label"] == ISCHEMIC)).to_numpy()
+            rows.append((name, *_against(table, is_it, none, ISCHEMIC)))
+    return [row for row in rows if row[2] >= MIN_KIND]
+
+
+def _against(table: pd.DataFrame, is_it: np.ndarray, none: np.ndarray, label: str) -> tuple[Figure, int]:
+    rows = table[is_it | none]
+    clusters = Clusters.of(rows["patient"], len(rows))
+    return auc_figure(rows[f"p_{label}"].to_numpy(), is_it[is_it | none], clusters), int(is_it.sum())
+
+
+def on_cpaisd(trained: Trained, folder: Path) -> tuple[float, float, Figure]:
+    """Real acute infarcts, never trained on: the mean over the folds' models, beside slices without a finding."""
+    scans = [read(path.read_bytes(), path.name) for path in sorted(folder.glob("*.png"))]
+    x = torch.stack([(to_input(scan, trained.prepared.spec) * 255).round().to(torch.uint8) for scan in scans])
+    place = trained.found.classes.index(ISCHEMIC)
+    there = np.mean(
+        [fold.rules.probabilities(predict(fold.network, x))[:, place] for fold in trained.found.folds], axis=0
+    )
+    table = trained.found.table
+    none = table[(table["synthetic"] == "") & (table["label"] == NO_STROKE)]
+    here = none[f"p_{ISCHEMIC}"].to_numpy()
+    clusters = Clusters.of([*none["patient"], *(f"cpaisd {i}" for i in range(len(there)))], len(none) + len(there))
+    is_it = np.r_[np.zeros(len(here), bool), np.ones(len(there), bool)]
+    return float(there.mean()), float(here.mean()), auc_figure(np.r_[here, there], is_it, clusters)
+
+
+def balanced(found: CrossValidation) -> pd.DataFrame:
+    """As many scans of each class, spread over the patients: what the probabilities are meant for."""
+    groups = [rows for _, rows in found.table.groupby("label")]
+    fewest = min(len(rows) for rows in groups)
+    return pd.concat([rows.iloc[np.linspace(0, len(rows) - 1, fewest).astype(int)] for rows in groups])
+
+
+def _report(found: CrossValidation, rows: pd.DataFrame, prefix: str = "p_") -> Report:
+    p = rows[[f"{prefix}{name}" for name in found.classes]].to_numpy(np.float64)
+    return evaluate(list(rows["label"]), p, found.classes, patients=list(rows["patient"]))
+
+
+def at_operating_point(found: CrossValidation) -> tuple[Figure, Figure]:
+    """Sensitivity and specificity of "hemorrhage not excluded" on real scans of patients not met."""
+    rows = found.table[found.table["synthetic"] == ""]
+    points = {fold.number: fold.rules.operating_points[HEMORRHAGIC].threshold for fold in found.folds}
+    called = rows[f"p_{HEMORRHAGIC}"].to_numpy() >= rows["fold"].map(points).to_numpy()
+    is_it, clusters = (rows["label"] == HEMORRHAGIC).to_numpy(), Clusters.of(rows["patient"], len(rows))
+    return share_figure(called, is_it, clusters), share_figure(~called, ~is_it, clusters)
+
+
+def in_markdown(measured: Measured, ablation_epochs: int) -> str:
+    found = measured.trained.found
+    real, people = found.report(real_only=True), found.patient_report()
+    infarcts = found.simulated_report(ISCHEMIC)
+    alike = balanced(found)
+    calibrated, raw = _report(found, alike), _report(found, alike, "raw_")
+    answered = alike[alike["answered"]]
+    sensitivity, specificity = at_operating_point(found)
+    there, here, cpaisd = measured.cpaisd
+    images = sum(row.images for row in measured.others)
+    return (ROOT / "benchmarks" / "model_card_template.md").read_text().format(
+        scans=real.n,
+        patients=real.patients,
+        hemorrhage=_auc_and_more({"Per slice": real, "Per patient": people}, HEMORRHAGIC),
+        infarct=with_interval(infarcts.per_class[ISCHEMIC].auc),
+        infarct_n=how_many(infarcts.per_class[ISCHEMIC].auc),
+        three=_three({"All": calibrated, "Where it answered": _report(found, answered)}),
+        answered=f"{len(answered) / len(alike):.0%}",
+        each=len(alike) // len(found.classes),
+        sensitivity=f"{with_interval(sensitivity)} ({how_many(sensitivity)})",
+        specificity=f"{with_interval(specificity)} ({how_many(specificity)})",
+        subtypes=_kinds(measured.subtypes),
+        kinds=_kinds(measured.kinds),
+        calibration=_calibration(raw, calibrated),
+        risk=_risk(calibrated),
+        cpaisd_there=f"{there:.2f}",
+        cpaisd_here=f"{here:.2f}",
+        cpaisd_auc=with_interval(cpaisd),
+        others=flags.in_markdown(measured.others),
+        caught=f"{sum(row.share * row.images for row in measured.others) / images:.1%}",
+        other_images=images,
+        strangers=flags.in_markdown(measured.strangers),
+        false_flags=f"{with_interval(flags.false_flags(found))} ({how_many(flags.false_flags(found))})",
+        robust=robustness.in_markdown(measured.robust),
+        ablation=ablation.in_markdown(measured.ablation),
+        ablation_epochs=ablation_epochs,
+        epochs=measured.trained.recipe.epochs,
+        folds=FOLDS,
+        torch=torch.__version__,
+    )  # fmt: skip
+
+
+def _lines(rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _auc_and_more(reports: dict[str, Report], label: str) -> str:
+    rows = [["", *reports], ["---"] * (1 + len(reports))]
+    rows.append(["n", *(f"{r.n} of {r.patients} patients" for r in reports.values())])
+    for key, words in BY_CLASS.items():
+        rows.append([words, *(with_interval(getattr(r.per_class[label], key)) for r in reports.values())])
+    return _lines(rows)
+
+
+def _three(reports: dict[str, Report]) -> str:
+    rows = [["", *reports], ["---"] * (1 + len(reports))]
+    rows.append(["n", *(f"{r.n} of {r.patients} patients" for r in reports.values())])
+    for key, words in OVERALL.items():
+        rows.append([words, *(with_interval(getattr(r, key)) for r in reports.values())])
+    for label in next(iter(reports.values())).classes:
+        recalls = (with_interval(r.per_class[label].recall) for r in reports.values())
+        rows.append([f"{in_words(label)}: {BY_CLASS['recall']}", *recalls])
+    return _lines(rows)
+
+
+def _kinds(rows: list[tuple[str, Figure, int]]) -> str:
+    return _lines([[name, str(count), with_interval(figure)] for name, figure, count in rows])
+
+
+def _calibration(raw: Report, scans: Report) -> str:
+    rows = [[name, with_interval(r.ece), with_interval(r.brier)] for name, r in (("Before", raw), ("After", scans))]
+    return f"{_lines(rows)}\n\nAfter is {scans.ece.value / raw.ece.value:.2f} of before ({how_many(scans.ece)})."
+
+
+def _risk(report: Report) -> str:
+    curve = report.risk_coverage
+    return _lines([[f"{c:.0%}", f"{float(np.interp(c, curve.coverage, curve.risk)):.1%}"] for c in COVERAGES])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Where the brain is in one slice, and where in the brain a place is."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+BONE_HU, FLUID_HU = 88.0, 17.0
+
+
+class Window(NamedTuple):
+    """How grey in [0, 1] stands for density: `floor` HU is 0, `floor + width` is 1."""
+
+    floor: float
+    width: float
+
+    def hu(self, grey: np.ndarray) -> np.ndarray:
+        return grey * self.width + self.floor
+
+    def grey(self, hu: np.ndarray) -> np.ndarray:
+        return np.clip((hu - self.floor) / self.width, 0, 1)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Where the brain is in one slice, (S, S) each. Distances are in units of the brain's mean radius."""
+
+    brain: np.ndarray  # bool: inside the skull, fluid included
+    x: np.ndarray  # across the brain: -1 at its left border in the image, +1 at its right
+    y: np.ndarray  # along it: -1 at the front, +1 at the back
+    depth: np.ndarray  # from the inner table of the skull
+    fluid: np.ndarray  # bool: cerebrospinal fluid
+    low: bool  # bone reaches in between: skull base, with posterior fossa
+    radius: float  # the brain's mean radius in pixels
+
+    @property
+    def angle(self) -> np.ndarray:
+        """Around the brain's centre, in radians: 0 to the image's right, pi/2 to the back."""
+        return np.arctan2(self.y, self.x)
+
+    @property
+    def r(self) -> np.ndarray:
+        return np.hypot(self.x, self.y)
+
+
+def anatomy(hu: np.ndarray, ceiling: float = np.inf) -> Anatomy | None:
+    """The brain in a slice of densities, front up; None where none is enclosed by bone (neck, face, vertex).
+
+    `ceiling`: the highest density that the slice can show, where it came through a window.
+    """
+    size = hu.shape[0]
+    smooth = ndimage.gaussian_filter(hu, size / 160)
+    bone_hu = min(BONE_HU, ceiling - 2)
+    bone = hu > bone_hu
+    shut = ndimage.binary_closing(np.pad(bone, 8), iterations=max(1, round(size / 55)))[8:-8, 8:-8]
+    inside = ndimage.binary_fill_holes(shut) & ~bone & (smooth > -5) & (smooth < bone_hu)
+    inside = ndimage.binary_opening(inside, iterations=max(1, round(size / 70)))
+    regions, count = ndimage.label(inside)
+    brain = np.zeros_like(inside)
+    for i in range(1, count + 1):
+        region = regions == i
+        if region.sum() > 0.015 * size**2 and 18 < np.median(hu[region]) < 50:
+            brain |= region
+    brain = ndimage.binary_fill_holes(brain)
+    if brain.sum() < 0.06 * size**2:
+        return None
+    return _coordinates(brain, smooth)
+
+
+def _coordinates(brain: np.ndarray, smooth: np.ndarray) -> Anatomy:
+    rows, columns = np.nonzero(brain)
+    centre = np.array([rows.mean(), columns.mean()])
+    spread = np.cov(np.stack([rows, columns]))
+    values, vectors = np.linalg.eigh(spread)
+    long = vectors[:, 1] * np.sign(vectors[0, 1])  # towards the back, which is down
+    if values[1] < 1.08 * values[0] or long[0] < 0.85:  # round, or not upright: no axis to go by
+        long = np.array([1.0, 0.0])
+    across = np.array([-long[1], long[0]])
+    grid = np.mgrid[0 : brain.shape[0], 0 : brain.shape[1]] - centre[:, None, None]
+    half_long, half_across = (2 * np.sqrt(max(axis @ spread @ axis, 1.0)) for axis in (long, across))
+    x = np.tensordot(across, grid, 1) / half_across
+    y = np.tensordot(long, grid, 1) / half_long
+    radius = float(np.sqrt(half_long * half_across))
+    depth = ndimage.distance_transform_edt(brain) / radius
+    solid = brain.sum() / max(1, ((x**2 + y**2) < 1.1).sum())
+    head = np.nonzero(ndimage.gaussian_filter(smooth, 2) > -15)[0]
+    behind = centre[0] - (head.min() + head.max()) / 2 > 0.03 * brain.shape[0]
+    eroded = depth > 0.06
+    fluid = brain & (smooth < FLUID_HU) & (eroded | (smooth > -5))
+    return Anatomy(brain, x, y, depth, fluid, bool(behind and solid < 0.93), radius)

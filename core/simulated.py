@@ -1,0 +1,152 @@
+"""A pool of simulated lesions to train and test on: every slice without a finding, several times over."""
+
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from core.anatomy import Window, anatomy
+from core.dataset import DatasetError, Examples, Sample
+from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
+from core.lesions import aged, simulate_hemorrhage, simulate_infarct
+
+OUTLINE = 40
+"""Outlines are kept at this many cells a side: finer than any network's map."""
+AGED_BASE = 0.35
+"""Share of the simulated lesions that stand in an aged slice."""
+TRIES = 3
+
+
+class Simulation(BaseModel):
+    """How simulated lesions take part in a training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    per_slice: int = Field(4, gt=0, description="lesions of each type per slice without a finding")
+    hemorrhagic: float = Field(0.5, ge=0, lt=1, description="share of the hemorrhagic scans met that are simulated")
+    aged: float = Field(0.2, ge=0, lt=1, description="share of the scans without stroke met that are made to look old")
+    outline: float = Field(1.0, ge=0, description="weight of the lesions' outlines beside their class")
+    balance: float = Field(16.0, gt=0, description="how much more a place with a lesion weighs than one without")
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Synthetic images made of real slices, M of them."""
+
+    x: Tensor  # (M, 1, S, S) uint8
+    y: Tensor  # (M,) int64, index into the classes
+    outlines: Tensor  # (M, 1, OUTLINE, OUTLINE) uint8, 255: all lesion
+    kinds: tuple[str, ...]  # such as "MCA, acute"
+    patients: tuple[str, ...]  # whose slice each was made of
+    samples: tuple[Sample, ...]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def of(self, patients: Collection[str]) -> "Simulated":
+        """Those made of these patients' slices."""
+        wanted = set(patients)
+        return self.at([i for i, patient in enumerate(self.patients) if patient in wanted])
+
+    def at(self, keep: Sequence[int]) -> "Simulated":
+        """Those at the places in `keep`."""
+        return Simulated(
+            self.x[keep],
+            self.y[keep],
+            self.outlines[keep],
+            tuple(self.kinds[i] for i in keep),
+            tuple(self.patients[i] for i in keep),
+            tuple(self.samples[i] for i in keep),
+        )
+
+    def examples(self, label: int) -> Examples:
+        """One image of a class for every slice it was simulated into, to test on."""
+        first: dict[str | None, int] = {}
+        for place in self.places(label).tolist():
+            first.setdefault(self.samples[place].content_hash, place)
+        chosen = self.at(list(first.values()))
+        return Examples(chosen.x, chosen.y, chosen.patients, chosen.samples)
+
+    def places(self, label: int) -> Tensor:
+        """Where the images of one class stand."""
+        return torch.nonzero(self.y == label)[:, 0]
+
+
+_Made = list[tuple[str, str, np.ndarray, np.ndarray]]
+"""(label, kind, HU, mask) of what was made of one slice."""
+
+
+def simulate(
+    examples: Examples,
+    classes: Sequence[str],
+    window: tuple[float, float],
+    per_slice: int,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Simulated:
+    """Lesions of each type in every slice labelled no_stroke in which a brain is found, and that slice aged.
+
+    `window`: centre and width in HU of the grey in `examples`. The same seed gives the same images; each slice
+    draws from its own stream. Raises DatasetError where no slice shows a brain.
+    """
+    centre, width = window
+    scale = Window(centre - width / 2, width)
+    bases = [i for i, label in enumerate(examples.labels) if label == NO_STROKE]
+
+    def of(place: int) -> _Made:
+        rng = np.random.default_rng([seed, int(examples.samples[place].content_hash or "0", 16) % 2**63])
+        hu = scale.hu(examples.x[place, 0].numpy() / np.float32(255))
+        return _made(hu, centre + width / 2, per_slice, rng)
+
+    made = []
+    with ThreadPoolExecutor() as workers:
+        for done, (place, images) in enumerate(zip(bases, workers.map(of, bases), strict=True), 1):
+            made += [(place, label, kind, _bytes(scale.grey(hu)), _outline(mask)) for label, kind, hu, mask in images]
+            progress(done, len(bases))
+    if not made:
+        raise DatasetError(
+            "No slice without stroke shows a brain that lesions could be simulated in. Simulation needs scans "
+            "labelled no_stroke, cut to the head (crop: head), whose window the recipe names."
+        )
+    places, labels, kinds, images_, outlines = zip(*made, strict=True)
+    return Simulated(
+        torch.from_numpy(np.stack(images_))[:, None],
+        torch.tensor([classes.index(label) for label in labels]),
+        torch.stack(outlines),
+        tuple(kinds),
+        tuple(examples.patients[i] for i in places),
+        tuple(
+            replace(examples.samples[i], label=label, synthetic=kind)
+            for i, label, kind in zip(places, labels, kinds, strict=True)
+        ),
+    )
+
+
+def _made(hu: np.ndarray, ceiling: float, per_slice: int, rng: np.random.Generator) -> _Made:
+    brain = anatomy(hu, ceiling)
+    if brain is None:
+        return []
+    old = aged(hu, brain, rng)
+    made: _Made = [(NO_STROKE, "aged", old, np.zeros_like(hu))]
+    old_brain = anatomy(old, ceiling) or brain
+    for _ in range(per_slice):
+        for label, make in ((HEMORRHAGIC, simulate_hemorrhage), (ISCHEMIC, simulate_infarct)):
+            base, where = (old, old_brain) if rng.random() < AGED_BASE else (hu, brain)
+            lesion = next(filter(None, (make(base, where, rng) for _ in range(TRIES))), None)
+            if lesion:
+                made.append((label, lesion.kind, lesion.hu, lesion.mask))
+    return made
+
+
+def _bytes(grey: np.ndarray) -> np.ndarray:
+    return np.rint(grey * 255).astype(np.uint8)
+
+
+def _outline(mask: np.ndarray) -> Tensor:
+    cells = F.adaptive_avg_pool2d(torch.from_numpy(mask.astype(np.float32))[None], OUTLINE)
+    return cells.mul(255).round().byte()

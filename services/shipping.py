@@ -1,0 +1,109 @@
+"""The model that ships with this repository: cross-validated on the public scans, then trained on all of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import yaml
+
+from core.bundle import Manifest
+from core.dataset import ManifestColumns, from_manifest
+from core.pseudonym import Pseudonym
+from core.settings import ROOT, Recipe, Settings
+from core.train import Fit
+from services.crossvalidation import (
+    CrossValidation,
+    Tell,
+    cross_validate,
+    folds_of,
+    for_all_patients,
+    train_part,
+    without_copies,
+)
+from services.training import SIMULATED_LIMIT, Prepared, Rules, checkpoint_path, prepare, publish_model
+from services.workspace import Workspace, open_workspace
+
+FOLDS = 5
+ALL = "all"
+RECIPE = ROOT / "recipes" / "shipped.yaml"
+PUBLIC = Pseudonym(b"second-read public data: no secret")
+"""The patients of public data are keyed with a secret that is none, so that everybody gets the same folds."""
+SOURCE = "CT-ICH 1.0.0 (Hssayeni et al., Data 2020;5(1):14, CC BY 4.0): 82 trauma patients, slices labelled one by one"
+
+
+def open_results() -> Workspace:
+    """Where what is trained on public data is kept: STROKE_HOME/results."""
+    settings = Settings()
+    return replace(open_workspace(Settings(home=settings.home_dir / "results")), pseudonym=PUBLIC)
+
+
+def read_recipe(ws: Workspace, path: Path) -> Recipe:
+    """A recipe file over config.yaml's training."""
+    return Recipe.model_validate({**ws.settings.training.model_dump(), **yaml.safe_load(path.read_text())})
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What was learned from the public scans."""
+
+    prepared: Prepared
+    recipe: Recipe
+    found: CrossValidation
+    whole: Fit  # on all patients
+    rules: Rules  # of that
+
+
+def prepare_findings(
+    ws: Workspace, root: Path, recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Prepared:
+    """The public slices with what is in each, by findings.csv."""
+    columns = ManifestColumns(label="finding")
+    mapping = {"hemorrhage": "hemorrhagic", "no_hemorrhage": "no_stroke"}
+    samples = from_manifest(root / "findings.csv", root, columns, mapping, ws.pseudonym)
+    return prepare(ws, samples, recipe, "none", root=root, progress=progress)
+
+
+def train_shipped(
+    ws: Workspace, prepared: Prepared, recipe: Recipe, tell: Tell = lambda part, done, total, loss, epoch: None
+) -> Trained:
+    """Five folds, then all patients (told as part 6). What has been trained once is not trained again."""
+    kept = checkpoint_path(ws, prepared.examples, recipe).with_suffix("")
+    found = cross_validate(prepared, recipe, FOLDS, ws.settings.calibration, checkpoints=kept, tell=tell)
+    whole = train_part(prepared, found.examples, recipe, ALL, kept, partial(tell, FOLDS + 1))
+    return Trained(prepared, recipe, found, whole, for_all_patients(found, whole.network))
+
+
+def train_some(ws: Workspace, prepared: Prepared, recipe: Recipe, parts: Sequence[int], tell: Tell) -> None:
+    """Train some of the parts (6: all patients) and keep them, so that several processes can share the work."""
+    kept = checkpoint_path(ws, prepared.examples, recipe).with_suffix("")
+    examples = without_copies(prepared.examples)
+    folds = folds_of(examples, FOLDS, recipe.seed)
+    for number in parts:
+        whole = number == FOLDS + 1
+        part, name = (examples, ALL) if whole else (examples.at(folds[number - 1][0]), str(number))
+        train_part(prepared, part, recipe, name, kept, partial(tell, number))
+
+
+def publish_shipped(ws: Workspace, trained: Trained, bundles: Path) -> Manifest:
+    """Publish the model of all patients with the figures of the folds, which are of patients not met."""
+    found = trained.found
+    scans, patients = len(found.examples), len(set(found.examples.patients))
+    return publish_model(
+        ws,
+        trained.whole,
+        {"train": found.examples},
+        found.classes,
+        trained.prepared.spec,
+        trained.recipe,
+        trained.rules,
+        {"cross-validation": found.report()},
+        trained_on=f"{scans} scans of {patients} patients from {SOURCE}",
+        limits=[
+            SIMULATED_LIMIT,
+            f"Its figures are those of {FOLDS} models of the same recipe, each on patients it had not met; itself it "
+            "has met all of them.",
+        ],
+        lineage={"split": f"{FOLDS} folds by patient, then all", "refused": len(trained.prepared.loaded.refused)},
+        models_dir=bundles,
+    )

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.dataset import DatasetError, Examples, Sample
+from core.labels import CLASSES
+from core.phantom import phantom
+from core.preprocess import InputSpec, to_input
+from core.simulated import OUTLINE, simulate
+
+SPEC = InputSpec(size=96, window=(40, 120), crop="head")
+
+
+def examples(labels):
+    inputs = [(to_input(phantom(label, i), SPEC) * 255).round().byte() for i, label in enumerate(labels)]
+    samples = tuple(Sample(Path(f"{i}"), label, f"p{i}", None, f"{i + 1:064x}") for i, label in enumerate(labels))
+    y = torch.tensor([CLASSES.index(label) for label in labels])
+    return Examples(torch.stack(inputs), y, tuple(s.patient for s in samples), samples)
+
+
+def test_every_slice_without_a_finding_is_used_and_no_other():
+    made = simulate(examples(["no_stroke", "hemorrhagic", "no_stroke"]), CLASSES, SPEC.window, 2, 0)
+    assert set(made.patients) == {"p0", "p2"}
+    assert made.x.dtype == torch.uint8
+    assert made.x.shape[1:] == (1, 96, 96)
+    assert made.outlines.shape[1:] == (1, OUTLINE, OUTLINE)
+    assert set(made.y.tolist()) == {0, 1, 2}
+    for place, kind in enumerate(made.kinds):
+        assert (kind == "aged") == (made.y[place] == 2)
+        assert (made.outlines[place].max() == 0) == (kind == "aged")
+
+
+def test_what_was_made_is_marked_and_stays_with_its_patient():
+    made = simulate(examples(["no_stroke", "no_stroke"]), CLASSES, SPEC.window, 3, 0)
+    assert all(sample.synthetic == kind for sample, kind in zip(made.samples, made.kinds, strict=True))
+    one = made.of(["p1"])
+    assert set(one.patients) == {"p1"}
+    assert len(one) + len(made.of(["p0"])) == len(made)
+    tested = made.examples(CLASSES.index("ischemic"))
+    assert tested.labels == ["ischemic", "ischemic"], "one for each slice"
+    assert all(sample.synthetic for sample in tested.samples)
+
+
+def test_the_same_seed_makes_the_same_whatever_else_is_there():
+    alone = simulate(examples(["no_stroke"]), CLASSES, SPEC.window, 2, 5)
+    among = simulate(examples(["no_stroke", "no_stroke"]), CLASSES, SPEC.window, 2, 5).of(["p0"])
+    assert torch.equal(alone.x, among.x)
+    assert not torch.equal(alone.x, simulate(examples(["no_stroke"]), CLASSES, SPEC.window, 2, 6).x)
+
+
+def test_without_a_brain_there_is_nothing_to_simulate_in():
+    with pytest.raises(DatasetError, match="crop: head"):
+        simulate(examples(["hemorrhagic"]), CLASSES, SPEC.window, 2, 0)
