@@ -38,7 +38,7 @@ def main() -> None:
     tiles = list(_tiles(bases, rng))
     if args.data:
         tiles += list(_real_bleeds(args.data / "ct_ich", rng))
-    _sheet(tiles).save(args.out)
+    sheet(tiles).save(args.out)
     print(args.out)
 
 
@@ -90,14 +90,15 @@ def _real_bleeds(root: Path, rng: np.random.Generator) -> Iterator[Tile]:
         yield "REAL hemorrhage", hu
 
 
-def _sheet(tiles: list[Tile]) -> Image.Image:
-    sheet = Image.new("L", (COLUMNS * SIDE, -(-len(tiles) // COLUMNS) * SIDE))
-    draw = ImageDraw.Draw(sheet)
+def sheet(tiles: list[Tile]) -> Image.Image:
+    """Densities with a caption each, in the brain window."""
+    page = Image.new("L", (COLUMNS * SIDE, -(-len(tiles) // COLUMNS) * SIDE))
+    draw = ImageDraw.Draw(page)
     for place, (name, hu) in enumerate(tiles):
         at = place % COLUMNS * SIDE, place // COLUMNS * SIDE
-        sheet.paste(Image.fromarray(np.rint(VIEW.grey(hu) * 255).astype(np.uint8)), at)
+        page.paste(Image.fromarray(np.rint(VIEW.grey(hu) * 255).astype(np.uint8)).resize((SIDE, SIDE)), at)
         draw.text((at[0] + 4, at[1] + 2), name, fill=255, font_size=11)
-    return sheet
+    return page
 
 
 if __name__ == "__main__":

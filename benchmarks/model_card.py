@@ -15,9 +15,11 @@ import torch
 
 from benchmarks import ablation, flags, robustness
 from benchmarks.ablation import Variant
+from benchmarks.contact_sheet import Tile, sheet
 from benchmarks.flags import Flagged
 from benchmarks.robustness import Robustness
 from core import bundle
+from core.anatomy import Window
 from core.evaluate import BY_CLASS, OVERALL, Report, evaluate
 from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
@@ -33,6 +35,8 @@ from services.workspace import SHIPPED_BUNDLES
 
 COVERAGES = (0.25, 0.5, 0.75, 1.0)
 SUBTYPES = ("intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural")
+MISTAKES = 32
+SURE = 0.8
 MIN_KIND = 5
 """Fewer scans of a kind than this are not given a figure."""
 
@@ -65,10 +69,13 @@ def main() -> None:
 
 def measure(data: Path, ablation_epochs: int) -> Measured:
     ws, root = open_results(), data / "ct_ich"
+    mistakes = ws.settings.home_dir / "mistakes.png"
     recipe = read_recipe(ws, RECIPE)
     prepared = prepare_findings(ws, root, recipe)
     trained = train_shipped(ws, prepared, recipe)
     found = trained.found
+    sheet(surest_mistakes(found)).save(mistakes)
+    print(mistakes, flush=True)
     return Measured(
         trained,
         by_subtype(found, root),
@@ -79,6 +86,23 @@ def measure(data: Path, ablation_epochs: int) -> Measured:
         robustness.robustness(found, prepared.spec),
         ablation.measure_all(ws, root, ablation_epochs),
     )
+
+
+def surest_mistakes(found: CrossValidation) -> list[Tile]:
+    """The real scans that were called something else with most confidence. Not for the repository: public images."""
+    examples = {sample.path: x for fold in found.folds for sample, x in zip(fold.test.samples, fold.test.x, strict=True)
+                if sample.synthetic is None}  # fmt: skip
+    rows = found.table[found.table["synthetic"] == ""]
+    p = rows[[f"p_{name}" for name in found.classes]].to_numpy()
+    called = np.array(found.classes)[p.argmax(axis=1)]
+    wrong = rows.assign(called=called, confidence=p.max(axis=1))[called != rows["label"].to_numpy()]
+    return [
+        (
+            f"{row.label}, called {row.called} {row.confidence:.0%}",
+            Window(-20, 120).hu(examples[Path(row.file)][0].numpy() / 255),
+        )
+        for row in wrong.sort_values("confidence", ascending=False).head(MISTAKES).itertuples()
+    ]
 
 
 def by_subtype(found: CrossValidation, root: Path) -> list[tuple[str, Figure, int]]:
@@ -137,6 +161,22 @@ def _report(found: CrossValidation, rows: pd.DataFrame, prefix: str = "p_") -> R
     return evaluate(list(rows["label"]), p, found.classes, patients=list(rows["patient"]))
 
 
+def failures(found: CrossValidation) -> str:
+    """How often it was sure and wrong on real scans."""
+    rows = found.table[found.table["synthetic"] == ""]
+    p = rows[[f"p_{name}" for name in found.classes]].to_numpy()
+    called, sure = np.array(found.classes)[p.argmax(axis=1)], p.max(axis=1) >= SURE
+    bleeds, none = (rows["label"] == label for label in (HEMORRHAGIC, NO_STROKE))
+    counts = [
+        ("hemorrhages called no stroke", bleeds & (called == NO_STROKE) & sure, bleeds),
+        ("hemorrhages called ischemic", bleeds & (called == ISCHEMIC) & sure, bleeds),
+        ("slices without a finding called hemorrhagic", none & (called == HEMORRHAGIC) & sure, none),
+        ("slices without a finding called ischemic", none & (called == ISCHEMIC) & sure, none),
+    ]
+    said = "; ".join(f"{int(found_.sum())} of {int(of.sum())} {what}" for what, found_, of in counts)
+    return f"With {SURE:.0%} confidence or more: {said}."
+
+
 def at_operating_point(found: CrossValidation) -> tuple[Figure, Figure]:
     """Sensitivity and specificity of "hemorrhage not excluded" on real scans of patients not met."""
     rows = found.table[found.table["synthetic"] == ""]
@@ -183,6 +223,7 @@ def in_markdown(measured: Measured, ablation_epochs: int) -> str:
         ablation=ablation.in_markdown(measured.ablation),
         ablation_epochs=ablation_epochs,
         epochs=measured.trained.recipe.epochs,
+        failures=failures(found),
         folds=FOLDS,
         torch=torch.__version__,
     )  # fmt: skip

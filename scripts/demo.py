@@ -23,7 +23,7 @@ def main() -> None:
                 print(train_demo_model(ws, DEMO_BUNDLES, tell).version)
             return
         if is_empty(ws):
-            print(f"{load_demo(ws, demonstration_predictor())} synthetic demo cases loaded.")
+            print(f"{load_demo(ws, demonstration_predictor(ws))} synthetic demo cases loaded.")
         else:
             print("The case log is not empty; nothing was added.")
 

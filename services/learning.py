@@ -118,7 +118,7 @@ def retrain(
 
 def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, say: Callable[[str], None]) -> Decision:
     serving = versions.serving_predictor(ws).manifest
-    champion = versions.demonstration_predictor().manifest if synthetic and not serving.demonstration else serving
+    champion = versions.demonstration_predictor(ws).manifest if synthetic and not serving.demonstration else serving
     items = labelled_scans(ws, synthetic=synthetic)
     counts = Counter((item.split, item.label) for item in items)
     for split in SPLITS:

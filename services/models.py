@@ -80,10 +80,7 @@ def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[Pre
         except (BadBundle, NoSuchVersion, OSError) as error:
             problems.append(f"{version} failed its check and does not serve ({error})")
             continue
-        with ws.db.writing() as session:
-            queries.register_version(
-                session, version, digest, predictor.manifest.parent, predictor.manifest.demonstration
-            )
+        _register(ws, predictor, digest)
         notice = f"{'; '.join(problems)}. {version} serves instead." if problems else None
         return predictor, notice
     raise BadBundle("No model can serve: " + ("; ".join(problems) or "none is installed") + ".")
@@ -94,12 +91,21 @@ def serving_predictor(ws: Workspace) -> Predictor:
     return load_serving(ws, serving_order(ws))[0]
 
 
-def demonstration_predictor() -> Predictor:
+def demonstration_predictor(ws: Workspace) -> Predictor:
     """The model that reads demo cases. Raises BadBundle where it is damaged or missing."""
     folders = bundle.versions(DEMO_BUNDLES)
     if not folders:
         raise BadBundle("The demonstration model is missing from this checkout.")
-    return Predictor(bundle.load(folders[-1]))
+    predictor = Predictor(bundle.load(folders[-1]))
+    _register(ws, predictor, bundle.manifest_sha256(folders[-1]))
+    return predictor
+
+
+def _register(ws: Workspace, predictor: Predictor, digest: str) -> None:
+    """Readings name their version: the case log has to know it."""
+    manifest = predictor.manifest
+    with ws.db.writing() as session:
+        queries.register_version(session, manifest.version, digest, manifest.parent, manifest.demonstration)
 
 
 def champion(ws: Workspace) -> str | None:
@@ -141,9 +147,10 @@ def promote(ws: Workspace, version: str, *, actor: str) -> Manifest:
 
 
 def rollback(ws: Workspace, *, actor: str) -> str:
-    """Let the version that served before serve again; returns it. Raises NoSuchVersion where there is none."""
+    """Let the version that served before serve again; returns it. Raises NoSuchVersion where there is none: the way
+    back ends at the model of real scans that ships."""
     order = serving_order(ws)
-    if len(order) < 2:
+    if len(order) < 2 or (SHIPPED_BUNDLES / order[0][0]).is_dir():
         raise NoSuchVersion("There is no earlier version to go back to.")
     _, *rest = order
     bundle.load(folder_of(ws, rest[0][0]))

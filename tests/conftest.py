@@ -1,6 +1,11 @@
 """What tests share: a home of their own, small synthetic scans, and real ones where there are any."""
 
+import contextlib
+import io
 import os
+import runpy
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,8 +85,6 @@ def publish_untrained(ws: Workspace) -> Callable[..., str]:
 
 def png(seed: int = 0, label: str = HEMORRHAGIC, size: int = 96) -> bytes:
     """A synthetic slice as an 8-bit grey PNG."""
-    import io
-
     out = io.BytesIO()
     grey = windowed(phantom(label, seed, size), (40.0, 80.0))
     Image.fromarray((grey * 255).astype(np.uint8)).save(out, "PNG")
@@ -110,3 +113,27 @@ def class_folders(tmp_path: Path) -> Path:
                 number += 1
                 (folder / f"{number} (1).png").write_bytes(png(number, label))
     return root
+
+
+def run(script: str, *args: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """A command with its own arguments and output; raises where it fails unless `check` is False."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(ROOT / "scripts" / f"{script}.py"), *map(str, args)])
+        patch.syspath_prepend(ROOT / "scripts")
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                runpy.run_path(sys.argv[0], run_name="__main__")
+            except SystemExit as stop:
+                code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    result = subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
+    assert not check or result.returncode == 0, result.stderr
+    return result
+
+
+def run_apart(script: str, *args: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own, as a shell starts it."""
+    command = [sys.executable, ROOT / "scripts" / f"{script}.py", *map(str, args)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not check or result.returncode == 0, result.stderr
+    return result

@@ -22,7 +22,7 @@ if not now.scans:
         st.switch_page("app_pages/upload.py")
     if predictor and demo.button("Load demo cases", width="stretch"):
         with st.spinner("Drawing and reading synthetic heads…"):
-            load_demo(ws, demonstration_predictor())
+            load_demo(ws, demonstration_predictor(ws))
         st.rerun()
     st.stop()
 

@@ -120,8 +120,15 @@ def test_a_manifest_of_another_kind_is_refused(tmp_path):
         bundle.read_manifest(folder)
 
 
-def test_the_shipped_bundle_is_whole_and_marked_a_demonstration():
-    [folder] = bundle.versions(ROOT / "bundles")
-    loaded = bundle.load(folder)
-    assert loaded.manifest.demonstration
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 12e6
+def test_the_shipped_bundles_are_whole_and_small():
+    [demonstration] = bundle.versions(ROOT / "bundles" / "demonstration")
+    assert bundle.load(demonstration).manifest.demonstration
+    [serving] = bundle.versions(ROOT / "bundles" / "serving")
+    manifest = bundle.load(serving).manifest
+    assert not manifest.demonstration
+    assert manifest.classes == CLASSES
+    assert manifest.calibration.scans > 1000
+    assert {"hemorrhagic", "ischemic"} <= set(manifest.operating_points)
+    assert manifest.false_flags == 0.05
+    for folder in (demonstration, serving):
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 12e6

@@ -1,4 +1,5 @@
-"""The commands as a user runs them: a process each, on real parts."""
+"""The commands as a user runs them, on real parts: the first of each kind in a process of its own, the rest in this
+one, which spares the import of torch."""
 
 import json
 import os
@@ -13,25 +14,14 @@ from core import bundle
 from core.settings import ROOT, Settings
 from services.models import champion
 from services.workspace import open_workspace
-from tests.conftest import png
+from tests.conftest import png, run, run_apart
 
 FAST = ["--image-size", "32", "--epochs", "2", "--batch-size", "8"]
 
 
-def run(script, *args, check=True):
-    result = subprocess.run(
-        [sys.executable, ROOT / "scripts" / f"{script}.py", *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert not check or result.returncode == 0, result.stderr
-    return result
-
-
 @pytest.fixture
 def trained(home, class_folders):
-    return run("train", "--data", class_folders, "--split", "folders", *FAST).stdout.split()[-1]
+    return run_apart("train", "--data", class_folders, "--split", "folders", *FAST).stdout.split()[-1]
 
 
 def test_train_publishes_a_candidate_and_prints_its_version_last(home, class_folders, trained):
@@ -55,7 +45,7 @@ def test_train_by_patient_keeps_patients_apart_and_remembers_it(home, class_fold
 def test_evaluate_gives_the_figures_the_bundle_was_published_with(home, class_folders, trained, tmp_path):
     out = tmp_path / "figures.json"
     plots = tmp_path / "plots"
-    said = run(
+    said = run_apart(
         "evaluate", "--model_path", home / "models" / trained, "--data", class_folders, "--json", out, "--plots", plots
     )
     figures = json.loads(out.read_text())
@@ -170,7 +160,9 @@ def test_ingest_says_what_became_of_every_file(home, tmp_path):
     (folder / "a.png").write_bytes(png(1))
     (folder / "b.png").write_bytes(png(1))
     (folder / "text.jpg").write_text("hello")
-    lines = [json.loads(line) for line in run("ingest", folder, tmp_path / "gone.png", "--json").stdout.splitlines()]
+    lines = [
+        json.loads(line) for line in run_apart("ingest", folder, tmp_path / "gone.png", "--json").stdout.splitlines()
+    ]
     assert [line["outcome"] for line in lines] == ["stored", "duplicate", "refused", "refused"]
     assert lines[0]["file"] == f"{folder}/a.png"
     assert lines[0]["scan_id"] == lines[1]["scan_id"]
@@ -197,7 +189,7 @@ def test_models_can_be_listed_promoted_and_rolled_back(home, trained):
 
 
 def test_retrain_without_labels_says_why_not(home):
-    decision = json.loads(run("retrain", "--json").stdout)
+    decision = json.loads(run_apart("retrain", "--json").stdout)
     assert decision["decision"] == "refused"
     assert decision["candidate"] is None
     assert "at least 20" in decision["reason"]
@@ -238,7 +230,7 @@ def test_a_killed_training_leaves_no_version_and_resumes(home, class_folders, af
 
 
 def test_demo_cases_fill_an_empty_log_once(home):
-    assert "40 synthetic demo cases" in run("demo").stdout
+    assert "40 synthetic demo cases" in run_apart("demo").stdout
     assert "not empty" in run("demo").stdout
 
 

@@ -6,15 +6,17 @@ from sqlalchemy import select
 
 from core import bundle
 from core.labels import CLASSES
-from core.settings import Recipe
+from core.settings import Recipe, Settings
 from db import models as tables
+from services.demo import load_demo
 from services.intake import Incoming, receive
 from services.jobs import lock_path
 from services.learning import Busy, labelled_scans, retrain, snapshot_digest, too_few
-from services.models import champion, folder_of, promote, serving_predictor
+from services.models import champion, demonstration_predictor, folder_of, promote, serving_predictor
 from services.overview import overview
 from services.reporting import Question, live_evaluation
 from services.review import new_click, record
+from services.workspace import open_workspace
 from tests.conftest import png
 
 RECIPE = Recipe(image_size=64, batch_size=8).model_dump(mode="json")
@@ -144,8 +146,20 @@ def test_live_figures_are_scikit_learns_on_the_same_rows(reviewed):
     assert counts.agreeing == metrics.accuracy_score(result.rows["label"], result.rows["prediction"], normalize=False)
 
 
+def test_a_demonstration_does_not_take_the_place_of_a_model_of_real_scans(home):
+    ws = open_workspace(Settings())
+    ws.settings.retrain.epochs = 2
+    serving = champion(ws)
+    load_demo(ws, demonstration_predictor(ws))
+    decision = retrain(ws, synthetic=True)
+    assert decision.decision == "kept"
+    assert decision.candidate is not None
+    assert decision.champion == demonstration_predictor(ws).version
+    assert champion(ws) == serving
+
+
 def test_demo_cases_never_mix_with_real_ones(ws):
-    from services.demo import CASES, REVIEWED, load_demo
+    from services.demo import CASES, REVIEWED
 
     assert load_demo(ws, serving_predictor(ws)) == CASES
     assert load_demo(ws, serving_predictor(ws)) == 0, "only an empty log is filled"

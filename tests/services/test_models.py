@@ -2,9 +2,11 @@ import pytest
 
 from core import bundle
 from core.bundle import BadBundle
+from core.settings import Settings
 from services.models import (
     NoSuchVersion,
     champion,
+    demonstration_predictor,
     folder_of,
     list_versions,
     load_serving,
@@ -13,7 +15,7 @@ from services.models import (
     serving_order,
     serving_predictor,
 )
-from services.workspace import DEMO_BUNDLES
+from services.workspace import DEMO_BUNDLES, open_workspace
 
 
 def test_without_a_promotion_the_shipped_bundle_serves(ws):
@@ -62,3 +64,17 @@ def test_every_version_is_listed_with_its_state(ws, publish_untrained):
     assert listed[version].serving
     assert sum(v.serving for v in listed.values()) == 1
     assert sum(v.shipped for v in listed.values()) == len(bundle.versions(DEMO_BUNDLES))
+
+
+def test_the_model_of_real_scans_serves_before_the_demonstration(home):
+    ws = open_workspace(Settings())
+    predictor = serving_predictor(ws)
+    assert not predictor.manifest.demonstration
+    assert demonstration_predictor(ws).manifest.demonstration
+    shipped = next(v for v in list_versions(ws) if v.serving)
+    assert shipped.shipped
+    assert shipped.card is not None
+    assert "What it must not be used for" in shipped.card
+    assert "](lesions.png)" not in shipped.card, "a page has no place for the repository's pictures"
+    with pytest.raises(NoSuchVersion, match="no earlier"):
+        rollback(ws, actor="a")
