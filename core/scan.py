@@ -38,6 +38,8 @@ _SERIES_FILE_NAME = re.compile(
     re.IGNORECASE,
 )
 _STORED_KEY = "second-read"
+_BARE_DICOM = (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00", b"\x02\x00\x00\x00")
+"""How a little-endian data set begins that was written without the preamble of PS3.10."""
 
 
 class UnreadableScan(ValueError):
@@ -74,7 +76,7 @@ def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, meg
     if data[:3] == b"\xff\xd8\xff" or data[:8] == b"\x89PNG\r\n\x1a\n":
         scan = _read_image(data, megapixels)
         return _with_series(scan, name, pseudonym)
-    if data[128:132] == b"DICM":
+    if data[128:132] == b"DICM" or data[:4] in _BARE_DICOM:
         return _read_dicom(data, pseudonym, megapixels)
     raise UnreadableScan(
         "The content is not a JPG, PNG or DICOM image, whatever the name says. Upload the axial CT slices."
@@ -112,14 +114,19 @@ def _read_image(data: bytes, megapixels: float) -> Scan:
     except Exception as error:  # Pillow's decoders raise whatever they meet; all of it means the same here
         raise UnreadableScan("The image is damaged or cut off. Export or copy it again.") from error
     kind = image.format or "image"
-    if image.mode.startswith(("I", "F")):
-        raise UnreadableScan(
-            "A 16-bit PNG does not say which grey is which density. Upload the DICOM slice or an 8-bit export."
-        )
     if image.mode == "CMYK":
         raise UnreadableScan("The JPG is in print colours (CMYK), whose greys are not the scan's. Export it in grey.")
-    grey = np.asarray(_to_grey(ImageOps.exif_transpose(image)), np.float32)
+    upright = ImageOps.exif_transpose(image)
+    grey = _deep_grey(upright) if image.mode.startswith("I") else np.asarray(_to_grey(upright), np.float32)
     return Scan(_check(grey), "display", meta={"format": kind, "mode": image.mode})
+
+
+def _deep_grey(image: Image.Image) -> np.ndarray:
+    """A 16-bit PNG as 0-255 with its fractions. It does not say how many bits are used: the fewest, from 8 on, that
+    hold its brightest pixel, for 12-bit scans saved in 16 bits are common and would else be nearly black."""
+    values = np.asarray(image).astype(np.float64)
+    bits = max(8, int(values.max()).bit_length())
+    return (values / (2**bits - 1) * 255).astype(np.float32)
 
 
 def _to_grey(image: Image.Image) -> Image.Image:
@@ -147,7 +154,7 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            header = pydicom.dcmread(io.BytesIO(data))
+            header = pydicom.dcmread(io.BytesIO(data), force=True)
             _check_is_axial_ct(header)
             _check_size(int(header.Columns), int(header.Rows), megapixels)
             hu = _hounsfield(header)

@@ -3,13 +3,12 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Literal
 
 from core.labels import SPLITS
 from core.predict import Predictor, Reading
 from core.preprocess import Box
-from core.scan import Scan, UnreadableScan, from_stored, read, to_stored
+from core.scan import Scan, UnreadableScan, from_stored, to_stored
 from db import audit, models, queries
 from db.queries import ReadingRow
 from services.workspace import Workspace
@@ -17,6 +16,8 @@ from services.workspace import Workspace
 Outcome = Literal["stored", "duplicate", "refused"]
 SPLIT_BOUNDS = (0.70, 0.85)
 """Shares of new patients below which the split is train, then validation; above both, test."""
+CHUNK_PIXELS = 20_000_000
+"""Scans of more pixels than this do not wait for others in memory."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,20 @@ class _Chunk:
     readings: dict[str, Reading] = field(default_factory=dict)
     outcome: list[tuple[str, str | None, str | None]] = field(default_factory=list)  # file, hash, reason
 
+    @property
+    def pixels(self) -> int:
+        return sum(scan.pixels.size for scan in self.scans.values())
+
 
 def receive(
     ws: Workspace, predictor: Predictor, files: Iterable[Incoming], *, source: str, actor: str, synthetic: bool = False
 ) -> Iterator[Received]:
     """Store and read files as they come; yields one outcome per file, in order, after it is on the disk.
 
-    Memory holds one chunk of `limits.batch_size` files however many there are.
+    Memory holds one chunk of `limits.batch_size` scans, fewer where they are large, however many files there are.
     """
     batch_id: int | None = None
-    for group in _batched(files, ws.settings.limits.batch_size):
-        chunk = _decode(ws, group)
+    for chunk in _chunks(ws, files):
         for digest, scan in chunk.scans.items():
             ws.images.put(digest, to_stored(scan))
         chunk.readings = dict(zip(chunk.scans, predictor.read(list(chunk.scans.values())), strict=True))
@@ -66,32 +70,34 @@ def receive(
         yield from received
 
 
-def _batched(files: Iterable[Incoming], size: int) -> Iterator[tuple[Incoming, ...]]:
-    source = iter(files)
-    while group := tuple(islice(source, size)):
-        yield group
-
-
-def _decode(ws: Workspace, group: Iterable[Incoming]) -> _Chunk:
+def _chunks(ws: Workspace, files: Iterable[Incoming]) -> Iterator[_Chunk]:
     chunk = _Chunk()
-    limits = ws.settings.limits
-    for incoming in group:
+    for incoming in files:
         try:
-            if incoming.problem:
-                raise UnreadableScan(incoming.problem)
-            if len(incoming.data) > limits.file_mb * 1e6:
-                raise UnreadableScan(
-                    f"The file has {len(incoming.data) / 1e6:.0f} MB; the limit is {limits.file_mb:g} MB. "
-                    "Upload single slices, or raise limits.file_mb in config.yaml."
-                )
-            scan = read(incoming.data, incoming.file, pseudonym=ws.pseudonym, megapixels=limits.megapixels)
+            scan = _decoded(ws, incoming)
         except UnreadableScan as error:
             chunk.outcome.append((incoming.file, None, str(error)))
         else:
             digest = scan.content_hash
             chunk.scans.setdefault(digest, scan)
             chunk.outcome.append((incoming.file, digest, None))
-    return chunk
+        if len(chunk.outcome) >= ws.settings.limits.batch_size or chunk.pixels >= CHUNK_PIXELS:
+            yield chunk
+            chunk = _Chunk()
+    if chunk.outcome:
+        yield chunk
+
+
+def _decoded(ws: Workspace, incoming: Incoming) -> Scan:
+    limits = ws.settings.limits
+    if incoming.problem:
+        raise UnreadableScan(incoming.problem)
+    if len(incoming.data) > limits.file_mb * 1e6:
+        raise UnreadableScan(
+            f"The file has {len(incoming.data) / 1e6:.0f} MB; the limit is {limits.file_mb:g} MB. "
+            "Upload single slices, or raise limits.file_mb in config.yaml."
+        )
+    return ws.decoder.read(incoming.data, incoming.file, pseudonym=ws.pseudonym, megapixels=limits.megapixels)
 
 
 def _store(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.decoder import Decoder
 from core.pseudonym import Pseudonym
 from core.settings import ROOT, Settings
 from db.images import ImageStore
@@ -22,6 +23,7 @@ class Workspace:
     db: Database
     images: ImageStore
     pseudonym: Pseudonym
+    decoder: Decoder  # what strangers send is read in a process of its own
 
     @property
     def models_dir(self) -> Path:
@@ -34,4 +36,11 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
     settings.home_dir.mkdir(parents=True, exist_ok=True)
     db = Database(settings.url)
     db.migrate()
-    return Workspace(settings, db, ImageStore(settings.images_dir), Pseudonym.at(settings.home_dir / "patient.key"))
+    limits = settings.limits
+    return Workspace(
+        settings,
+        db,
+        ImageStore(settings.images_dir),
+        Pseudonym.at(settings.home_dir / "patient.key"),
+        Decoder(seconds=limits.seconds, memory_mb=limits.memory_mb),
+    )
