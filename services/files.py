@@ -1,8 +1,10 @@
 """Paths -> incoming files: folders are walked, zips read without being extracted."""
 
+import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from services.intake import Incoming
 
@@ -15,9 +17,30 @@ def incoming(paths: list[Path], *, file_mb: float) -> Iterator[Incoming]:
         if path.is_dir():
             yield from _folder(path, file_mb)
         elif zipfile.is_zipfile(path):
-            yield from _zip(path, file_mb)
+            yield from _zip(path, str(path), file_mb)
         else:
             yield _file(path, file_mb)
+
+
+def unpacked(name: str, data: bytes, *, file_mb: float) -> Iterator[Incoming]:
+    """What a file from a browser holds: itself, or what is in it where it is a zip."""
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        yield from _zip(io.BytesIO(data), name, file_mb)
+    else:
+        yield Incoming(name, data)
+
+
+def files_in(data: bytes) -> int:
+    """How many files `unpacked` will give."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return sum(_counts(info) for info in archive.infolist()) or 1
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        return 1
+
+
+def _counts(info: zipfile.ZipInfo) -> bool:
+    return not info.is_dir() and not _is_litter(Path(info.filename).parts)
 
 
 def _folder(folder: Path, file_mb: float) -> Iterator[Incoming]:
@@ -26,7 +49,7 @@ def _folder(folder: Path, file_mb: float) -> Iterator[Incoming]:
         if path.is_file() and not _is_litter(path.relative_to(folder).parts):
             empty = False
             if zipfile.is_zipfile(path):
-                yield from _zip(path, file_mb)
+                yield from _zip(path, str(path), file_mb)
             else:
                 yield _file(path, file_mb)
     if empty:
@@ -49,14 +72,19 @@ def _file(path: Path, file_mb: float) -> Incoming:
         return Incoming(str(path), problem=f"The file cannot be opened ({error.strerror}). Check its permissions.")
 
 
-def _zip(path: Path, file_mb: float) -> Iterator[Incoming]:
+def _zip(zipped: Path | BinaryIO, name: str, file_mb: float) -> Iterator[Incoming]:
+    empty = True
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(zipped) as archive:
             for info in archive.infolist():
-                if not info.is_dir() and not _is_litter(Path(info.filename).parts):
-                    yield _member(archive, info, f"{path}/{info.filename}", file_mb)
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
-        yield Incoming(str(path), problem="The zip is damaged. Pack it again.")
+                if _counts(info):
+                    empty = False
+                    yield _member(archive, info, f"{name}/{info.filename}", file_mb)
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        yield Incoming(name, problem="The zip is damaged. Pack it again.")
+        return
+    if empty:
+        yield Incoming(name, problem="The zip holds no file.")
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, file_mb: float) -> Incoming:

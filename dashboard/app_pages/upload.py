@@ -7,7 +7,8 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import frame, words
-from services.intake import Incoming, Received, receive
+from services.files import files_in, unpacked
+from services.intake import Received, receive
 
 st.title("Upload")
 ws = resources.workspace()
@@ -15,14 +16,20 @@ predictor = frame.serving()
 if predictor is None:
     st.stop()
 
-st.write("Axial brain CT: JPG, PNG or DICOM, any number of files. What cannot be read is named; the rest goes through.")
+st.write(
+    "Axial brain CT: JPG, PNG or DICOM, any number of files, zips or a whole folder. What cannot be read is named; the "
+    "rest goes through."
+)
 round_ = st.session_state.setdefault("upload_round", 0)
+whole = st.segmented_control(
+    "What to upload", ["Files or zips", "A folder"], default="Files or zips", label_visibility="collapsed"
+)
 files = st.file_uploader(
     "Scans",
-    accept_multiple_files=True,
-    key=f"files-{round_}",
+    accept_multiple_files="directory" if whole == "A folder" else True,
+    key=f"files-{whole}-{round_}",
     label_visibility="collapsed",
-    max_upload_size=int(ws.settings.limits.file_mb),
+    max_upload_size=int(ws.settings.limits.zip_mb),
 )
 
 
@@ -42,13 +49,15 @@ def _line(received: Received) -> dict[str, str]:
 if files:
     began, lines, scan_ids = time.monotonic(), [], []
     progress = st.progress(0.0, "Reading…")
-    incoming = (Incoming(file.name, file.getvalue()) for file in files)
+    limit = ws.settings.limits.file_mb
+    total = sum(files_in(file.getvalue()) for file in files)
+    incoming = (one for file in files for one in unpacked(file.name, file.getvalue(), file_mb=limit))
     for received in receive(ws, predictor, incoming, source="upload", actor=frame.reader()):
         lines.append(_line(received))
         if received.outcome == "stored":
             scan_ids.append(received.scan_id)
-        left = (time.monotonic() - began) / len(lines) * (len(files) - len(lines))
-        progress.progress(len(lines) / len(files), f"{len(lines)} of {len(files)}, about {left:.0f} s left")
+        left = (time.monotonic() - began) / len(lines) * (total - len(lines))
+        progress.progress(min(1.0, len(lines) / total), f"{len(lines)} of {total}, about {left:.0f} s left")
     st.session_state["uploaded"] = (lines, scan_ids)
     st.session_state["upload_round"] = round_ + 1  # a new key lets the server forget the bytes
     st.rerun()

@@ -1,4 +1,6 @@
+import io
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ from sqlalchemy import text
 from core.labels import CLASSES
 from db import queries
 from db.images import ImageMissing
-from services.files import incoming
+from services import intake
+from services.files import files_in, incoming, unpacked
 from services.intake import Incoming, receive, split_of, stored_scan
 from services.models import promote, serving_predictor
 from tests.conftest import dicom, png
@@ -133,3 +136,59 @@ def test_a_zip_that_lies_about_its_size_is_cut_off(tmp_path):
     [found] = incoming([tmp_path / "bomb.zip"], file_mb=1)
     assert "limit" in found.problem
     assert found.data == b""
+
+
+def zipped(**members):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def test_a_zip_from_a_browser_is_what_is_in_it():
+    data = zipped(**{"a/b/1.png": png(1), "2.dcm": dicom(2), "__MACOSX/x": b"", "a/": b""})
+    members = list(unpacked("case.zip", data, file_mb=10))
+    assert [one.file for one in members] == ["case.zip/a/b/1.png", "case.zip/2.dcm"]
+    assert members[0].data == png(1)
+    assert files_in(data) == 2
+    [plain] = unpacked("x.png", png(1), file_mb=10)
+    assert (plain.data, files_in(png(1))) == (png(1), 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (zipped(), "holds no file"),
+        (zipped(a=b"0" * 3_000_000), "limit is 1 MB"),
+        (zipped(a=png(1))[:-30] + b"x" * 8, ""),
+    ],
+)
+def test_a_zip_that_cannot_be_used_says_why(data, word):
+    found = list(unpacked("case.zip", data, file_mb=1))
+    assert len(found) == 1
+    if word:
+        assert word in found[0].problem
+
+
+def test_a_decoder_that_dies_costs_its_file_only(ws, predictor, monkeypatch):
+    real = ws.decoder.read
+
+    def dies(data, name, **limits):
+        if name == "bad.dcm":
+            ws.decoder._child.kill()
+        return real(data, name, **limits)
+
+    real(png(9), "warm")
+    monkeypatch.setattr(ws.decoder, "read", dies)
+    received = take(ws, predictor, [("1.png", png(1)), ("bad.dcm", b"\x08\x00\x05\x00" * 400_000), ("2.png", png(2))])
+    assert [r.outcome for r in received] == ["stored", "refused", "stored"]
+
+
+def test_large_scans_do_not_wait_for_others_in_memory(ws, predictor, monkeypatch):
+    monkeypatch.setattr(intake, "CHUNK_PIXELS", 96 * 96 * 2)
+    sizes = []
+    real = predictor.read
+    monkeypatch.setattr(predictor, "read", lambda scans: sizes.append(len(scans)) or real(scans))
+    assert len(take(ws, predictor, [(f"{i}.png", png(i)) for i in range(7)])) == 7
+    assert max(sizes) == 2
