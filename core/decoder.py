@@ -14,58 +14,78 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from core.pseudonym import Pseudonym
-from core.scan import Scan, UnreadableScan, read
+from core.scan import Scan, UnreadableScan
+from core.volume import read_all
 
+T = TypeVar("T")
 _SIZES = struct.Struct("<QQ")  # bytes of the head, bytes of the body
 _CHILD = (sys.executable, "-m", "core.decoder")
 _ROOT = Path(__file__).resolve().parent.parent
 
 
 class Decoder:
-    """`core.scan.read` in a child process. Safe to share between threads: one file at a time."""
+    """`core.volume.read_all` in a child process. Safe to share between threads: one file at a time."""
 
     def __init__(self, *, seconds: float, memory_mb: float, command: Sequence[str] = _CHILD) -> None:
         self._seconds, self._memory_mb, self._command = seconds, memory_mb, tuple(command)
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
-    def read(self, data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, megapixels: float = 16) -> Scan:
-        """As `core.scan.read`; also raises UnreadableScan where reading takes too long or too much memory."""
+    def read_all(
+        self, data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, megapixels: float = 16
+    ) -> Iterator[Scan]:
+        """As `core.volume.read_all`; also raises UnreadableScan where a slice takes too long or too much memory.
+
+        Slices come one by one, so that a large volume never lies here whole. The child is held until the last.
+        """
         head = {"name": name, "megapixels": megapixels, "secret": pseudonym.secret.hex() if pseudonym else None}
         with self._lock:
+            ended = False
             try:
-                answer, body = self._ask(head, data)
-            except TimeoutError as error:
-                self._stop()
-                raise UnreadableScan(
-                    f"Reading the file took longer than {self._seconds:g} s, so it was left out. Export it again."
-                ) from error
-            except (OSError, EOFError, ValueError) as error:
-                self._stop()
-                raise UnreadableScan(
-                    "The file made its decoder stop: it is damaged, or made to do harm. Export the series again."
-                ) from error
-        if reason := answer.get("refused"):
-            raise UnreadableScan(reason)
-        pixels = np.frombuffer(body, np.float32).reshape(answer["shape"]).copy()
-        return Scan(pixels, answer["unit"], answer["patient_key"], answer["study_key"], answer["meta"])
+                self._guarded(lambda: self._ask(head, data))
+                while True:
+                    answer, body = self._guarded(self._answer)
+                    ended = "refused" in answer or "end" in answer
+                    if reason := answer.get("refused"):
+                        raise UnreadableScan(reason)
+                    if ended:
+                        return
+                    pixels = np.frombuffer(body, np.float32).reshape(answer["shape"]).copy()
+                    yield Scan(pixels, answer["unit"], answer["patient_key"], answer["study_key"], answer["meta"])
+            finally:
+                if not ended:  # slices nobody asked for any more must not answer the next question
+                    self._stop()
 
-    def _ask(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    def _guarded(self, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except TimeoutError as error:
+            raise UnreadableScan(
+                f"Reading the file took longer than {self._seconds:g} s, so it was left out. Export it again."
+            ) from error
+        except (OSError, EOFError, ValueError) as error:
+            raise UnreadableScan(
+                "The file made its decoder stop: it is damaged, or made to do harm. Export the series again."
+            ) from error
+
+    def _ask(self, head: dict[str, Any], body: bytes) -> None:
         child = self._child
         if child is None or child.poll() is not None:
             child = self._child = self._start()
         assert child.stdin is not None
-        assert child.stdout is not None
-        deadline = time.monotonic() + self._seconds
         _send(child.stdin, head, body)
-        return _receive(child.stdout, deadline)
+
+    def _answer(self) -> tuple[dict[str, Any], bytes]:
+        assert self._child is not None
+        assert self._child.stdout is not None
+        return _receive(self._child.stdout, time.monotonic() + self._seconds)
 
     def _start(self) -> subprocess.Popen[bytes]:
         few = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}
@@ -133,19 +153,23 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     with contextlib.suppress(EOFError):
         while True:
             head, data = _receive(requests)
-            _send(answers, *_answer(head, data))
+            for answer in _answers(head, data):
+                _send(answers, *answer)
 
 
-def _answer(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+def _answers(head: dict[str, Any], data: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """A frame for each slice, then the end or why there are no more."""
     pseudonym = Pseudonym(bytes.fromhex(head["secret"])) if head["secret"] else None
     try:
-        scan = read(data, head["name"], pseudonym=pseudonym, megapixels=head["megapixels"])
+        for scan in read_all(data, head["name"], pseudonym=pseudonym, megapixels=head["megapixels"]):
+            facts = {name: getattr(scan, name) for name in ("unit", "patient_key", "study_key", "meta")}
+            yield {**facts, "shape": scan.pixels.shape}, scan.pixels.tobytes()
     except UnreadableScan as error:
-        return {"refused": str(error)}, b""
+        yield {"refused": str(error)}, b""
     except MemoryError:
-        return {"refused": "Reading the file takes more memory than is allowed. Export the slice at its own size."}, b""
-    facts = {name: getattr(scan, name) for name in ("unit", "patient_key", "study_key", "meta")}
-    return {**facts, "shape": scan.pixels.shape}, scan.pixels.tobytes()
+        yield {"refused": "Reading the file takes more memory than is allowed. Export single slices."}, b""
+    else:
+        yield {"end": True}, b""
 
 
 def _limit_memory(megabytes: int) -> None:

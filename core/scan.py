@@ -38,7 +38,7 @@ _SERIES_FILE_NAME = re.compile(
     re.IGNORECASE,
 )
 _STORED_KEY = "second-read"
-_BARE_DICOM = (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00", b"\x02\x00\x00\x00")
+BARE_DICOM = (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00", b"\x02\x00\x00\x00")
 """How a little-endian data set begins that was written without the preamble of PS3.10."""
 
 
@@ -76,15 +76,15 @@ def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, meg
     if data[:3] == b"\xff\xd8\xff" or data[:8] == b"\x89PNG\r\n\x1a\n":
         scan = _read_image(data, megapixels)
         return _with_series(scan, name, pseudonym)
-    if data[128:132] == b"DICM" or data[:4] in _BARE_DICOM:
+    if data[128:132] == b"DICM" or data[:4] in BARE_DICOM:
         return _read_dicom(data, pseudonym, megapixels)
     raise UnreadableScan(
         "The content is not a JPG, PNG or DICOM image, whatever the name says. Upload the axial CT slices."
     )
 
 
-def _check(pixels: np.ndarray) -> np.ndarray:
-    """The pixels as float32, if they can be a scan at all."""
+def check(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) pixels as float32, if they can be a scan at all. Raises UnreadableScan."""
     if min(pixels.shape) < MIN_SIDE:
         raise UnreadableScan(f"The image is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small to read.")
     if not np.isfinite(pixels).all():
@@ -94,7 +94,8 @@ def _check(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels, np.float32)
 
 
-def _check_size(width: int, height: int, megapixels: float) -> None:
+def check_size(width: int, height: int, megapixels: float) -> None:
+    """Raise UnreadableScan above the limit."""
     if width * height > megapixels * 1e6:
         raise UnreadableScan(
             f"The image is {width} x {height} pixels; the limit is {megapixels:g} megapixels. "
@@ -107,7 +108,7 @@ def _read_image(data: bytes, megapixels: float) -> Scan:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
-            _check_size(*image.size, megapixels)
+            check_size(*image.size, megapixels)
             image.load()
     except UnreadableScan:
         raise
@@ -118,7 +119,7 @@ def _read_image(data: bytes, megapixels: float) -> Scan:
         raise UnreadableScan("The JPG is in print colours (CMYK), whose greys are not the scan's. Export it in grey.")
     upright = ImageOps.exif_transpose(image)
     grey = _deep_grey(upright) if image.mode.startswith("I") else np.asarray(_to_grey(upright), np.float32)
-    return Scan(_check(grey), "display", meta={"format": kind, "mode": image.mode})
+    return Scan(check(grey), "display", meta={"format": kind, "mode": image.mode})
 
 
 def _deep_grey(image: Image.Image) -> np.ndarray:
@@ -155,8 +156,8 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header = pydicom.dcmread(io.BytesIO(data), force=True)
-            _check_is_axial_ct(header)
-            _check_size(int(header.Columns), int(header.Rows), megapixels)
+            check_is_axial_ct(header)
+            check_size(int(header.Columns), int(header.Rows), megapixels)
             hu = _hounsfield(header)
     except UnreadableScan:
         raise
@@ -166,12 +167,13 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
                 "The DICOM slice is compressed in a way this installation cannot decode. Export it uncompressed."
             ) from error
         raise UnreadableScan("The DICOM slice is damaged or cut off. Export the series again.") from error
-    patient = _identity(header, "PatientID", pseudonym)
-    study = _identity(header, "StudyInstanceUID", pseudonym)
-    return Scan(_check(hu), "HU", patient, study, _technical(header))
+    patient = identity_of(header, "PatientID", pseudonym)
+    study = identity_of(header, "StudyInstanceUID", pseudonym)
+    return Scan(check(hu), "HU", patient, study, technical(header))
 
 
-def _check_is_axial_ct(header: Dataset) -> None:
+def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
+    """Raise UnreadableScan where it is anything else; `frames`: it may hold several."""
     modality = str(header.get("Modality", "")).strip() or "none"
     if modality != "CT":
         raise UnreadableScan(f"Expected modality CT, got {modality[:16]}. Upload the axial CT series.")
@@ -179,8 +181,8 @@ def _check_is_axial_ct(header: Dataset) -> None:
         raise UnreadableScan("This is a scout image, not a slice. Upload the axial CT series.")
     if "PixelData" not in header:
         raise UnreadableScan("The DICOM file holds no image. Upload the axial CT series.")
-    if int(header.get("NumberOfFrames", 1) or 1) > 1:
-        raise UnreadableScan("The DICOM file holds several frames. Export the series one slice a file.")
+    if not frames and int(header.get("NumberOfFrames", 1) or 1) > 1:
+        raise UnreadableScan("The DICOM file holds several frames. Export the series one slice a file to train on it.")
     if int(header.get("SamplesPerPixel", 1)) != 1:
         raise UnreadableScan("The DICOM image is in colour: a screenshot, not a slice. Upload the axial CT series.")
 
@@ -200,12 +202,13 @@ def _hounsfield(header: Dataset) -> np.ndarray:
     return hu
 
 
-def _identity(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:
+def identity_of(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:
+    """A tag that identifies, as a keyed hash; None where it is not there or there is no key."""
     value = str(header.get(tag, "")).strip()
     return pseudonym.of(tag, value) if pseudonym and value else None
 
 
-def _technical(header: Dataset) -> Meta:
+def technical(header: Dataset) -> Meta:
     """The allow-list, and the slice's place along the normal in mm (PS3.3 C.7.6.2.1.1)."""
     meta: Meta = {"format": "DICOM"}
     for tag in _TECHNICAL_TAGS:

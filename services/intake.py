@@ -73,31 +73,53 @@ def receive(
 def _chunks(ws: Workspace, files: Iterable[Incoming]) -> Iterator[_Chunk]:
     chunk = _Chunk()
     for incoming in files:
-        try:
-            scan = _decoded(ws, incoming)
-        except UnreadableScan as error:
-            chunk.outcome.append((incoming.file, None, str(error)))
-        else:
-            digest = scan.content_hash
-            chunk.scans.setdefault(digest, scan)
-            chunk.outcome.append((incoming.file, digest, None))
-        if len(chunk.outcome) >= ws.settings.limits.batch_size or chunk.pixels >= CHUNK_PIXELS:
-            yield chunk
-            chunk = _Chunk()
+        for name, found in _decoded(ws, incoming):
+            if isinstance(found, UnreadableScan):
+                chunk.outcome.append((name, None, str(found)))
+            else:
+                digest = found.content_hash
+                chunk.scans.setdefault(digest, found)
+                chunk.outcome.append((name, digest, None))
+            if len(chunk.outcome) >= ws.settings.limits.batch_size or chunk.pixels >= CHUNK_PIXELS:
+                yield chunk
+                chunk = _Chunk()
     if chunk.outcome:
         yield chunk
 
 
-def _decoded(ws: Workspace, incoming: Incoming) -> Scan:
-    limits = ws.settings.limits
+def _decoded(ws: Workspace, incoming: Incoming) -> Iterator[tuple[str, Scan | UnreadableScan]]:
+    """What a file holds, or why not. Of several slices each is named by the file, "#" and its number."""
+    limits, first, number = ws.settings.limits, None, 0
+    try:
+        _check_arrived(incoming, limits.file_mb)
+        for number, scan in enumerate(
+            ws.decoder.read_all(incoming.data, incoming.file, pseudonym=ws.pseudonym, megapixels=limits.megapixels),
+            1,
+        ):
+            if number == 1:
+                first = scan
+                continue
+            if first is not None:
+                yield f"{incoming.file}#1", first
+                first = None
+            yield f"{incoming.file}#{number}", scan
+    except UnreadableScan as error:
+        if first is not None:
+            yield f"{incoming.file}#1", first
+        yield incoming.file, error
+    else:
+        if first is not None:
+            yield incoming.file, first
+
+
+def _check_arrived(incoming: Incoming, file_mb: float) -> None:
     if incoming.problem:
         raise UnreadableScan(incoming.problem)
-    if len(incoming.data) > limits.file_mb * 1e6:
+    if len(incoming.data) > file_mb * 1e6:
         raise UnreadableScan(
-            f"The file has {len(incoming.data) / 1e6:.0f} MB; the limit is {limits.file_mb:g} MB. "
+            f"The file has {len(incoming.data) / 1e6:.0f} MB; the limit is {file_mb:g} MB. "
             "Upload single slices, or raise limits.file_mb in config.yaml."
         )
-    return ws.decoder.read(incoming.data, incoming.file, pseudonym=ws.pseudonym, megapixels=limits.megapixels)
 
 
 def _store(

@@ -17,8 +17,8 @@ if predictor is None:
     st.stop()
 
 st.write(
-    "Axial brain CT: JPG, PNG or DICOM, any number of files, zips or a whole folder. What cannot be read is named; the "
-    "rest goes through."
+    "Axial brain CT: JPG, PNG, DICOM or NIfTI, any number of files, zips or a whole folder. What cannot be read is "
+    "named; the rest goes through."
 )
 round_ = st.session_state.setdefault("upload_round", 0)
 whole = st.segmented_control(

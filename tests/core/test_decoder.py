@@ -9,14 +9,15 @@ from core.decoder import Decoder
 from core.pseudonym import Pseudonym
 from core.scan import UnreadableScan, read
 from tests.conftest import dicom, png
+from tests.core.test_volume import nifti, volume
 
 KEY = Pseudonym(b"k")
 MISBEHAVES = """
 import os, signal, sys, time
 from core import decoder, scan
-real = decoder.read
+real = decoder.read_all
 
-def read(data, name, **limits):
+def read_all(data, name, **limits):
     if data == b"hang":
         time.sleep(60)
     if data == b"crash":
@@ -25,9 +26,9 @@ def read(data, name, **limits):
         print("noise on stdout")
     if data == b"eat":
         bytearray(8 << 30)
-    return real(data, name, **limits)
+    yield from real(data, name, **limits)
 
-decoder.read = read
+decoder.read_all = read_all
 decoder._limit_memory(int(sys.argv[1]))
 out = os.fdopen(os.dup(1), "wb")
 os.dup2(2, 1)
@@ -51,7 +52,7 @@ def misbehaving():
 
 @pytest.mark.parametrize(("data", "name"), [(png(1), "49 (3).png"), (dicom(2), "x")])
 def test_it_reads_what_is_read_here(decoder, data, name):
-    there, here = decoder.read(data, name, pseudonym=KEY), read(data, name, pseudonym=KEY)
+    [there], here = decoder.read_all(data, name, pseudonym=KEY), read(data, name, pseudonym=KEY)
     np.testing.assert_array_equal(there.pixels, here.pixels)
     assert (there.unit, there.patient_key, there.study_key) == (here.unit, here.patient_key, here.study_key)
     assert there.meta == here.meta
@@ -63,7 +64,7 @@ def test_a_refusal_is_the_same_sentence(decoder):
         with pytest.raises(UnreadableScan) as here:
             read(data)
         with pytest.raises(UnreadableScan) as there:
-            decoder.read(data)
+            list(decoder.read_all(data))
         assert str(there.value) == str(here.value)
 
 
@@ -71,24 +72,25 @@ def test_a_refusal_is_the_same_sentence(decoder):
     ("data", "word"), [(b"crash", "made its decoder stop"), (b"hang", "longer than 2 s"), (b"eat", "more memory")]
 )
 def test_a_crash_a_hang_and_hunger_cost_only_their_file(misbehaving, data, word):
-    before = misbehaving.read(png(1))
+    [before] = misbehaving.read_all(png(1))
     with pytest.raises(UnreadableScan, match=word):
-        misbehaving.read(data)
-    after = misbehaving.read(png(1))
+        list(misbehaving.read_all(data))
+    [after] = misbehaving.read_all(png(1))
     np.testing.assert_array_equal(before.pixels, after.pixels)
 
 
 def test_what_a_decoder_prints_does_not_reach_the_answers(misbehaving):
     with pytest.raises(UnreadableScan, match="not a JPG, PNG or DICOM"):
-        misbehaving.read(b"talk")
-    misbehaving.read(png(1))
+        list(misbehaving.read_all(b"talk"))
+    assert len(list(misbehaving.read_all(png(1)))) == 1
 
 
 def test_threads_may_share_it(decoder):
     found = {}
 
     def work(i):
-        found[i] = decoder.read(png(i)).content_hash
+        [scan] = decoder.read_all(png(i))
+        found[i] = scan.content_hash
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
     for thread in threads:
@@ -99,8 +101,16 @@ def test_threads_may_share_it(decoder):
 
 
 def test_the_child_ends_with_its_parent(decoder):
-    decoder.read(png(1))
+    list(decoder.read_all(png(1)))
     child = decoder._child.pid
     decoder.close()
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+def test_slices_nobody_waits_for_do_not_answer_the_next_question(decoder):
+    slices = decoder.read_all(nifti(volume(6)))
+    next(slices)
+    slices.close()
+    [scan] = decoder.read_all(png(1))
+    assert scan.content_hash == read(png(1)).content_hash

@@ -1,3 +1,4 @@
+import gzip
 import io
 import os
 import zipfile
@@ -14,6 +15,7 @@ from services.files import files_in, incoming, unpacked
 from services.intake import Incoming, receive, split_of, stored_scan
 from services.models import promote, serving_predictor
 from tests.conftest import dicom, png
+from tests.core.test_volume import nifti, volume
 
 
 @pytest.fixture
@@ -172,15 +174,15 @@ def test_a_zip_that_cannot_be_used_says_why(data, word):
 
 
 def test_a_decoder_that_dies_costs_its_file_only(ws, predictor, monkeypatch):
-    real = ws.decoder.read
+    real = ws.decoder.read_all
 
     def dies(data, name, **limits):
         if name == "bad.dcm":
             ws.decoder._child.kill()
-        return real(data, name, **limits)
+        yield from real(data, name, **limits)
 
-    real(png(9), "warm")
-    monkeypatch.setattr(ws.decoder, "read", dies)
+    list(real(png(9), "warm"))
+    monkeypatch.setattr(ws.decoder, "read_all", dies)
     received = take(ws, predictor, [("1.png", png(1)), ("bad.dcm", b"\x08\x00\x05\x00" * 400_000), ("2.png", png(2))])
     assert [r.outcome for r in received] == ["stored", "refused", "stored"]
 
@@ -192,3 +194,15 @@ def test_large_scans_do_not_wait_for_others_in_memory(ws, predictor, monkeypatch
     monkeypatch.setattr(predictor, "read", lambda scans: sizes.append(len(scans)) or real(scans))
     assert len(take(ws, predictor, [(f"{i}.png", png(i)) for i in range(7)])) == 7
     assert max(sizes) == 2
+
+
+def test_the_slices_of_a_volume_are_scans_of_one_patient(ws, predictor):
+    received = take(ws, predictor, [("a.nii.gz", gzip.compress(nifti(volume(5)))), ("1.png", png(1))])
+    assert [r.file for r in received] == [*(f"a.nii.gz#{i}" for i in range(1, 6)), "1.png"]
+    assert {r.outcome for r in received} == {"stored"}
+    with ws.db.reading() as session:
+        rows = queries.scans(session, ids=[r.scan_id for r in received[:5]])
+    assert len({row.patient_key for row in rows}) == 1
+    assert [row.number for row in sorted(rows, key=lambda row: row.id)] == [0, 5, 10, 15, 20]
+    again = take(ws, predictor, [("b.nii", nifti(volume(5)))])
+    assert {r.outcome for r in again} == {"duplicate"}

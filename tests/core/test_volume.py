@@ -1,0 +1,124 @@
+"""Multi-frame CT and NIfTI: densities, order, orientation, and what is refused."""
+
+import gzip
+import io
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from core.phantom import phantom
+from core.pseudonym import Pseudonym
+from core.scan import UnreadableScan
+from core.volume import read_all
+from tests.conftest import dicom, png
+
+KEY = Pseudonym(b"k")
+
+
+def volume(slices=4, side=64):
+    """(W, D, H) HU, right-front-up: each slice another, with a mark at the patient's right front."""
+    hu = np.stack([phantom("no_stroke", i, side).pixels for i in range(slices)], axis=2)
+    hu = np.rint(hu[::-1, ::-1].swapaxes(0, 1)[::1]).astype(np.int16)
+    hu[-8:-4, -8:-4, :] = 500
+    return hu
+
+
+def nifti(hu, affine=None):
+    affine = np.diag([1, 1, 5, 1]) if affine is None else affine
+    return nibabel.Nifti1Image(hu, affine).to_bytes()
+
+
+def multi_frame(slices=4, **tags):
+    """An enhanced CT: rescale shared, positions a frame, in descending order."""
+    frames = [pydicom.dcmread(io.BytesIO(dicom(i))) for i in range(slices)]
+    header = frames[0]
+    header.NumberOfFrames = slices
+    header.PixelData = b"".join(frame.PixelData for frame in frames)
+    header.PatientID = "HUTCHINSON"
+    del header.RescaleSlope, header.RescaleIntercept
+    shared, rescale, orientation = Dataset(), Dataset(), Dataset()
+    rescale.RescaleSlope, rescale.RescaleIntercept = 2, -10
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared.PixelValueTransformationSequence = [rescale]
+    shared.PlaneOrientationSequence = [orientation]
+    header.SharedFunctionalGroupsSequence = [shared]
+    per_frame = []
+    for i in range(slices):
+        group, place = Dataset(), Dataset()
+        place.ImagePositionPatient = [0, 0, 100 - 5 * i]
+        group.PlanePositionSequence = [place]
+        per_frame.append(group)
+    header.PerFrameFunctionalGroupsSequence = per_frame
+    for tag, value in tags.items():
+        setattr(header, tag, value)
+    out = io.BytesIO()
+    header.save_as(out)
+    return out.getvalue()
+
+
+def test_an_image_or_a_single_slice_is_one_scan():
+    assert len(list(read_all(png(1)))) == 1
+    assert len(list(read_all(dicom(1)))) == 1
+
+
+def test_frames_are_densities_in_anatomical_order():
+    scans = list(read_all(multi_frame(), pseudonym=KEY))
+    assert [scan.meta["position_mm"] for scan in scans] == [85, 90, 95, 100]
+    for scan, number in zip(scans, (3, 2, 1, 0), strict=True):
+        stored = pydicom.dcmread(io.BytesIO(dicom(number))).pixel_array
+        np.testing.assert_array_equal(scan.pixels, stored * 2.0 - 10)
+        assert scan.unit == "HU"
+        assert scan.patient_key == KEY.of("PatientID", "HUTCHINSON")
+    assert len({scan.study_key for scan in scans}) == 1
+    assert "HUTCHINSON" not in repr(scans)
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (multi_frame(SharedFunctionalGroupsSequence=[]), "no rescale"),
+        (multi_frame(Modality="MR"), "Expected modality CT"),
+        (multi_frame(NumberOfFrames=5000), "limit is 2000"),
+        (multi_frame()[:-4000], "damaged or cut off"),
+        (nifti(volume())[:-4000], "damaged or cut off"),
+        (gzip.compress(nifti(volume()))[:2000], "damaged or cut off"),
+        (nifti(np.abs(volume())), "not in Hounsfield units"),
+        (nifti(np.where(np.arange(64)[:, None, None] < 3, np.nan, volume()).astype(np.float32)), "not numbers"),
+        (nifti(np.stack([volume()] * 3, axis=3)), "4 dimensions"),
+        (gzip.compress(bytes(3_000_000)), "more than 2 MB"),
+    ],
+)
+def test_what_is_no_readable_volume_is_refused_with_its_reason(data, word):
+    with pytest.raises(UnreadableScan, match=word):
+        list(read_all(data, megabytes=2))
+
+
+def test_a_nifti_volume_is_cut_axially_and_shown_as_radiologists_do():
+    hu = volume()
+    scans = list(read_all(nifti(hu)))
+    assert len(scans) == 4
+    for number, scan in enumerate(scans):
+        assert scan.unit == "HU"
+        assert scan.meta["position_mm"] == 5 * number
+        np.testing.assert_array_equal(scan.pixels, hu[::-1, ::-1, number].T)
+        assert (scan.pixels[4:8, 4:8] == 500).all(), "the patient's right front is at the image's upper left"
+    assert len({scan.patient_key for scan in scans}) == 1, "slices of one volume belong together"
+
+
+@pytest.mark.parametrize("codes", [("L", "P", "S"), ("P", "I", "R"), ("S", "A", "L")])
+def test_however_a_nifti_volume_lies_on_disk_it_is_the_same(codes):
+    plain = nibabel.Nifti1Image(volume(), np.diag([1, 1, 5, 1]))
+    turn = nibabel.orientations.ornt_transform(
+        nibabel.orientations.axcodes2ornt("RAS"), nibabel.orientations.axcodes2ornt(codes)
+    )
+    for there, here in zip(read_all(plain.as_reoriented(turn).to_bytes()), read_all(plain.to_bytes()), strict=True):
+        np.testing.assert_array_equal(there.pixels, here.pixels)
+
+
+def test_a_packed_volume_is_the_same():
+    packed, plain = (list(read_all(data)) for data in (gzip.compress(nifti(volume())), nifti(volume())))
+    for there, here in zip(packed, plain, strict=True):
+        assert there.content_hash == here.content_hash
