@@ -6,6 +6,7 @@ python -m benchmarks.contact_sheet --data ../shared/data --out sheet.png       i
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +45,11 @@ def main() -> None:
 
 def _tiles(bases: Iterator[Base], rng: np.random.Generator) -> Iterator[Tile]:
     for territory in TERRITORIES:
-        yield _drawn(bases, lambda hu, brain, of=territory: simulate_infarct(hu, brain, rng, of))
+        yield _drawn(bases, partial(simulate_infarct, rng=rng, territory=territory))
     for age in AGES:
-        yield _drawn(bases, lambda hu, brain, of=age: simulate_infarct(hu, brain, rng, "MCA", of))
+        yield _drawn(bases, partial(simulate_infarct, rng=rng, territory="MCA", age=age))
     for compartment in COMPARTMENTS * 2:
-        yield _drawn(bases, lambda hu, brain, of=compartment: simulate_hemorrhage(hu, brain, rng, of))
+        yield _drawn(bases, partial(simulate_hemorrhage, rng=rng, compartment=compartment))
     for _ in range(COLUMNS - (len(TERRITORIES) + len(AGES) + 2 * len(COMPARTMENTS)) % COLUMNS):
         hu, brain = next(bases)
         yield "aged", aged(hu, brain, rng)

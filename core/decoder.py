@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -120,21 +120,21 @@ class Decoder:
         self._stop()
 
 
-def _send(pipe: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
+def _send(pipe: IO[bytes], head: dict[str, Any], body: bytes = b"") -> None:
     text = json.dumps(head).encode()
     pipe.write(_SIZES.pack(len(text), len(body)) + text)
     pipe.write(body)
     pipe.flush()
 
 
-def _receive(pipe: BinaryIO, deadline: float | None = None) -> tuple[dict[str, Any], bytes]:
+def _receive(pipe: IO[bytes], deadline: float | None = None) -> tuple[dict[str, Any], bytes]:
     """One frame. Raises TimeoutError after the deadline, EOFError where the other side has gone."""
     head_size, body_size = _SIZES.unpack(_exactly(pipe, _SIZES.size, deadline))
     head = json.loads(_exactly(pipe, head_size, deadline))
     return head, _exactly(pipe, body_size, deadline)
 
 
-def _exactly(pipe: BinaryIO, size: int, deadline: float | None) -> bytes:
+def _exactly(pipe: IO[bytes], size: int, deadline: float | None) -> bytes:
     parts, missing = [], size
     while missing:
         if deadline is not None and not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -147,7 +147,7 @@ def _exactly(pipe: BinaryIO, size: int, deadline: float | None) -> bytes:
     return b"".join(parts)
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """The child's whole life: read what is asked for, until the parent goes."""
     _send(answers, {"ready": True})
     with contextlib.suppress(EOFError):

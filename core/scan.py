@@ -38,6 +38,24 @@ _SERIES_FILE_NAME = re.compile(
     re.IGNORECASE,
 )
 _STORED_KEY = "second-read"
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_OTHER_MODALITIES = {
+    "MR": "an MR image",
+    "SR": "a report, such as a dose report",
+    "PR": "a presentation state",
+    "KO": "a list of key images",
+    "OT": "a screenshot or other capture",
+    "SC": "a screenshot or other capture",
+    "DOC": "a document",
+    "CR": "an X-ray image",
+    "DX": "an X-ray image",
+    "XA": "an angiogram",
+    "PT": "a PET image",
+    "NM": "a scintigram",
+    "US": "an ultrasound image",
+    "SEG": "a segmentation",
+    "RTSTRUCT": "a set of contours",
+}
 BARE_DICOM = (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00", b"\x02\x00\x00\x00")
 """How a little-endian data set begins that was written without the preamble of PS3.10."""
 
@@ -176,7 +194,10 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
     """Raise UnreadableScan where it is anything else; `frames`: it may hold several."""
     modality = str(header.get("Modality", "")).strip() or "none"
     if modality != "CT":
-        raise UnreadableScan(f"Expected modality CT, got {modality[:16]}. Upload the axial CT series.")
+        what = _OTHER_MODALITIES.get(modality, "another kind of image")
+        raise UnreadableScan(f"This is {what} (modality {modality[:16]}), no CT slice. Upload the axial CT series.")
+    if str(header.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE):
+        raise UnreadableScan("This is a secondary capture, a screenshot or key image. Upload the axial CT series.")
     if "LOCALIZER" in header.get("ImageType", []):
         raise UnreadableScan("This is a scout image, not a slice. Upload the axial CT series.")
     if "PixelData" not in header:

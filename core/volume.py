@@ -157,9 +157,7 @@ def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
     if not np.isfinite(volume).all():
         raise UnreadableScan("The NIfTI volume holds values that are not numbers. Export the series again.")
     if volume.min() > LOWEST_AIR_HU:
-        raise UnreadableScan(
-            "The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send a CT, no mask and no MR."
-        )
+        raise UnreadableScan("The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send a CT.")
     patient, study = _unnamed(data)
     for number in range(volume.shape[2]):
         axial = volume[::-1, ::-1, number].T

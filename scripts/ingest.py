@@ -1,36 +1,68 @@
 """Take files, folders and zips into the case log and have the serving model read them."""
 
 import argparse
+import contextlib
 import getpass
 import json
+import time
 from collections import Counter
 from pathlib import Path
 
-from console import sentences
+from console import errors, sentences
 
+from core.dataset import DatasetError
+from core.predict import Predictor
 from core.settings import Settings
-from services.files import incoming
+from services.files import incoming, landed
 from services.intake import Received, receive
 from services.models import serving_predictor
 from services.review import not_head_ct
-from services.workspace import open_workspace
+from services.workspace import Workspace, open_workspace
+
+LOOK_S = 2.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH")
+    parser.add_argument(
+        "--watch", type=Path, metavar="DIR", help="go on taking in what lands in a folder, until Ctrl-C"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of words")
     args = parser.parse_args()
+    if not args.paths and not args.watch:
+        parser.error("name a file, a folder or a zip, or --watch a folder")
     with sentences():
         ws = open_workspace(Settings())
         predictor = serving_predictor(ws)
-        files = incoming(args.paths, file_mb=ws.settings.limits.file_mb)
-        counts: Counter[str] = Counter()
-        for received in receive(ws, predictor, files, source="ingest", actor=getpass.getuser()):
-            counts[received.outcome] += 1
-            print(json.dumps(as_json(received)) if args.json else in_a_line(received), flush=True)
-        if not args.json:
-            print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+        if args.paths:
+            take(ws, predictor, args.paths, args.json)
+        if args.watch:
+            watch(ws, args.watch, args.json)
+
+
+def take(ws: Workspace, predictor: Predictor, paths: list[Path], as_lines: bool) -> None:
+    """One batch."""
+    counts: Counter[str] = Counter()
+    files = incoming(paths, file_mb=ws.settings.limits.file_mb)
+    for received in receive(ws, predictor, files, source="ingest", actor=getpass.getuser()):
+        counts[received.outcome] += 1
+        print(json.dumps(as_json(received)) if as_lines else in_a_line(received), flush=True)
+    if not as_lines:
+        print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()), flush=True)
+
+
+def watch(ws: Workspace, folder: Path, as_lines: bool) -> None:
+    """A batch whenever files have come to rest in the folder; each is read by the model that serves then."""
+    if not folder.is_dir():
+        raise DatasetError(f"There is no folder {folder} to watch.")
+    errors.print(f"Watching {folder}; Ctrl-C ends it.", markup=False)
+    seen: dict[Path, tuple[int, int]] = {}
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            if paths := landed(folder, seen):
+                take(ws, serving_predictor(ws), paths, as_lines)
+            time.sleep(LOOK_S)
 
 
 def as_json(received: Received) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Paths -> incoming files: folders are walked, zips read without being extracted."""
 
+import contextlib
 import io
 import zipfile
 from collections.abc import Iterator
@@ -20,6 +21,32 @@ def incoming(paths: list[Path], *, file_mb: float) -> Iterator[Incoming]:
             yield from _zip(path, str(path), file_mb)
         else:
             yield _file(path, file_mb)
+
+
+def landed(folder: Path, seen: dict[Path, tuple[int, int]]) -> list[Path]:
+    """Files in a drop folder that have come to rest: as large and as old as at the last look, and not given before.
+
+    `seen` is what the last look left there; an empty one at first. A file that changes afterwards is given again.
+    """
+    rested = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or _is_litter(path.relative_to(folder).parts) or path.name.endswith(_PARTIAL):
+            continue
+        with contextlib.suppress(OSError):  # it may be taken away while we look
+            stat = path.stat()
+            state = stat.st_size, stat.st_mtime_ns
+            if seen.get(path) == state:
+                rested.append(path)
+                seen[path] = _GIVEN, state[1]
+            elif seen.get(path) != (_GIVEN, state[1]):
+                seen[path] = state
+    return rested
+
+
+_GIVEN = -1
+"""In place of a size: the file has been given."""
+_PARTIAL = (".part", ".tmp", ".crdownload", ".filepart")
+"""How programs name what they are still copying."""
 
 
 def unpacked(name: str, data: bytes, *, file_mb: float) -> Iterator[Incoming]:

@@ -80,7 +80,7 @@ def test_frames_are_densities_in_anatomical_order():
     ("data", "word"),
     [
         (multi_frame(SharedFunctionalGroupsSequence=[]), "no rescale"),
-        (multi_frame(Modality="MR"), "Expected modality CT"),
+        (multi_frame(Modality="MR"), "an MR image"),
         (multi_frame(NumberOfFrames=5000), "limit is 2000"),
         (multi_frame()[:-4000], "damaged or cut off"),
         (nifti(volume())[:-4000], "damaged or cut off"),

@@ -11,7 +11,7 @@ from core.labels import CLASSES
 from db import queries
 from db.images import ImageMissing
 from services import intake
-from services.files import files_in, incoming, unpacked
+from services.files import files_in, incoming, landed, unpacked
 from services.intake import Incoming, receive, split_of, stored_scan
 from services.models import promote, serving_predictor
 from tests.conftest import dicom, png
@@ -206,3 +206,20 @@ def test_the_slices_of_a_volume_are_scans_of_one_patient(ws, predictor):
     assert [row.number for row in sorted(rows, key=lambda row: row.id)] == [0, 5, 10, 15, 20]
     again = take(ws, predictor, [("b.nii", nifti(volume(5)))])
     assert {r.outcome for r in again} == {"duplicate"}
+
+
+def test_a_drop_folder_gives_each_file_once_when_it_has_come_to_rest(tmp_path):
+    seen = {}
+    (tmp_path / "a.png").write_bytes(b"1")
+    (tmp_path / "b.png.part").write_bytes(b"1")
+    assert landed(tmp_path, seen) == [], "it may still be growing"
+    (tmp_path / "a.png").write_bytes(b"12")
+    assert landed(tmp_path, seen) == []
+    assert landed(tmp_path, seen) == [tmp_path / "a.png"]
+    assert landed(tmp_path, seen) == []
+    (tmp_path / "b.png.part").rename(tmp_path / "b.png")
+    assert landed(tmp_path, seen) == []
+    assert landed(tmp_path, seen) == [tmp_path / "b.png"]
+    os.utime(tmp_path / "a.png", ns=(1, 1))  # another file of that name
+    assert landed(tmp_path, seen) == []
+    assert landed(tmp_path, seen) == [tmp_path / "a.png"]
