@@ -4,14 +4,16 @@ import streamlit as st
 
 from core.predict import Predictor
 from core.preprocess import Box
-from services import models, pictures
+from services import intake, models, pictures
 from services.workspace import Workspace, open_workspace
 
 
 @st.cache_resource(show_spinner="Opening the case log…")
 def workspace() -> Workspace:
     """The one workspace of this server."""
-    return open_workspace()
+    ws = open_workspace()
+    intake.sweep_images(ws)
+    return ws
 
 
 def predictor() -> tuple[Predictor, str | None]:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import time
 from pathlib import Path
 
 
@@ -39,6 +40,24 @@ class ImageStore:
         finally:
             os.close(descriptor)
         return target
+
+    def delete(self, content_hash: str) -> None:
+        """Remove an image; one that is not there is no error."""
+        self.path(content_hash).unlink(missing_ok=True)
+
+    def old_ones(self, seconds: float) -> list[str]:
+        """Content hashes of images stored longer ago than that. Left-over temporary files of that age are removed."""
+        found, limit = [], time.time() - seconds
+        for path in self.root.glob("*/*"):
+            try:
+                old = path.stat().st_mtime < limit
+            except FileNotFoundError:
+                continue
+            if old and path.suffix == ".tmp":
+                path.unlink(missing_ok=True)
+            elif old:
+                found.append(path.stem)
+        return found
 
     def get(self, content_hash: str) -> bytes:
         """The stored bytes. Raises ImageMissing."""

@@ -5,10 +5,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from db.models import Batch, ModelVersion, Patient, Reading, Review, Scan, Study
+from db.models import Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,3 +238,22 @@ def versions_with_readings(session: Session) -> list[str]:
     """Model versions that have read at least one scan, newest first."""
     query = select(ModelVersion.version).where(ModelVersion.version.in_(select(Reading.model_version).distinct()))
     return list(session.scalars(query.order_by(ModelVersion.registered_at.desc())))
+
+
+def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
+    """Delete the scans that came with this one, and what models said of them; their content hashes. None, and nothing
+    is deleted, where one of them has been reviewed or stands in a snapshot. Empty where there is no such scan."""
+    batch = session.scalar(select(Scan.batch_id).where(Scan.id == scan_id))
+    of_batch = select(Scan.id).where(Scan.batch_id == batch)
+    for column in (Review.scan_id, SnapshotItem.scan_id):
+        if session.scalar(select(column).where(column.in_(of_batch)).limit(1)) is not None:
+            return None
+    hashes = list(session.scalars(select(Scan.content_hash).where(Scan.batch_id == batch)))
+    session.execute(delete(Reading).where(Reading.scan_id.in_(of_batch)))
+    session.execute(delete(Scan).where(Scan.batch_id == batch))
+    return hashes
+
+
+def content_hashes(session: Session) -> set[str]:
+    """Of every scan in the log."""
+    return set(session.scalars(select(Scan.content_hash)))

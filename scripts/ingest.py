@@ -14,7 +14,7 @@ from core.dataset import DatasetError
 from core.predict import Predictor
 from core.settings import Settings
 from services.files import incoming, landed
-from services.intake import Received, receive
+from services.intake import Received, receive, sweep_images
 from services.models import serving_predictor
 from services.review import not_head_ct
 from services.workspace import Workspace, open_workspace
@@ -34,6 +34,7 @@ def main() -> None:
         parser.error("name a file, a folder or a zip, or --watch a folder")
     with sentences():
         ws = open_workspace(Settings())
+        sweep_images(ws)
         predictor = serving_predictor(ws)
         if args.paths:
             take(ws, predictor, args.paths, args.json)

@@ -16,6 +16,7 @@ from services.workspace import Workspace
 Outcome = Literal["stored", "duplicate", "refused"]
 SPLIT_BOUNDS = (0.70, 0.85)
 """Shares of new patients below which the split is train, then validation; above both, test."""
+STALE_S = 3600
 CHUNK_PIXELS = 20_000_000
 """Scans of more pixels than this do not wait for others in memory."""
 
@@ -219,6 +220,38 @@ def stored_scan(ws: Workspace, content_hash: str) -> Scan:
     if scan.content_hash != content_hash:
         raise UnreadableScan("The stored image is not the one that was received. Restore it from the backup.")
     return scan
+
+
+class BatchInUse(ValueError):
+    """A batch that somebody has begun to work with stays."""
+
+
+def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
+    """Take back the whole batch that a scan came with; returns how many scans went. Rows go first, then images.
+
+    Its patients keep their split, for splits are for good. Raises BatchInUse where a scan of it has been reviewed or
+    trained on, or is gone already.
+    """
+    with ws.db.writing() as session:
+        gone = queries.delete_batch_of(session, scan_id)
+        if gone is None:
+            raise BatchInUse("Something in this batch has been reviewed or trained on, so it stays as it is.")
+        if gone:
+            audit.append(session, actor, "undo intake", {"scans": len(gone)})
+    for digest in gone:
+        ws.images.delete(digest)
+    return len(gone)
+
+
+def sweep_images(ws: Workspace) -> int:
+    """Remove images that no row names, left by an intake that was killed; returns how many. Young ones may still be on
+    their way."""
+    with ws.db.reading() as session:
+        known = queries.content_hashes(session)
+    orphans = [digest for digest in ws.images.old_ones(STALE_S) if digest not in known]
+    for digest in orphans:
+        ws.images.delete(digest)
+    return len(orphans)
 
 
 def box_of(reading: models.Reading) -> Box:

@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import frame, words
 from services.files import files_in, unpacked
-from services.intake import Received, receive
+from services.intake import BatchInUse, Received, receive, undo
 
 st.title("Upload")
 ws = resources.workspace()
@@ -62,15 +62,28 @@ if files:
     st.session_state["upload_round"] = round_ + 1  # a new key lets the server forget the bytes
     st.rerun()
 
+if notice := st.session_state.pop("upload_notice", None):
+    st.success(notice)
 if "uploaded" in st.session_state:
     lines, scan_ids = st.session_state["uploaded"]
     table = pd.DataFrame(lines)
     counts = table["Outcome"].value_counts()
     st.subheader(", ".join(f"{counts[name]} {name}" for name in ("stored", "duplicate", "refused") if name in counts))
-    if scan_ids and st.button(f"Read these {len(scan_ids)} scans", type="primary", shortcut="S"):
+    read_column, undo_column, _ = st.columns([1.2, 1, 2])
+    if scan_ids and read_column.button(f"Read these {len(scan_ids)} scans", type="primary", shortcut="S"):
         st.session_state["queue"] = scan_ids
         st.session_state.pop("scan", None)
         st.switch_page("app_pages/review.py")
+    if scan_ids and undo_column.button("Undo this batch", help="Possible until something in it has been reviewed."):
+        try:
+            gone = undo(ws, scan_ids[0], actor=frame.reader())
+        except BatchInUse as error:
+            st.error(str(error))
+        else:
+            del st.session_state["uploaded"]
+            frame.forget_queue()
+            st.session_state["upload_notice"] = f"{gone} scans were taken back."
+            st.rerun()
     refused = table[table["Outcome"] == "refused"]
     for row in refused.to_dict("records"):
         st.markdown(f":material/block: **{row['File']}**: {row['Reason']}")

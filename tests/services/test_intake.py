@@ -14,6 +14,7 @@ from services import intake
 from services.files import files_in, incoming, landed, unpacked
 from services.intake import Incoming, receive, split_of, stored_scan
 from services.models import promote, serving_predictor
+from services.review import new_click, record
 from tests.conftest import dicom, png
 from tests.core.test_volume import nifti, volume
 
@@ -223,3 +224,45 @@ def test_a_drop_folder_gives_each_file_once_when_it_has_come_to_rest(tmp_path):
     os.utime(tmp_path / "a.png", ns=(1, 1))  # another file of that name
     assert landed(tmp_path, seen) == []
     assert landed(tmp_path, seen) == [tmp_path / "a.png"]
+
+
+def test_a_batch_is_undone_as_a_whole_and_can_come_again(ws, predictor):
+    first = take(ws, predictor, [(f"{i}.png", png(i)) for i in range(3)])
+    second = take(ws, predictor, [(f"{i}.png", png(i)) for i in range(3, 5)])
+    assert intake.undo(ws, first[0].scan_id, actor="a") == 3
+    with ws.db.reading() as session:
+        assert {row.id for row in queries.scans(session)} == {r.scan_id for r in second}
+    assert len(list(ws.images.root.glob("*/*.png"))) == 2
+    assert intake.undo(ws, first[0].scan_id, actor="a") == 0
+    assert [r.outcome for r in take(ws, predictor, [("0.png", png(0))])] == ["stored"]
+
+
+def test_a_batch_somebody_has_worked_with_stays(ws, predictor):
+    received = take(ws, predictor, [(f"{i}.png", png(i)) for i in range(3)])
+    record(
+        ws, received[1].scan_id, reader="Ann", verdict="hemorrhagic", expected_version=0, click_id=new_click()
+    )  # fmt: skip
+    with pytest.raises(intake.BatchInUse):
+        intake.undo(ws, received[0].scan_id, actor="a")
+    with ws.db.reading() as session:
+        assert len(queries.scans(session)) == 3
+    assert len(list(ws.images.root.glob("*/*.png"))) == 3
+
+
+def test_images_without_a_row_are_swept_when_they_are_old(ws, predictor):
+    [kept] = take(ws, predictor, [("0.png", png(0))])
+    old, young = "a" * 64, "b" * 64
+    for digest in (old, young):
+        ws.images.put(digest, b"x")
+    temporary = ws.images.path(old).with_name(".x.tmp")
+    temporary.write_bytes(b"x")
+    for path in [*ws.images.root.glob("*/*"), temporary]:
+        if path != ws.images.path(young):
+            os.utime(path, (1, 1))
+    assert intake.sweep_images(ws) == 1
+    assert not ws.images.path(old).exists()
+    assert not temporary.exists()
+    assert ws.images.path(young).exists()
+    with ws.db.reading() as session:
+        [row] = queries.scans(session, ids=[kept.scan_id])
+    assert ws.images.path(row.content_hash).exists()
