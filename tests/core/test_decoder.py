@@ -1,15 +1,18 @@
+import io
 import os
 import sys
 import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.decoder import Decoder
 from core.pseudonym import Pseudonym
 from core.scan import UnreadableScan, read
 from tests.conftest import dicom, png
-from tests.core.test_volume import nifti, volume
+from tests.core.test_scan import recoded
+from tests.core.test_volume import multi_frame, nifti, volume
 
 KEY = Pseudonym(b"k")
 MISBEHAVES = """
@@ -114,3 +117,45 @@ def test_slices_nobody_waits_for_do_not_answer_the_next_question(decoder):
     slices.close()
     [scan] = decoder.read_all(png(1))
     assert scan.content_hash == read(png(1)).content_hash
+
+
+def mutated(data, rng):
+    """A file with some bytes changed, a piece cut out, or a piece repeated."""
+    out = bytearray(data)
+    for _ in range(int(rng.integers(1, 12))):
+        out[int(rng.integers(len(out) if rng.random() < 0.5 else min(len(out), 600)))] = int(rng.integers(256))
+    if rng.random() < 0.3:
+        start = int(rng.integers(len(out)))
+        del out[start : start + int(rng.integers(1, 400))]
+    if rng.random() < 0.2:
+        start = int(rng.integers(len(out)))
+        out[start:start] = out[start : start + int(rng.integers(1, 4000))]
+    return bytes(out)
+
+
+def test_mutated_files_are_read_or_refused_and_nothing_else(decoder):
+    """MUTATIONS=2000 in the environment tries more of them."""
+    rng = np.random.default_rng(0)
+    originals = [png(1), dicom(1), multi_frame(2), nifti(volume(2)), jpeg(), *compressed()]
+    reasons, readable = [], 0
+    for i in range(int(os.environ.get("MUTATIONS", "240"))):
+        try:
+            for scan in decoder.read_all(mutated(originals[i % len(originals)], rng)):
+                assert np.isfinite(scan.pixels).all()
+            readable += 1
+        except UnreadableScan as error:
+            reasons.append(str(error))
+    assert all(reason.endswith((".", ").")) for reason in reasons)
+    assert min(readable, len(reasons)) > 20, "both happen"
+
+
+def jpeg():
+    out = io.BytesIO()
+    Image.open(io.BytesIO(png(2))).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def compressed():
+    """The same slice in compressed DICOM."""
+    for name in ("RLE", "JPEG 2000", "JPEG lossless"):
+        yield recoded(dicom(3), name)
