@@ -35,6 +35,7 @@ from services.workspace import SHIPPED_BUNDLES
 
 COVERAGES = (0.25, 0.5, 0.75, 1.0)
 SUBTYPES = ("intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural")
+RANKING = ("auc", "average_precision")
 MISTAKES = 32
 SURE = 0.8
 MIN_KIND = 5
@@ -130,7 +131,7 @@ def by_kind(found: CrossValidation) -> list[tuple[str, Figure, int]]:
 def _against(table: pd.DataFrame, is_it: np.ndarray, none: np.ndarray, label: str) -> tuple[Figure, int]:
     rows = table[is_it | none]
     clusters = Clusters.of(rows["patient"], len(rows))
-    return auc_figure(rows[f"p_{label}"].to_numpy(), is_it[is_it | none], clusters), int(is_it.sum())
+    return auc_figure(rows[f"raw_{label}"].to_numpy(), is_it[is_it | none], clusters), int(is_it.sum())
 
 
 def on_cpaisd(trained: Trained, folder: Path) -> tuple[float, float, Figure]:
@@ -188,8 +189,9 @@ def at_operating_point(found: CrossValidation) -> tuple[Figure, Figure]:
 
 def in_markdown(measured: Measured, ablation_epochs: int) -> str:
     found = measured.trained.found
-    real, people = found.report(real_only=True), found.patient_report()
-    infarcts = found.simulated_report(ISCHEMIC)
+    real, ranked = (found.report(real_only=True, raw=raw) for raw in (False, True))
+    people, ranked_people = (found.patient_report(raw=raw) for raw in (False, True))
+    infarcts = found.simulated_report(ISCHEMIC, raw=True)
     alike = balanced(found)
     calibrated, raw = _report(found, alike), _report(found, alike, "raw_")
     answered = alike[alike["answered"]]
@@ -199,7 +201,7 @@ def in_markdown(measured: Measured, ablation_epochs: int) -> str:
     return (ROOT / "benchmarks" / "model_card_template.md").read_text().format(
         scans=real.n,
         patients=real.patients,
-        hemorrhage=_auc_and_more({"Per slice": real, "Per patient": people}, HEMORRHAGIC),
+        hemorrhage=_auc_and_more({"Per slice": (real, ranked), "Per patient": (people, ranked_people)}, HEMORRHAGIC),
         infarct=with_interval(infarcts.per_class[ISCHEMIC].auc),
         infarct_n=how_many(infarcts.per_class[ISCHEMIC].auc),
         three=_three({"All": calibrated, "Where it answered": _report(found, answered)}),
@@ -233,11 +235,13 @@ def _lines(rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def _auc_and_more(reports: dict[str, Report], label: str) -> str:
+def _auc_and_more(reports: dict[str, tuple[Report, Report]], label: str) -> str:
+    """Of each pair the first, but what ranks scans of several folds from the second, which is not calibrated."""
     rows = [["", *reports], ["---"] * (1 + len(reports))]
-    rows.append(["n", *(f"{r.n} of {r.patients} patients" for r in reports.values())])
+    rows.append(["n", *(f"{r.n} of {r.patients} patients" for r, _ in reports.values())])
     for key, words in BY_CLASS.items():
-        rows.append([words, *(with_interval(getattr(r.per_class[label], key)) for r in reports.values())])
+        pairs = (pair[key in RANKING] for pair in reports.values())
+        rows.append([words, *(with_interval(getattr(r.per_class[label], key)) for r in pairs)])
     return _lines(rows)
 
 

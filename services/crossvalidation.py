@@ -39,7 +39,11 @@ class Fold:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """All scans, each read once by the fold that had not met its patient."""
+    """All scans, each read once by the fold that had not met its patient.
+
+    Where scans of several folds are ranked against each other (AUC, average precision), ask for `raw` answers: each fold
+    is calibrated by rules of its own, and their differences are no differences between scans.
+    """
 
     examples: Examples
     classes: tuple[str, ...]
@@ -53,17 +57,17 @@ class CrossValidation:
         rows = rows[rows["synthetic"] == ""] if real_only else rows
         return evaluate(list(rows["label"]), self._p(rows, raw), self.classes, patients=list(rows["patient"]))
 
-    def patient_report(self) -> Report:
+    def patient_report(self, *, raw: bool = False) -> Report:
         """Per patient, of their real scans."""
         rows = self.table[self.table["synthetic"] == ""]
-        labels, p, keys = per_patient(list(rows["label"]), self._p(rows), self.classes, list(rows["patient"]))
+        labels, p, keys = per_patient(list(rows["label"]), self._p(rows, raw), self.classes, list(rows["patient"]))
         return evaluate(labels, p, self.classes, patients=keys)
 
-    def simulated_report(self, label: str) -> Report:
+    def simulated_report(self, label: str, *, raw: bool = False) -> Report:
         """Scans with a lesion of `label` simulated into them against real scans without stroke."""
         simulated = (self.table["label"] == label) & (self.table["synthetic"] != "")
         rows = self.table[simulated | (self.table["label"] == self.classes[-1])]
-        return evaluate(list(rows["label"]), self._p(rows), self.classes, patients=list(rows["patient"]))
+        return evaluate(list(rows["label"]), self._p(rows, raw), self.classes, patients=list(rows["patient"]))
 
     def _p(self, rows: pd.DataFrame, raw: bool = False) -> np.ndarray:
         return rows[[f"{'raw' if raw else 'p'}_{name}" for name in self.classes]].to_numpy(np.float64)
