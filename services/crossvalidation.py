@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
+from torch import Tensor
 
 from core.calibrate import Calibration
 from core.dataset import DatasetError, Examples
@@ -24,7 +25,7 @@ from core.outlier import Typical, with_threshold
 from core.settings import CalibrationSettings, Recipe
 from core.simulated import Simulated
 from core.train import Epoch, Fit, Prediction, Progress, build_for, fit, predict
-from services.training import Prepared, Rules, settle, typical_of
+from services.training import Prepared, Rules, settle, typical_of, usual_distances
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Fold:
 class CrossValidation:
     """All scans, each read once by the fold that had not met its patient.
 
-    Where scans of several folds are ranked against each other (AUC, average precision), ask for `raw` answers: each fold
-    is calibrated by rules of its own, and their differences are no differences between scans.
+    Where scans of several folds are ranked against each other (AUC, average precision), ask for `raw` answers: each
+    fold is calibrated by rules of its own, and their differences are no differences between scans.
     """
 
     examples: Examples
@@ -108,7 +109,9 @@ def cross_validate(
         part = examples.at(train)
         network = train_part(prepared, part, recipe, str(number), checkpoints, partial(tell, number)).network
         tested = prepared.with_missing_classes(examples.at(test))
-        unmet.append(_Unmet(network, tested, predict(network, tested.x), typical_of(network, part)))
+        typical = typical_of(network, part, recipe)
+        distances = usual_distances(typical, network, examples.at(test), recipe)
+        unmet.append(_Unmet(network, tested, predict(network, tested.x), typical, distances))
     rules = [_settled([one for one in unmet if one is not this], prepared, asked) for this in unmet]
     folds = tuple(
         Fold(number, one.test, one.network, replace(of, typical=_with_limit_of(one.typical, of.typical)))
@@ -127,12 +130,7 @@ class _Unmet:
     test: Examples
     said: Prediction
     typical: Typical | None
-
-    @property
-    def distances(self) -> torch.Tensor:
-        """Of its real scans."""
-        real = torch.tensor([sample.synthetic is None for sample in self.test.samples])
-        return self.typical.distance(self.said.profile[real]) if self.typical else torch.empty(0)
+    distances: Tensor  # of its real scans from what is usual
 
 
 def _settled(unmet: Sequence[_Unmet], prepared: Prepared, asked: CalibrationSettings) -> Rules:
@@ -150,9 +148,9 @@ def _with_limit_of(typical: Typical | None, other: Typical | None) -> Typical | 
     return replace(typical, threshold=other.threshold) if typical and other else None
 
 
-def for_all_patients(found: CrossValidation, network: Network) -> Rules:
+def for_all_patients(found: CrossValidation, network: Network, recipe: Recipe) -> Rules:
     """The rules a network trained on all patients answers by."""
-    usual = typical_of(network, found.examples)
+    usual = typical_of(network, found.examples, recipe)
     return replace(found.rules, typical=_with_limit_of(usual, found.rules.typical))
 
 

@@ -186,18 +186,36 @@ def settle(
     )
 
 
-def typical_of(network: Network, train: Examples) -> Typical | None:
-    """What head CT looks like: as in this set, and, for a third of it, as another hospital might send it."""
-    generator, elsewhere = torch.Generator().manual_seed(0), train.x[::ELSEWHERE_STEP]
-    varied = [_sent_from_elsewhere(x.float() / 255, generator) for x in elsewhere.split(256)]
-    return outlier.describe(torch.cat([predict(network, x).profile for x in (train.x, *varied)]))
+def typical_of(network: Network, train: Examples, recipe: Recipe) -> Typical | None:
+    """What head CT looks like to the network; it flags nothing yet.
+
+    To one that was trained on scans as from elsewhere: as they look. To any other: as in this set, and, for a third of
+    it, as another hospital might send it.
+    """
+    if recipe.augmentation.elsewhere:
+        return outlier.describe(predict(network, from_elsewhere(train.x, seed=0)).profile)
+    varied = from_elsewhere(train.x[::ELSEWHERE_STEP], seed=0)
+    return outlier.describe(predict(network, torch.cat([train.x, varied])).profile)
+
+
+def usual_distances(typical: Typical | None, network: Network, unmet: Examples, recipe: Recipe) -> torch.Tensor:
+    """(N,) how far scans of unmet patients lie from what is usual, sent as those that describe it: the threshold is
+    set on them."""
+    if typical is None:
+        return torch.empty(0)
+    x = from_elsewhere(unmet.x, seed=1) if recipe.augmentation.elsewhere else unmet.x
+    return typical.distance(predict(network, x).profile)
 
 
 ELSEWHERE = Augmentation(rotation=25, flip=0.5, shift=0.08, scale=0.15, contrast=0, brightness=0, elsewhere=1)
 
 
-def _sent_from_elsewhere(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return augment(x, ELSEWHERE, generator).mul(255).round().byte()
+def from_elsewhere(x: torch.Tensor, seed: int) -> torch.Tensor:
+    """(N, 1, S, S) uint8 scans as other hospitals might send them."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.cat(
+        [augment(part.float() / 255, ELSEWHERE, generator).mul(255).round().byte() for part in x.split(256)]
+    )
 
 
 def train_dataset(
@@ -268,8 +286,9 @@ def publish_fit(
     said = {name: predict(result.network, part.x) for name, part in parts.items() if name != "train" and len(part)}
     rules = settle(said["validation"], parts["validation"], classes, asked, balanced=recipe.simulation is not None)
     if not demonstration:
-        usual = typical_of(result.network, parts["train"])
-        distances = usual.distance(said["validation"].profile) if usual else torch.empty(0)
+        usual = typical_of(result.network, parts["train"], recipe)
+        real = parts["validation"].at([i for i, s in enumerate(parts["validation"].samples) if s.synthetic is None])
+        distances = usual_distances(usual, result.network, real, recipe)
         rules = replace(rules, typical=outlier.with_threshold(usual, distances, asked.false_flags))
     metrics = {name: measure(rules.probabilities(of), parts[name], classes) for name, of in said.items()}
     return publish_model(
