@@ -23,6 +23,7 @@ from services.training import Prepared, checkpoint_path
 from services.workspace import Workspace
 
 EPOCHS = 8
+PART = "ablation"
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,25 @@ def variants(recipe: Recipe) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
-def measure_all(ws: Workspace, root: Path, epochs: int = EPOCHS) -> list[Variant]:
-    """Train and test every variant that has not been trained."""
+def measure_all(ws: Workspace, root: Path, epochs: int = EPOCHS, *, train: bool = True) -> list[Variant]:
+    """Test every variant; one that has not been trained is trained or, without `train`, left out."""
     shipped = read_recipe(ws, RECIPE).model_copy(update={"epochs": epochs, "patience": epochs})
     usual = prepare_findings(ws, root, shipped)
     found = []
     for name, change in variants(shipped).items():
         recipe = Recipe.model_validate({**shipped.model_dump(), **_plain(change)})
+        if not train and not _kept(ws, usual, recipe).exists():
+            continue
         prepared = usual if recipe.input_spec == usual.spec else prepare_findings(ws, root, recipe)
         found.append(_measured(ws, name, prepared, recipe, usual))
         print(f"{name}: {_row(found[-1])}", flush=True)
     return found
+
+
+def _kept(ws: Workspace, usual: Prepared, recipe: Recipe) -> Path:
+    """Where `train_part` keeps a trained variant."""
+    kept = checkpoint_path(ws, usual.examples, recipe).with_suffix("")
+    return kept.with_name(f"{kept.name}-{PART}.network")
 
 
 def _plain(change: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +86,7 @@ def _measured(ws: Workspace, name: str, prepared: Prepared, recipe: Recipe, usua
     examples = without_copies(prepared.examples)
     train, test = folds_of(examples, FOLDS, recipe.seed)[0]
     kept = checkpoint_path(ws, usual.examples, recipe).with_suffix("")
-    fit = train_part(prepared, examples.at(train), recipe, "ablation", kept)
+    fit = train_part(prepared, examples.at(train), recipe, PART, kept)
     part = prepared.with_missing_classes(examples.at(test))
     p = predict(fit.network, part.x).logits.softmax(dim=1).numpy()
 

@@ -61,14 +61,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "model-card.md")
     parser.add_argument("--ablation-epochs", type=int, default=ablation.EPOCHS)
+    parser.add_argument("--no-ablation", action="store_true", help="only the variants that have been trained already")
     args = parser.parse_args()
-    text = in_markdown(measure(args.data, args.ablation_epochs), args.ablation_epochs)
+    measured = measure(args.data, args.ablation_epochs, train_variants=not args.no_ablation)
+    text = in_markdown(measured, args.ablation_epochs)
     for out in (args.out, bundle.versions(SHIPPED_BUNDLES)[-1] / CARD):
         out.write_text(text)
         print(out)
 
 
-def measure(data: Path, ablation_epochs: int) -> Measured:
+def measure(data: Path, ablation_epochs: int, *, train_variants: bool) -> Measured:
     ws, root = open_results(), data / "ct_ich"
     mistakes = ws.settings.home_dir / "mistakes.png"
     recipe = read_recipe(ws, RECIPE)
@@ -85,7 +87,7 @@ def measure(data: Path, ablation_epochs: int) -> Measured:
         flags.flagged_by_kind(found, prepared.spec, flags.others(data)),
         flags.flagged_by_kind(found, prepared.spec, flags.strangers(data)),
         robustness.robustness(found, prepared.spec),
-        ablation.measure_all(ws, root, ablation_epochs),
+        ablation.measure_all(ws, root, ablation_epochs, train=train_variants),
     )
 
 

@@ -72,6 +72,11 @@ class Simulated:
         chosen = self.at(list(first.values()))
         return Examples(chosen.x, chosen.y, chosen.patients, chosen.samples)
 
+    def thinned(self, count: int) -> Examples:
+        """About `count` of them, evenly from all."""
+        few = self.at(list(range(0, len(self), max(1, len(self) // max(1, count)))))
+        return Examples(few.x, few.y, few.patients, few.samples)
+
     def places(self, label: int) -> Tensor:
         """Where the images of one class stand."""
         return torch.nonzero(self.y == label)[:, 0]

@@ -109,8 +109,8 @@ def cross_validate(
         part = examples.at(train)
         network = train_part(prepared, part, recipe, str(number), checkpoints, partial(tell, number)).network
         tested = prepared.with_missing_classes(examples.at(test))
-        typical = typical_of(network, part, recipe)
-        distances = usual_distances(typical, network, examples.at(test), recipe)
+        typical = typical_of(network, prepared.with_lesions(part), recipe)
+        distances = usual_distances(typical, network, prepared.with_lesions(examples.at(test)), recipe)
         unmet.append(_Unmet(network, tested, predict(network, tested.x), typical, distances))
     rules = [_settled([one for one in unmet if one is not this], prepared, asked) for this in unmet]
     folds = tuple(
@@ -130,7 +130,7 @@ class _Unmet:
     test: Examples
     said: Prediction
     typical: Typical | None
-    distances: Tensor  # of its real scans from what is usual
+    distances: Tensor  # of its scans from what is usual
 
 
 def _settled(unmet: Sequence[_Unmet], prepared: Prepared, asked: CalibrationSettings) -> Rules:
@@ -148,9 +148,9 @@ def _with_limit_of(typical: Typical | None, other: Typical | None) -> Typical | 
     return replace(typical, threshold=other.threshold) if typical and other else None
 
 
-def for_all_patients(found: CrossValidation, network: Network, recipe: Recipe) -> Rules:
+def for_all_patients(found: CrossValidation, prepared: Prepared, network: Network, recipe: Recipe) -> Rules:
     """The rules a network trained on all patients answers by."""
-    usual = typical_of(network, found.examples, recipe)
+    usual = typical_of(network, prepared.with_lesions(found.examples), recipe)
     return replace(found.rules, typical=_with_limit_of(usual, found.rules.typical))
 
 

@@ -71,7 +71,7 @@ def train_shipped(
     kept = checkpoint_path(ws, prepared.examples, recipe).with_suffix("")
     found = cross_validate(prepared, recipe, FOLDS, ws.settings.calibration, checkpoints=kept, tell=tell)
     whole = train_part(prepared, found.examples, recipe, ALL, kept, partial(tell, FOLDS + 1))
-    return Trained(prepared, recipe, found, whole, for_all_patients(found, whole.network, recipe))
+    return Trained(prepared, recipe, found, whole, for_all_patients(found, prepared, whole.network, recipe))
 
 
 def train_some(ws: Workspace, prepared: Prepared, recipe: Recipe, parts: Sequence[int], tell: Tell) -> None:

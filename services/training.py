@@ -71,6 +71,10 @@ class Prepared:
                 part = part.and_also(self.simulated.of(part.patients).examples(label))
         return part
 
+    def with_lesions(self, part: Examples) -> Examples:
+        """A part and as many simulated lesions in its patients: a stroke must not make a scan look like no head CT."""
+        return part.and_also(self.simulated.of(part.patients).thinned(len(part))) if self.simulated else part
+
     def simulated_for(self, part: Examples) -> Simulated | None:
         """What was simulated into the scans of this part's patients."""
         return self.simulated.of(part.patients) if self.simulated else None
@@ -224,6 +228,7 @@ def train_dataset(
     """Train on a prepared data set and publish the candidate."""
     parts = {split: prepared.examples.of(split) for split in SPLITS}
     others = {split: prepared.with_missing_classes(part) for split, part in parts.items() if split != "train"}
+    usual = {split: prepared.with_lesions(part) for split, part in parts.items()}
     result = fit(
         parts["train"],
         others["validation"],
@@ -253,6 +258,7 @@ def train_dataset(
         recipe,
         trained_on=counts,
         limits=limits,
+        usual=usual,
         lineage={"split": prepared.split, "refused": len(prepared.loaded.refused)},
     )
 
@@ -276,20 +282,22 @@ def publish_fit(
     lineage: dict[str, Any] | None = None,
     parent: str | None = None,
     demonstration: bool = False,
+    usual: dict[str, Examples] | None = None,
     models_dir: Path | None = None,
 ) -> Manifest:
     """Settle the rules on validation scans, measure on validation and test scans, publish.
 
+    `usual`: what the flag "not a head CT" is to take for usual, where that is more than the parts' own scans.
     A demonstration has only met synthetic images: it has nothing to tell head CT from other images by.
     """
     asked = ws.settings.calibration
     said = {name: predict(result.network, part.x) for name, part in parts.items() if name != "train" and len(part)}
     rules = settle(said["validation"], parts["validation"], classes, asked, balanced=recipe.simulation is not None)
     if not demonstration:
-        usual = typical_of(result.network, parts["train"], recipe)
-        real = parts["validation"].at([i for i, s in enumerate(parts["validation"].samples) if s.synthetic is None])
-        distances = usual_distances(usual, result.network, real, recipe)
-        rules = replace(rules, typical=outlier.with_threshold(usual, distances, asked.false_flags))
+        of = usual or parts
+        typical = typical_of(result.network, of["train"], recipe)
+        distances = usual_distances(typical, result.network, of["validation"], recipe)
+        rules = replace(rules, typical=outlier.with_threshold(typical, distances, asked.false_flags))
     metrics = {name: measure(rules.probabilities(of), parts[name], classes) for name, of in said.items()}
     return publish_model(
         ws, result, parts, classes, spec, recipe, rules, metrics, trained_on=trained_on, limits=limits,

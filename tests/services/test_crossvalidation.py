@@ -112,7 +112,7 @@ def test_a_class_without_real_scans_is_tested_on_what_was_simulated_into_unmet_p
     assert made.groupby("patient")["fold"].nunique().max() == 1
     assert found.report(real_only=True).n == len(prepared.examples)
     assert found.simulated_report("ischemic").n == len(made) + prepared.examples.labels.count("no_stroke")
-    rules = for_all_patients(found, found.folds[0].network, recipe)
+    rules = for_all_patients(found, prepared, found.folds[0].network, recipe)
     assert rules.calibration.scans == len(found.table)
 
 
