@@ -33,7 +33,6 @@ class Variant:
     name: str
     hemorrhage: Figure  # AUC, real hemorrhages against none
     infarct: Figure  # AUC, simulated infarcts against none
-    seconds: float
 
 
 def variants(recipe: Recipe) -> dict[str, dict[str, Any]]:
@@ -99,12 +98,11 @@ def _measured(ws: Workspace, name: str, prepared: Prepared, recipe: Recipe, usua
         name,
         against_none(HEMORRHAGIC).per_class[HEMORRHAGIC].auc,
         against_none(ISCHEMIC).per_class[ISCHEMIC].auc,
-        fit.seconds,
     )
 
 
 def _row(variant: Variant) -> str:
-    return f"{with_interval(variant.hemorrhage)} | {with_interval(variant.infarct)} | {variant.seconds:.0f} s"
+    return f"{with_interval(variant.hemorrhage)} | {with_interval(variant.infarct)}"
 
 
 def in_markdown(found: list[Variant]) -> str:
