@@ -10,11 +10,12 @@ import urllib.request
 
 import pytest
 
+from core import bundle
 from core.labels import CLASSES
 from core.settings import ROOT, Settings
-from services.models import champion, promote
+from services.models import promote
 from services.review import cases, history
-from services.workspace import open_workspace
+from services.workspace import SHIPPED_BUNDLES, open_workspace
 from tests.conftest import dicom, png
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -178,7 +179,7 @@ def test_a_promoted_version_serves_without_a_restart(page, server, home, publish
     page.goto(server)
     settle(page)
     ws = open_workspace(Settings())
-    page.get_by_text(champion(ws)).first.wait_for()
+    page.get_by_text(bundle.versions(SHIPPED_BUNDLES)[-1].name).first.wait_for()
     version = publish_untrained(3)
     promote(ws, version, actor="test")
     page.goto(f"{server}/upload")
