@@ -169,8 +169,9 @@ Features = tuple[nn.Sequential, int]
 """Stages of convolutions, and how many channels the last one gives."""
 
 
-def _stroke_cnn(width: int) -> Features:
-    features = nn.Sequential(
+def _trunk(width: int) -> list[nn.Module]:
+    """What both of our own networks begin with: down to an eighth of the side, `4 * width` channels."""
+    return [
         nn.Conv2d(1, width, 5, 2, 2, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
@@ -178,6 +179,12 @@ def _stroke_cnn(width: int) -> Features:
         ResidualBlock(2 * width, 2 * width, 1),
         ResidualBlock(2 * width, 4 * width, 2),
         ResidualBlock(4 * width, 4 * width, 1),
+    ]
+
+
+def _stroke_cnn(width: int) -> Features:
+    features = nn.Sequential(
+        *_trunk(width),
         ResidualBlock(4 * width, 8 * width, 2),
         ResidualBlock(8 * width, 8 * width, 1),
     )
@@ -201,13 +208,7 @@ class Context(nn.Module):
 
 def _lesion_cnn(width: int) -> Features:
     features = nn.Sequential(
-        nn.Conv2d(1, width, 5, 2, 2, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-        ResidualBlock(width, 2 * width, 2),
-        ResidualBlock(2 * width, 2 * width, 1),
-        ResidualBlock(2 * width, 4 * width, 2),
-        ResidualBlock(4 * width, 4 * width, 1),
+        *_trunk(width),
         Context(4 * width, 8 * width, 6 * width),
     )
     return features, 6 * width

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE, UNSURE, UNUSABLE, in_words
-from core.predict import LEARNED_FROM_SIMULATION, SEEN_IN_TRAINING, UNCALIBRATED
+from core.predict import DEMONSTRATION, LEARNED_FROM_SIMULATION, SEEN_IN_TRAINING, UNCALIBRATED
 from dashboard import resources
 from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow
@@ -48,6 +48,8 @@ def answer(case: Case) -> None:
         st.caption(
             f":material/science: The model has met no real {_finding(reading.label)} in training, only simulated ones."
         )
+    if DEMONSTRATION in reading.flags:
+        st.caption(":material/science: Read by a demonstration model that has only met synthetic images.")
     if SEEN_IN_TRAINING in reading.flags:
         st.caption(":material/history: The model was trained on scans of this patient: it may recognise them.")
 

@@ -7,7 +7,7 @@ from core.settings import ROOT, Settings
 from dashboard import resources
 from db import models
 from services.demo import load_demo
-from services.models import serving_predictor
+from services.models import demonstration_predictor, serving_predictor
 from services.review import cases, history
 from services.workspace import open_workspace
 
@@ -54,6 +54,18 @@ def test_every_page_draws_and_says_that_the_demo_is_one(app, demo, page):
 @pytest.mark.parametrize("page", ["upload", "worklist", "review", "evaluation", "models"])
 def test_every_page_draws_over_an_empty_log(app, page):
     on(app, page)
+
+
+def test_where_a_model_of_real_scans_serves_a_demo_case_still_says_who_read_it(home):
+    resources.workspace.clear()
+    ws = open_workspace(Settings())
+    load_demo(ws, demonstration_predictor(ws))
+    app = AppTest.from_file(str(ROOT / "dashboard" / "Home.py"), default_timeout=60)
+    on(app, "review")
+    while any("The model's answer is hidden" in element.value for element in app.markdown):
+        next(b for b in app.button if b.label.startswith("Skip")).click().run()
+    assert "Read by a demonstration model" in words(app)
+    resources.workspace.clear()
 
 
 def test_a_verdict_is_one_click_and_brings_the_next_scan(app, demo):

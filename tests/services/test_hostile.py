@@ -3,7 +3,6 @@
 import gzip
 import io
 import struct
-import zipfile
 import zlib
 
 import numpy as np
@@ -19,6 +18,7 @@ from services.intake import Incoming, receive
 from services.models import promote, serving_predictor
 from tests.conftest import dicom, png
 from tests.core.test_volume import multi_frame, nifti, volume
+from tests.services.test_intake import zipped
 
 GREY = (np.arange(96 * 96).reshape(96, 96) % 251).astype(np.uint8)
 
@@ -74,14 +74,6 @@ def png_of_size(width, height):
 
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
-
-
-def zipped(**members):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return out.getvalue()
 
 
 def odd_image(seed):
