@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from scipy import sparse
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -15,15 +14,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 from core.dataset import Sample, assign_splits, patient_classes, patients_in_several_splits
 from core.labels import SPLITS, parse_class, parse_split
+from core.likeness import HASH_DISTANCE, NEAR_DIFFERENCE, Appearance, appearance, distances
 from core.preprocess import WINDOWS, windowed
 from core.scan import Scan, UnreadableScan
 
-HASH_SIDE = 16
-HASH_DISTANCE = 40
-"""Of 256 bits: pairs further apart are not looked at. Copies by rescaling and JPEG stay far below."""
-LOOK_SIDE = 96
-NEAR_DIFFERENCE = 0.012
-"""Mean absolute grey difference (1 is full white) at LOOK_SIDE pixels below which two images are one."""
 SHORTCUT_AUC = 0.65
 """A class told this well by an image's outside alone is told by it, not by what the image shows."""
 
@@ -83,8 +77,7 @@ class _Look:
 
     sample: Sample
     name: str
-    bits: np.ndarray  # (4,) uint64
-    small: np.ndarray  # (LOOK_SIDE, LOOK_SIDE) float32 in [0, 1]
+    appearance: Appearance
     outside: dict[str, tuple[float, ...]]  # feature -> numbers
 
 
@@ -188,10 +181,6 @@ def _parts(samples: Iterable[Sample]) -> list[str]:
 
 def _look(sample: Sample, name: str, scan: Scan) -> _Look:
     grey = np.ascontiguousarray(windowed(scan, WINDOWS["Brain"]), np.float32)
-    image = Image.fromarray(grey)
-    small = np.asarray(image.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX), np.float32)
-    steps = np.asarray(image.resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX), np.float32)
-    bits = np.packbits(steps[:, 1:] > steps[:, :-1] + 1e-3).view(np.uint64)  # difference hash
     known = replace(sample, patient=sample.patient or scan.patient_key, content_hash=scan.content_hash)
     folder = [part for part in Path(name).parts[:-1] if not (parse_class(part) or parse_split(part))]
     height, width = grey.shape
@@ -202,7 +191,7 @@ def _look(sample: Sample, name: str, scan: Scan) -> _Look:
         "border": (float(rim.mean()), float(rim.std())),
         "source folder": (_number("/".join(folder)),),
     }
-    return _Look(known, name, bits, small, outside)
+    return _Look(known, name, appearance(scan), outside)
 
 
 def _number(word: object) -> float:
@@ -240,15 +229,14 @@ def _pair(first: _Look, second: _Look, difference: float) -> Pair:
 
 def _near(looks: Sequence[_Look]) -> tuple[Pair, ...]:
     """Pairs whose hashes are close, kept where the images themselves hardly differ."""
-    bits = np.array([look.bits for look in looks])
+    bits = np.array([one.appearance.bits for one in looks])
     pairs = []
-    for i, look in enumerate(looks[:-1]):
-        distance = np.bitwise_count(bits[i + 1 :] ^ bits[i]).sum(axis=1)
-        for offset in np.flatnonzero(distance <= HASH_DISTANCE):
+    for i, one in enumerate(looks[:-1]):
+        for offset in np.flatnonzero(distances(one.appearance.bits, bits[i + 1 :]) <= HASH_DISTANCE):
             other = looks[i + 1 + int(offset)]
-            difference = float(np.abs(look.small - other.small).mean())
+            difference = one.appearance.difference(other.appearance)
             if difference < NEAR_DIFFERENCE:
-                pairs.append(_pair(look, other, difference))
+                pairs.append(_pair(one, other, difference))
     return tuple(sorted(pairs, key=lambda pair: pair.difference))
 
 

@@ -4,7 +4,10 @@ import hmac
 import os
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+
+_CENTURY = 36525
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,15 @@ class Pseudonym:
     def of(self, namespace: str, value: str) -> str:
         """16 hex digits for `value`; the same value under another namespace is another person."""
         return hmac.new(self.secret, f"{namespace}|{value.strip()}".encode(), "sha256").hexdigest()[:16]
+
+    def day(self, patient: str, date: str) -> float | None:
+        """A date (YYYYMMDD) as a day that is only good for its distance from others of the patient: each patient's
+        calendar is moved by a number of days that the secret decides. None where it is no date."""
+        try:
+            ordinal = datetime.strptime(date.strip(), "%Y%m%d").toordinal()
+        except ValueError:
+            return None
+        return float(ordinal - int(self.of("day", patient), 16) % _CENTURY)
 
     @property
     def fingerprint(self) -> str:

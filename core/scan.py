@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_rescale
 
+from core.burned_in import BURNED_IN, letters_in
 from core.pseudonym import Pseudonym
 
 Unit = Literal["HU", "display"]
@@ -137,7 +138,9 @@ def _read_image(data: bytes, megapixels: float) -> Scan:
         raise UnreadableScan("The JPG is in print colours (CMYK), whose greys are not the scan's. Export it in grey.")
     upright = ImageOps.exif_transpose(image)
     grey = _deep_grey(upright) if image.mode.startswith("I") else np.asarray(_to_grey(upright), np.float32)
-    return Scan(check(grey), "display", meta={"format": kind, "mode": image.mode})
+    meta: Meta = {"format": kind, "mode": image.mode}
+    pixels = check(grey)
+    return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if letters_in(pixels) else meta)
 
 
 def _deep_grey(image: Image.Image) -> np.ndarray:
@@ -187,7 +190,7 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
         raise UnreadableScan("The DICOM slice is damaged or cut off. Export the series again.") from error
     patient = identity_of(header, "PatientID", pseudonym)
     study = identity_of(header, "StudyInstanceUID", pseudonym)
-    return Scan(check(hu), "HU", patient, study, technical(header))
+    return Scan(check(hu), "HU", patient, study, technical(header) | relative_day(header, pseudonym))
 
 
 def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
@@ -229,6 +232,14 @@ def identity_of(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str |
     return pseudonym.of(tag, value) if pseudonym and value else None
 
 
+def relative_day(header: Dataset, pseudonym: Pseudonym | None) -> Meta:
+    """The study's `day`, good for the time between two studies of a patient and for nothing else (PS3.15 annex E,
+    Retain Longitudinal Temporal Information with Modified Dates)."""
+    patient, date = (str(header.get(tag, "")).strip() for tag in ("PatientID", "StudyDate"))
+    day = pseudonym.day(patient, date) if pseudonym and patient else None
+    return {} if day is None else {"day": day}
+
+
 def technical(header: Dataset) -> Meta:
     """The allow-list, and the slice's place along the normal in mm (PS3.3 C.7.6.2.1.1)."""
     meta: Meta = {"format": "DICOM"}
@@ -237,6 +248,8 @@ def technical(header: Dataset) -> Meta:
         if value not in (None, ""):
             text = str(value)[:32]
             meta[tag] = float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else text
+    if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES":
+        meta[BURNED_IN] = 1.0
     position, orientation = header.get("ImagePositionPatient"), header.get("ImageOrientationPatient")
     if position and orientation and len(position) == 3 and len(orientation) == 6:
         row, column = np.array(orientation[:3], float), np.array(orientation[3:], float)

@@ -30,6 +30,7 @@ from core.scan import (
     check_size,
     identity_of,
     read,
+    relative_day,
     technical,
 )
 
@@ -97,8 +98,9 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) ->
         raise UnreadableScan("The multi-frame DICOM is damaged or cut off. Export the series again.") from error
     patient, study = (identity_of(header, tag, pseudonym) for tag in ("PatientID", "StudyInstanceUID"))
     nobody, nothing = _unnamed(data)
+    day = relative_day(header, pseudonym)
     for scan in sorted(frames, key=lambda scan: float(scan.meta["position_mm"])):
-        yield replace(scan, patient_key=patient or nobody, study_key=study or nothing)
+        yield replace(scan, patient_key=patient or nobody, study_key=study or nothing, meta=scan.meta | day)
 
 
 def _unnamed(data: bytes) -> tuple[str, str]:

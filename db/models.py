@@ -82,6 +82,8 @@ class Scan(Base):
     width: Mapped[int]
     number: Mapped[float | None]  # place in the study: mm along the normal, or the number in its file's name
     meta: Mapped[dict[str, Any]]
+    look: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)  # hash of what it looks like from afar
+    resembles_id: Mapped[int | None] = mapped_column(ForeignKey("scans.id"))  # an earlier copy
     synthetic: Mapped[bool] = mapped_column(default=False)
     audit: Mapped[bool] = mapped_column(default=False)  # drawn for the blind audit stream
     version: Mapped[int] = mapped_column(default=0)

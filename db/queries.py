@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
@@ -50,6 +51,17 @@ class ReadingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LookRow:
+    """What is needed to tell whether another scan is nearly this one."""
+
+    content_hash: str
+    patient_key: str
+    study_key: str
+    look: bytes
+    id: int | None = None  # None while it is being stored
+
+
+@dataclass(frozen=True, slots=True)
 class ScanRow:
     """A scan as lists show it."""
 
@@ -64,11 +76,13 @@ class ScanRow:
     audit: bool
     version: int
     created_at: datetime
+    meta: dict[str, Any]
+    resembles_id: int | None
 
 
 _SCAN_COLUMNS = (
     Scan.id, Scan.content_hash, Study.patient_key, Scan.study_key, Scan.batch_id, Scan.number, Scan.unit,
-    Scan.synthetic, Scan.audit, Scan.version, Scan.created_at,
+    Scan.synthetic, Scan.audit, Scan.version, Scan.created_at, Scan.meta, Scan.resembles_id,
 )  # fmt: skip
 _READING_COLUMNS = (
     Reading.id, Reading.scan_id, Reading.model_version, Reading.label, Reading.confidence, Reading.probabilities,
@@ -95,6 +109,13 @@ def scans_by_hash(session: Session, hashes: Collection[str]) -> dict[str, int]:
     """Content hash -> scan id, for those the log has."""
     rows = session.execute(select(Scan.content_hash, Scan.id).where(Scan.content_hash.in_(hashes)))
     return {row.content_hash: row.id for row in rows}
+
+
+def looks(session: Session) -> list[LookRow]:
+    """Every scan's look, in the order they came; those taken in before looks were kept have none."""
+    query = select(Scan.content_hash, Study.patient_key, Scan.study_key, Scan.look, Scan.id).join(Study)
+    rows = session.execute(query.where(Scan.look.is_not(None)).order_by(Scan.id))
+    return [LookRow(digest, patient, study, look or b"", id_) for digest, patient, study, look, id_ in rows]
 
 
 def readings(
@@ -170,6 +191,12 @@ def has_reviewed(session: Session, reader: str, scan_ids: Collection[int] | None
 
 def review_by_click(session: Session, click_id: str) -> Review | None:
     return session.scalars(select(Review).where(Review.click_id == click_id)).first()
+
+
+def first_day(session: Session, patient_key: str) -> float | None:
+    """The earliest `day` of a patient's scans, see core.scan.relative_day."""
+    metas = session.scalars(select(Scan.meta).join(Study).where(Study.patient_key == patient_key))
+    return min((meta["day"] for meta in metas if "day" in meta), default=None)
 
 
 def history(session: Session, scan_id: int) -> Sequence[Review]:
@@ -250,6 +277,7 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
             return None
     hashes = list(session.scalars(select(Scan.content_hash).where(Scan.batch_id == batch)))
     session.execute(delete(Reading).where(Reading.scan_id.in_(of_batch)))
+    session.execute(update(Scan).where(Scan.resembles_id.in_(of_batch)).values(resembles_id=None))
     session.execute(delete(Scan).where(Scan.batch_id == batch))
     return hashes
 

@@ -2,15 +2,18 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
+from core.burned_in import BURNED_IN
 from core.labels import SPLITS
+from core.likeness import Appearance, appearance
 from core.predict import Predictor, Reading
 from core.preprocess import Box
-from core.scan import Scan, UnreadableScan, from_stored, to_stored
+from core.scan import Scan, UnreadableScan, to_stored
 from db import audit, models, queries
-from db.queries import ReadingRow
+from db.queries import LookRow, ReadingRow
+from services.resemblance import Resemblances, to_bytes
 from services.workspace import Workspace
 
 Outcome = Literal["stored", "duplicate", "refused"]
@@ -36,7 +39,7 @@ class Received:
 
     file: str
     outcome: Outcome
-    reason: str | None = None
+    reason: str | None = None  # why it was not stored; of a stored one what there is to know
     scan_id: int | None = None
     reading: ReadingRow | None = None
     audit: bool = False  # drawn for the blind audit stream: the reading must not be shown before the verdict
@@ -127,6 +130,7 @@ def _store(
     ws: Workspace, chunk: _Chunk, batch_id: int | None, source: str, actor: str, synthetic: bool, serving: str
 ) -> tuple[list[Received], int | None]:
     """One transaction: patients, studies, scans, readings, and the event that says so."""
+    seen = {digest: appearance(scan) for digest, scan in chunk.scans.items()}
     with ws.db.writing() as session:
         ids = queries.scans_by_hash(session, chunk.scans.keys())
         new = {digest: scan for digest, scan in chunk.scans.items() if digest not in ids}
@@ -135,57 +139,102 @@ def _store(
             session.add(batch)
             session.flush()
             batch_id = batch.id
-        new = {digest: _with_keys(digest, scan) for digest, scan in new.items()}
-        patients = {scan.patient_key or "": "" for scan in new.values()}
-        queries.add_patients(session, {key: split_of(key) for key in patients})
-        queries.add_studies(session, {scan.study_key or "": scan.patient_key or "" for scan in new.values()})
-        for digest, scan in new.items():
-            row = _scan_row(scan, digest, batch_id or 0, synthetic, ws)
+        arrivals = _arrivals(new, seen, Resemblances(ws, session), synthetic)
+        queries.add_patients(session, {one.patient_key: split_of(one.patient_key) for one in arrivals})
+        queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})
+        for one in arrivals:
+            row = _scan_row(one, ids, batch_id or 0, ws)
             session.add(row)
             session.flush()
-            ids[digest] = row.id
-            session.add(reading_row(row.id, chunk.readings[digest]))
+            ids[one.digest] = row.id
+            session.add(reading_row(row.id, chunk.readings[one.digest]))
         if new:
             audit.append(session, actor, "intake", {"batch": batch_id, "scans": len(new), "source": source})
         session.flush()
         shown = queries.readings(session, prefer=serving, scan_ids=ids.values())
         audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}
-    return list(_outcomes(chunk, ids, set(new), shown, audits)), batch_id
+    notes = {one.digest: one.note(ids) for one in arrivals}
+    return list(_outcomes(chunk, ids, notes, shown, audits)), batch_id
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """A scan the log has not met, and whose it is."""
+
+    digest: str
+    scan: Scan
+    patient_key: str
+    study_key: str
+    look: bytes
+    other: LookRow | None  # an earlier scan that shows nearly the same image
+    synthetic: bool
+
+    def resembles(self, ids: dict[str, int]) -> int | None:
+        """Id of that scan, which may have been stored a moment ago."""
+        return (self.other.id or ids[self.other.content_hash]) if self.other else None
+
+    def note(self, ids: dict[str, int]) -> str | None:
+        """What whoever sent it should know."""
+        said = []
+        if self.other:
+            said.append(f"Nearly the same image as scan {self.resembles(ids)}, which is in the case log too.")
+        if BURNED_IN in self.scan.meta and not self.synthetic:
+            said.append("Letters seem to be burned into the image: make sure that they name nobody.")
+        return " ".join(said) or None
+
+
+def _arrivals(
+    new: dict[str, Scan], seen: dict[str, Appearance], resemblances: Resemblances, synthetic: bool
+) -> list[_Arrival]:
+    """Whose each new scan is. One whose file names no patient belongs to the patient of the scan that it nearly
+    copies, so that copies never stand on two sides of a split; else it is a patient and a study of its own."""
+    arrivals = []
+    for digest, scan in new.items():
+        other = resemblances.of(seen[digest], scan.study_key)
+        patient = scan.patient_key or (other.patient_key if other else f"image:{digest[:16]}")
+        one = _Arrival(
+            digest,
+            scan,
+            patient,
+            scan.study_key or f"study:{digest[:16]}",
+            to_bytes(seen[digest]),
+            other,
+            synthetic,
+        )
+        arrivals.append(one)
+        resemblances.add(LookRow(digest, patient, one.study_key, one.look))
+    return arrivals
 
 
 def _outcomes(
-    chunk: _Chunk, ids: dict[str, int], new: set[str], shown: dict[int, ReadingRow], audits: set[int]
+    chunk: _Chunk, ids: dict[str, int], notes: dict[str, str | None], shown: dict[int, ReadingRow], audits: set[int]
 ) -> Iterator[Received]:
     for file, digest, reason in chunk.outcome:
         if digest is None:
             yield Received(file, "refused", reason)
             continue
         scan_id = ids[digest]
-        stored = digest in new
-        new.discard(digest)  # the same pixels a second time in one batch are a duplicate of the first
-        why = None if stored else "The same image is in the case log already."
+        stored = digest in notes
+        # the same pixels a second time in one batch are a duplicate of the first
+        why = notes.pop(digest) if stored else f"The same image is in the case log already, as scan {scan_id}."
         yield Received(file, "stored" if stored else "duplicate", why, scan_id, shown.get(scan_id), scan_id in audits)
 
 
-def _with_keys(digest: str, scan: Scan) -> Scan:
-    """A scan whose file names no patient is a patient of its own, and a study of its own."""
-    patient = scan.patient_key or f"image:{digest[:16]}"
-    return replace(scan, patient_key=patient, study_key=scan.study_key or f"study:{digest[:16]}")
-
-
-def _scan_row(scan: Scan, digest: str, batch_id: int, synthetic: bool, ws: Workspace) -> models.Scan:
-    number = scan.meta.get("position_mm", scan.meta.get("number"))
+def _scan_row(one: _Arrival, ids: dict[str, int], batch_id: int, ws: Workspace) -> models.Scan:
+    number = one.scan.meta.get("position_mm", one.scan.meta.get("number"))
     return models.Scan(
-        content_hash=digest,
-        study_key=scan.study_key or "",
+        content_hash=one.digest,
+        study_key=one.study_key,
         batch_id=batch_id,
-        unit=scan.unit,
-        height=scan.pixels.shape[0],
-        width=scan.pixels.shape[1],
+        unit=one.scan.unit,
+        height=one.scan.pixels.shape[0],
+        width=one.scan.pixels.shape[1],
         number=number if isinstance(number, float) else None,
-        meta=dict(scan.meta),
-        synthetic=synthetic,
-        audit=_share(ws.pseudonym.of("audit", digest)) < ws.settings.review.audit_share,
+        meta=dict(one.scan.meta),
+        look=one.look,
+        resembles_id=one.resembles(ids),
+        synthetic=one.synthetic,
+        audit=_share(ws.pseudonym.of("audit", one.digest)) < ws.settings.review.audit_share,
     )
 
 
@@ -214,14 +263,6 @@ def _share(text: str) -> float:
     return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12
 
 
-def stored_scan(ws: Workspace, content_hash: str) -> Scan:
-    """The pixels behind a row. Raises ImageMissing or UnreadableScan."""
-    scan = from_stored(ws.images.get(content_hash))
-    if scan.content_hash != content_hash:
-        raise UnreadableScan("The stored image is not the one that was received. Restore it from the backup.")
-    return scan
-
-
 class BatchInUse(ValueError):
     """A batch that somebody has begun to work with stays."""
 
@@ -243,12 +284,12 @@ def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
     return len(gone)
 
 
-def sweep_images(ws: Workspace) -> int:
-    """Remove images that no row names, left by an intake that was killed; returns how many. Young ones may still be on
-    their way."""
+def sweep_images(ws: Workspace, *, stale_s: float = STALE_S) -> int:
+    """Remove images that no row names, left by an intake that was killed; returns how many. Those younger than
+    `stale_s` may still be on their way."""
     with ws.db.reading() as session:
         known = queries.content_hashes(session)
-    orphans = [digest for digest in ws.images.old_ones(STALE_S) if digest not in known]
+    orphans = [digest for digest in ws.images.old_ones(stale_s) if digest not in known]
     for digest in orphans:
         ws.images.delete(digest)
     return len(orphans)

@@ -10,8 +10,8 @@ from sqlalchemy import select
 from core.preprocess import WINDOWS, Box, windowed
 from core.scan import Scan
 from db import models
-from services.intake import box_of, stored_scan
-from services.workspace import Workspace
+from services.intake import box_of
+from services.workspace import Workspace, stored_scan
 
 HEAT_SIDE = 256
 _INFERNO = np.array(

@@ -8,14 +8,15 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
+from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
 from core.predict import HEMORRHAGE_NOT_EXCLUDED, NOT_HEAD_CT, UNCERTAIN, Predictor
 from core.scan import Scan
 from db import audit, models, queries
 from db.queries import ReadingRow, ScanRow, Verdict
-from services.intake import reading_row, stored_scan
+from services.intake import reading_row
 from services.models import champion
-from services.workspace import Workspace
+from services.workspace import Workspace, stored_scan
 
 State = Literal["not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ"]
 
@@ -106,6 +107,12 @@ def _state(reading: ReadingRow | None, verdict: Verdict | None) -> State:
     if reading is None or not_head_ct(reading):
         return "read"
     return "confirmed" if reading.label == verdict.label else "corrected"
+
+
+def batches(ws: Workspace) -> dict[int, tuple[str, datetime]]:
+    """Batch id -> where it came from and when, newest first."""
+    with ws.db.reading() as session:
+        return {batch.id: (batch.source, batch.created_at) for batch in queries.batches(session)}
 
 
 def case(ws: Workspace, scan_id: int, reader: str, *, blind_first: bool = False) -> Case:
@@ -243,6 +250,21 @@ def history(ws: Workspace, scan_id: int) -> list[HistoryLine]:
     with ws.db.reading() as session:
         found = queries.history(session, scan_id)
     return [HistoryLine(r.created_at, r.reader, r.verdict, r.blind) for r in reversed(found)]
+
+
+def remarks(ws: Workspace, case: Case) -> list[str]:
+    """What else there is to know of a scan, in sentences."""
+    said, scan = [], case.scan
+    if scan.resembles_id:
+        said.append(f"Nearly the same image as scan {scan.resembles_id}.")
+    if BURNED_IN in scan.meta and not scan.synthetic:
+        said.append("Letters seem to be burned into the image: make sure that they name nobody.")
+    if "day" in scan.meta:
+        with ws.db.reading() as session:
+            first = queries.first_day(session, scan.patient_key)
+        if first is not None and scan.meta["day"] > first:
+            said.append(f"{scan.meta['day'] - first:.0f} days after this patient's first study here.")
+    return said
 
 
 def not_head_ct(reading: ReadingRow) -> bool:

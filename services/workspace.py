@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.decoder import Decoder
 from core.pseudonym import Pseudonym
+from core.scan import Scan, UnreadableScan, from_stored
 from core.settings import ROOT, Settings
 from db.images import ImageStore
 from db.session import Database
@@ -44,3 +45,11 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
         Pseudonym.at(settings.home_dir / "patient.key"),
         Decoder(seconds=limits.seconds, memory_mb=limits.memory_mb),
     )
+
+
+def stored_scan(ws: Workspace, content_hash: str) -> Scan:
+    """The pixels behind a row. Raises ImageMissing or UnreadableScan."""
+    scan = from_stored(ws.images.get(content_hash))
+    if scan.content_hash != content_hash:
+        raise UnreadableScan("The stored image is not the one that was received. Restore it from the backup.")
+    return scan

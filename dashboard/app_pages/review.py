@@ -58,4 +58,5 @@ with beside:
     next_label = "Next" if case.own_verdict else "Skip"
     forward.button(next_label, key="next", shortcut="Right", width="stretch", on_click=reading_desk.step, args=(1,))
     reading_desk.show_stored()
+    panel.remarks(case)
     panel.past(case)

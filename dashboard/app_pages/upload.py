@@ -9,6 +9,7 @@ from dashboard import resources
 from dashboard.components import frame, words
 from services.files import files_in, unpacked
 from services.intake import BatchInUse, Received, receive, undo
+from services.review import case
 
 st.title("Upload")
 ws = resources.workspace()
@@ -69,11 +70,14 @@ if "uploaded" in st.session_state:
     table = pd.DataFrame(lines)
     counts = table["Outcome"].value_counts()
     st.subheader(", ".join(f"{counts[name]} {name}" for name in ("stored", "duplicate", "refused") if name in counts))
-    read_column, undo_column, _ = st.columns([1.2, 1, 2])
+    read_column, list_column, undo_column, _ = st.columns([1.2, 1.2, 1, 1])
     if scan_ids and read_column.button(f"Read these {len(scan_ids)} scans", type="primary", shortcut="S"):
         st.session_state["queue"] = scan_ids
         st.session_state.pop("scan", None)
         st.switch_page("app_pages/review.py")
+    if scan_ids and list_column.button("Show them in the worklist", shortcut="L"):
+        st.session_state["worklist_batch"] = case(ws, scan_ids[0], frame.reader()).scan.batch_id
+        st.switch_page("app_pages/worklist.py")
     if scan_ids and undo_column.button("Undo this batch", help="Possible until something in it has been reviewed."):
         try:
             gone = undo(ws, scan_ids[0], actor=frame.reader())

@@ -6,7 +6,7 @@ import streamlit as st
 from core.labels import CLASSES, in_words
 from dashboard import resources
 from dashboard.components import frame, words
-from services.review import Case, cases, not_head_ct, queue
+from services.review import Case, batches, cases, not_head_ct, queue
 
 PER_PAGE = 50
 STATES = ("not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ")
@@ -25,9 +25,13 @@ if not everything:
     st.stop()
 
 present = [state for state in STATES if any(case.state == state for case in everything)]
-by_state, by_answer, by_order = st.columns([4, 3, 2])
+by_state, by_answer, by_batch, by_order = st.columns([4, 3, 2, 2])
 states = by_state.pills("State", present, selection_mode="multi", key="worklist_states")
 answers = by_answer.pills("Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers")
+names = {None: "All"} | {number: words.batch(*batch) for number, batch in batches(ws).items()}
+if st.session_state.get("worklist_batch") not in names:  # taken back since
+    st.session_state["worklist_batch"] = None
+batch = by_batch.selectbox("Batch", list(names), format_func=names.__getitem__, key="worklist_batch")
 order = by_order.selectbox("Order", list(ORDERS), key="worklist_order")
 
 
@@ -37,7 +41,11 @@ def _answer(case: Case) -> str | None:
 
 
 shown = [
-    case for case in everything if (not states or case.state in states) and (not answers or (_answer(case) in answers))
+    case
+    for case in everything
+    if (not states or case.state in states)
+    and (not answers or _answer(case) in answers)
+    and (batch is None or case.scan.batch_id == batch)
 ]
 shown.sort(key=ORDERS[order])
 waiting = queue(shown, second_readings=True)
@@ -77,7 +85,7 @@ event = st.dataframe(
     row_height=76,
     on_select="rerun",
     selection_mode="single-row",
-    key=f"worklist-{frame.reader()}-{number}-{order}-{states}-{answers}",
+    key=f"worklist-{frame.reader()}-{number}-{order}-{states}-{answers}-{batch}",
     column_config={
         "Scan": st.column_config.ImageColumn(width="small"),
         "Confidence": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100, width="small"),

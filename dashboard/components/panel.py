@@ -9,6 +9,7 @@ from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow
 from services.figures import COLOURS
 from services.review import Case, abstains, hemorrhage_not_excluded, history, not_head_ct
+from services.review import remarks as about
 
 KEYS = {HEMORRHAGIC: "H", ISCHEMIC: "I", NO_STROKE: "N", UNSURE: "U", UNUSABLE: "X"}
 
@@ -100,6 +101,12 @@ def _button(case: Case, verdict: str, label: str, *, primary: bool) -> None:
             "stay": case.hidden,
         },
     )
+
+
+def remarks(case: Case) -> None:
+    """What else there is to know of the scan itself."""
+    for sentence in about(resources.workspace(), case):
+        st.caption(f":material/info: {sentence}")
 
 
 def own_verdict(case: Case) -> None:

@@ -57,6 +57,14 @@ def table(rows: pd.DataFrame, *, empty: str) -> None:
     st.dataframe(grey, hide_index=True, width="stretch")
 
 
+_SOURCES = {"upload": "Upload", "ingest": "Ingest", "demo": "Demo cases"}
+
+
+def batch(source: str, at: datetime) -> str:
+    """What a batch is called."""
+    return f"{_SOURCES.get(source, source)}, {when(at)}"
+
+
 def zone() -> ZoneInfo:
     """The viewer's time zone."""
     try:

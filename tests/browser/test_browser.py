@@ -141,6 +141,22 @@ def test_a_batch_goes_from_upload_to_verdict_by_keyboard(page, server, home):
     assert own() == ["hemorrhagic"] * 6
 
 
+def test_a_whole_folder_is_uploaded_and_shown_in_the_worklist(page, server, home, tmp_path):
+    folder = tmp_path / "CD" / "DICOM" / "series"
+    folder.mkdir(parents=True)
+    for i in range(6):
+        (folder / f"I{i:04}").write_bytes(dicom(40 + i, patient="FOLDER"))
+    (tmp_path / "CD" / "report.txt").write_text("no image")
+    page.goto(f"{server}/upload")
+    settle(page)
+    page.get_by_text("A folder").click()
+    page.locator('input[type="file"][webkitdirectory]').set_input_files(tmp_path / "CD")
+    page.get_by_text("6 stored, 1 refused").wait_for()
+    page.get_by_role("button", name="Show them in the worklist").click()
+    page.get_by_text("of 46 scans; 6 of them not read by you").wait_for()
+    assert page.get_by_role("combobox", name="Batch").input_value().startswith("Upload, ")
+
+
 def test_the_heat_map_is_one_key_away(page, server):
     page.goto(f"{server}/review")
     settle(page)

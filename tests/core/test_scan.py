@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
+from core.burned_in import BURNED_IN
 from core.phantom import phantom, to_dicom
 from core.pseudonym import Pseudonym
 from core.scan import AIR_HU, Scan, UnreadableScan, from_stored, read, to_stored
@@ -64,7 +65,34 @@ def test_a_photograph_on_its_side_is_turned_as_its_exif_says():
     exif = Image.Exif()
     exif[0x0112] = 6  # turn 90 degrees clockwise to show
     scan = read(encoded(Image.fromarray(GRADIENT), "JPEG", quality=100, exif=exif))
-    assert scan.pixels.shape == (48, 64)
+    np.testing.assert_allclose(scan.pixels, np.rot90(GRADIENT, -1), atol=3)
+
+
+def test_a_png_with_a_palette_is_the_grey_of_its_colours():
+    greys = np.arange(255, -1, -1, dtype=np.uint8)
+    image = Image.fromarray(GRADIENT).convert("P")
+    image.putpalette(np.repeat(greys, 3).tobytes())
+    np.testing.assert_array_equal(read(encoded(image)).pixels, 255 - GRADIENT)
+
+
+def test_densities_do_not_depend_on_how_a_slice_asks_to_be_shown():
+    inverse = read(changed_dicom(PhotometricInterpretation="MONOCHROME1"))
+    np.testing.assert_array_equal(inverse.pixels, read(dicom()).pixels)
+
+
+def test_a_slice_in_lossy_jpeg_has_the_densities_of_its_decoded_pixels():
+    jpeg = encoded(Image.fromarray(np.repeat(GRADIENT, 2, 1)), "JPEG", quality=90)
+    header = pydicom.dcmread(io.BytesIO(dicom()))
+    header.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
+    header.Rows, header.Columns = 64, 96
+    header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 8, 8, 7, 0
+    header.RescaleSlope, header.RescaleIntercept = 0.5, -20
+    header.PixelData = pydicom.encaps.encapsulate([jpeg])
+    header["PixelData"].VR = "OB"
+    out = io.BytesIO()
+    header.save_as(out)
+    decoded = np.asarray(Image.open(io.BytesIO(jpeg)), np.float64)
+    np.testing.assert_allclose(read(out.getvalue()).pixels, decoded * 0.5 - 20, atol=1)  # decoders may round apart
 
 
 def test_a_dicom_slice_is_read_in_hounsfield_units():
@@ -190,6 +218,25 @@ def test_a_file_that_names_no_patient_has_none(name):
 @pytest.mark.parametrize("name", ["49 (3).jpg", "49(3).JPG", "sub/49 (3).png", "49 (3) - Copy.jpg"])
 def test_a_patients_number_is_taken_from_the_file_name(name):
     assert read(png(), name, pseudonym=KEY).patient_key == KEY.of("file", "49")
+
+
+def test_dates_keep_only_their_distance_within_a_patient():
+    first, later, other = (
+        read(changed_dicom(PatientID=patient, StudyDate=date), pseudonym=KEY).meta["day"]
+        for patient, date in (("A", "20240227"), ("A", "20240302"), ("B", "20240227"))
+    )
+    assert later - first == 4  # 2024 has a 29th of February
+    assert first != other
+    assert "day" not in read(changed_dicom(StudyDate="20240227")).meta
+    assert "day" not in read(changed_dicom(StudyDate="yesterday"), pseudonym=KEY).meta
+
+
+def test_letters_burned_in_are_noticed():
+    scan = Image.open(io.BytesIO(png(size=256))).crop((0, 0, 256, 230))  # without the phantom's own "SYNTHETIC"
+    assert BURNED_IN not in read(encoded(scan)).meta
+    ImageDraw.Draw(scan).text((4, 4), "DOE JANE", fill=255, font=ImageFont.load_default(12))
+    assert BURNED_IN in read(encoded(scan)).meta
+    assert BURNED_IN in read(changed_dicom(BurnedInAnnotation="YES")).meta
 
 
 def test_the_same_pixels_in_another_container_have_the_same_hash():

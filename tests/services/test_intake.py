@@ -4,7 +4,9 @@ import os
 import zipfile
 
 import numpy as np
+import pydicom
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 from sqlalchemy import text
 
 from core.labels import CLASSES
@@ -12,9 +14,10 @@ from db import queries
 from db.images import ImageMissing
 from services import intake
 from services.files import files_in, incoming, landed, unpacked
-from services.intake import Incoming, receive, split_of, stored_scan
+from services.intake import Incoming, receive, split_of
 from services.models import promote, serving_predictor
-from services.review import new_click, record
+from services.review import cases, new_click, record, remarks
+from services.workspace import stored_scan
 from tests.conftest import dicom, png
 from tests.core.test_volume import nifti, volume
 
@@ -43,6 +46,102 @@ def test_bad_files_cost_the_good_ones_nothing(ws, predictor):
     assert outcomes["again.png"].outcome == "duplicate"
     assert outcomes["again.png"].scan_id == outcomes["3 (1).png"].scan_id
     assert len({outcomes[name].reason for name, _ in bad}) == 4
+
+
+def as_jpg(data, side=200):
+    out = io.BytesIO()
+    Image.open(io.BytesIO(data)).resize((side, side)).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def test_a_near_duplicate_is_stored_and_says_of_what(ws, predictor):
+    [first] = take(ws, predictor, [("a.png", png(1, size=256))])
+    again, other = take(ws, predictor, [("b.jpg", as_jpg(png(1, size=256))), ("c.png", png(2, size=256))])
+    assert again.outcome == "stored"
+    assert f"as scan {first.scan_id}" in again.reason
+    assert "Nearly" not in (other.reason or "")
+    rows = {case.scan.id: case for case in cases(ws, "r")}
+    assert rows[again.scan_id].scan.resembles_id == first.scan_id
+    assert f"scan {first.scan_id}" in remarks(ws, rows[again.scan_id])[0]
+    assert rows[again.scan_id].scan.patient_key == rows[first.scan_id].scan.patient_key  # copies stay in one split
+    assert rows[other.scan_id].scan.patient_key != rows[first.scan_id].scan.patient_key
+
+
+def test_near_duplicates_are_found_within_a_batch_and_outlive_what_they_resemble(ws, predictor):
+    first, again = take(ws, predictor, [("a.png", png(1, size=256)), ("b.jpg", as_jpg(png(1, size=256)))])
+    assert f"as scan {first.scan_id}" in again.reason
+    [third] = take(ws, predictor, [("c.jpg", as_jpg(png(1, size=256), 180))])
+    assert "Nearly" in third.reason
+    intake.undo(ws, first.scan_id, actor="a")
+    [left] = cases(ws, "r")
+    assert (left.scan.id, left.scan.resembles_id) == (third.scan_id, None)
+
+
+def test_slices_of_one_study_are_no_copies_of_each_other(ws, predictor):
+    received = take(ws, predictor, [("7 (1).png", png(1, size=256)), ("7 (2).jpg", as_jpg(png(1, size=256)))])
+    assert not any("Nearly" in (one.reason or "") for one in received)
+
+
+def test_letters_burned_in_are_pointed_out(ws, predictor):
+    image = Image.open(io.BytesIO(png(1, size=256))).crop((0, 0, 256, 230))
+    ImageDraw.Draw(image).text((4, 4), "DOE JANE", fill=255, font=ImageFont.load_default(12))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    [received] = take(ws, predictor, [("a.png", out.getvalue())])
+    assert received.outcome == "stored"
+    assert "Letters" in received.reason
+    assert "Letters" in remarks(ws, cases(ws, "r")[0])[0]
+
+
+def test_slices_lie_in_anatomical_order_tilted_unevenly_spaced_and_misnumbered(ws, predictor):
+    """Along the normal of a gantry tilted by 18.5 degrees, 4 mm then 7 mm apart, numbered at random."""
+    tilt = np.radians(18.5)
+    row, column = np.array([1.0, 0, 0]), np.array([0, np.cos(tilt), np.sin(tilt)])
+    places = np.concatenate([np.arange(4) * 4.0, 16 + np.arange(4) * 7.0])
+    rng = np.random.default_rng(0)
+    files = []
+    for place, number in zip(places, rng.permutation(len(places)), strict=True):
+        header = pydicom.dcmread(io.BytesIO(dicom(int(number), patient="T")))
+        header.StudyInstanceUID = "1.2.3"
+        header.InstanceNumber = int(number)
+        header.ImageOrientationPatient = [float(value) for value in (*row, *column)]
+        header.ImagePositionPatient = [float(value) for value in place * np.array([0, 0, 1.0])]  # the table moves level
+        out = io.BytesIO()
+        header.save_as(out)
+        files.append((f"IM{number}", out.getvalue()))
+    shuffled = [files[i] for i in rng.permutation(len(files))]
+    received = {one.file: one.scan_id for one in take(ws, predictor, shuffled)}
+    with ws.db.reading() as session:
+        rows = queries.scans(session)
+    assert len({row.study_key for row in rows}) == 1
+    assert [row.id for row in rows] == [received[name] for name, _ in files]
+    steps = np.diff([row.number for row in rows])
+    np.testing.assert_allclose(steps, np.diff(places) * np.cos(tilt))
+
+
+def test_days_between_two_studies_of_a_patient_are_told(ws, predictor):
+    for seed, date in ((1, "20240227"), (2, "20240302")):
+        header = pydicom.dcmread(io.BytesIO(dicom(seed, patient="D")))
+        header.StudyDate, header.StudyInstanceUID = date, f"1.2.{seed}"
+        out = io.BytesIO()
+        header.save_as(out)
+        [received] = take(ws, predictor, [(date, out.getvalue())])
+    of = {case.scan.id: remarks(ws, case) for case in cases(ws, "r")}
+    assert of.pop(received.scan_id) == ["4 days after this patient's first study here."]
+    assert list(of.values()) == [[]]
+
+
+def test_nothing_of_a_header_is_kept_anywhere(ws, predictor, real_data, caplog):
+    files = [(file.name, file.read_bytes()) for file in sorted((real_data / "dicom_philips_phantom").iterdir())]
+    files = [(f"file{i}", data) for i, (name, data) in enumerate(files) if data[128:132] == b"DICM"]
+    assert len(files) == 4
+    received = take(ws, predictor, files)
+    kept = caplog.text + "".join(one.reason or "" for one in received)
+    for path in ws.settings.home_dir.rglob("*"):
+        if path.is_file():
+            kept += path.read_bytes().decode("latin1")
+    found = [word for word in ("QMC", "NOTTINGHAM", "336067", "20150206", "PLASTIC") if word in kept]
+    assert found == []
 
 
 def test_every_stored_scan_has_its_file_and_its_reading(ws, predictor):

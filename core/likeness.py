@@ -1,0 +1,42 @@
+"""Whether two images show the same scan: a copy stays alike through rescaling, JPEG and other containers, the next
+slice of a series does not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from core.preprocess import WINDOWS, windowed
+from core.scan import Scan
+
+HASH_SIDE = 16
+HASH_DISTANCE = 40
+"""Of 256 bits: pairs further apart are not looked at. Copies by rescaling and JPEG stay far below."""
+LOOK_SIDE = 96
+NEAR_DIFFERENCE = 0.012
+"""Mean absolute grey difference (1 is full white) at LOOK_SIDE pixels below which two images are one."""
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What a scan looks like from afar."""
+
+    bits: np.ndarray  # (4,) uint64, a difference hash
+    small: np.ndarray  # (LOOK_SIDE, LOOK_SIDE) float32 in [0, 1]
+
+    def difference(self, other: "Appearance") -> float:
+        """Mean absolute grey difference."""
+        return float(np.abs(self.small - other.small).mean())
+
+
+def appearance(scan: Scan) -> Appearance:
+    """A scan in the brain window, from afar."""
+    image = Image.fromarray(np.ascontiguousarray(windowed(scan, WINDOWS["Brain"]), np.float32))
+    small = np.asarray(image.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX), np.float32)
+    steps = np.asarray(image.resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX), np.float32)
+    return Appearance(np.packbits(steps[:, 1:] > steps[:, :-1] + 1e-3).view(np.uint64), small)
+
+
+def distances(bits: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(4,) and (N, 4) hashes -> (N,) how many of their 256 bits differ."""
+    return np.asarray(np.bitwise_count(others ^ bits).sum(axis=1))
