@@ -73,7 +73,7 @@ def _ours(
         _timed(intake, "_store", "database and near duplicates", shares),
     ):
         began = time.perf_counter()
-        files = incoming(paths, file_mb=ws.settings.limits.file_mb)
+        files = incoming(paths, limits=ws.settings.limits)
         outcomes: Counter[str] = Counter(
             one.outcome for one in intake.receive(ws, predictor, files, source="ingest", actor="benchmark")
         )

@@ -98,7 +98,7 @@ def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, meg
     if data[128:132] == b"DICM" or data[:4] in BARE_DICOM:
         return _read_dicom(data, pseudonym, megapixels)
     raise UnreadableScan(
-        "The content is not a JPG, PNG or DICOM image, whatever the name says. Upload the axial CT slices."
+        "The content is not a JPG, PNG, DICOM or NIfTI image, whatever the name says. Upload the axial CT slices."
     )
 
 

@@ -27,6 +27,7 @@ class Limits(BaseModel):
 
     megapixels: float = Field(16, gt=0)
     file_mb: float = Field(64, gt=0)
+    volume_mb: float = Field(500, gt=0)
     zip_mb: float = Field(500, gt=0)
     seconds: float = Field(10, gt=0)
     memory_mb: float = Field(2048, ge=512)

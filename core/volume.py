@@ -35,7 +35,8 @@ from core.scan import (
 )
 
 MAX_SLICES = 2000
-_GZIP = b"\x1f\x8b"
+HEAD = 348
+_GZIP, _NIFTI = b"\x1f\x8b", (b"n+1\0", b"ni1\0")
 LOWEST_AIR_HU = -300.0
 """A CT volume holds air: one whose darkest voxel is brighter is not in HU."""
 
@@ -49,12 +50,18 @@ def read_all(
     """
     if data[:2] == _GZIP:
         data = _unpacked(data, megabytes)
-    if data[344:348] in (b"n+1\0", b"ni1\0"):
+    if data[344:348] in _NIFTI:
         yield from _nifti(data, megapixels, megabytes)
     elif (data[128:132] == b"DICM" or data[:4] in BARE_DICOM) and _frames(data) > 1:
         yield from _multi_frame(data, pseudonym, megapixels)
     else:
         yield read(data, name, pseudonym=pseudonym, megapixels=megapixels)
+
+
+def may_hold_slices(head: bytes) -> bool:
+    """Whether a file that begins like this (its first `HEAD` bytes) may hold several slices."""
+    dicom = head[128:132] == b"DICM" or head[:4] in BARE_DICOM
+    return dicom or head[:2] == _GZIP or head[344:348] in _NIFTI
 
 
 def _unpacked(data: bytes, megabytes: float) -> bytes:

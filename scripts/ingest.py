@@ -45,7 +45,7 @@ def main() -> None:
 def take(ws: Workspace, predictor: Predictor, paths: list[Path], as_lines: bool) -> None:
     """One batch."""
     counts: Counter[str] = Counter()
-    files = incoming(paths, file_mb=ws.settings.limits.file_mb)
+    files = incoming(paths, limits=ws.settings.limits)
     for received in receive(ws, predictor, files, source="ingest", actor=getpass.getuser()):
         counts[received.outcome] += 1
         print(json.dumps(as_json(received)) if as_lines else in_a_line(received), flush=True)

@@ -7,20 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from services.intake import Incoming
+from core.settings import Limits
+from core.volume import HEAD
+from services.intake import Incoming, limit_for, too_large
 
 _SKIPPED = {"__MACOSX", "Thumbs.db", ".DS_Store", "desktop.ini"}
 
 
-def incoming(paths: list[Path], *, file_mb: float) -> Iterator[Incoming]:
+def incoming(paths: list[Path], *, limits: Limits) -> Iterator[Incoming]:
     """Every file under `paths`, one at a time, named by its path as given. What cannot be read says why."""
     for path in paths:
         if path.is_dir():
-            yield from _folder(path, file_mb)
+            yield from _folder(path, limits)
         elif zipfile.is_zipfile(path):
-            yield from _zip(path, str(path), file_mb)
+            yield from _zip(path, str(path), limits)
         else:
-            yield _file(path, file_mb)
+            yield _file(path, limits)
 
 
 def landed(folder: Path, seen: dict[Path, tuple[int, int]]) -> list[Path]:
@@ -49,10 +51,10 @@ _PARTIAL = (".part", ".tmp", ".crdownload", ".filepart")
 """How programs name what they are still copying."""
 
 
-def unpacked(name: str, data: bytes, *, file_mb: float) -> Iterator[Incoming]:
+def unpacked(name: str, data: bytes, *, limits: Limits) -> Iterator[Incoming]:
     """What a file from a browser holds: itself, or what is in it where it is a zip."""
     if zipfile.is_zipfile(io.BytesIO(data)):
-        yield from _zip(io.BytesIO(data), name, file_mb)
+        yield from _zip(io.BytesIO(data), name, limits)
     else:
         yield Incoming(name, data)
 
@@ -70,15 +72,15 @@ def _counts(info: zipfile.ZipInfo) -> bool:
     return not info.is_dir() and not _is_litter(Path(info.filename).parts)
 
 
-def _folder(folder: Path, file_mb: float) -> Iterator[Incoming]:
+def _folder(folder: Path, limits: Limits) -> Iterator[Incoming]:
     empty = True
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not _is_litter(path.relative_to(folder).parts):
             empty = False
             if zipfile.is_zipfile(path):
-                yield from _zip(path, str(path), file_mb)
+                yield from _zip(path, str(path), limits)
             else:
-                yield _file(path, file_mb)
+                yield _file(path, limits)
     if empty:
         yield Incoming(str(folder), problem="The folder holds no file.")
 
@@ -87,26 +89,27 @@ def _is_litter(parts: tuple[str, ...]) -> bool:
     return any(part in _SKIPPED or part.startswith("._") for part in parts)
 
 
-def _file(path: Path, file_mb: float) -> Incoming:
+def _file(path: Path, limits: Limits) -> Incoming:
     try:
         size = path.stat().st_size
-        if size > file_mb * 1e6:
-            return Incoming(str(path), problem=_too_large(size, file_mb))
-        return Incoming(str(path), path.read_bytes())
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            problem = too_large(size, head, limits)
+            return Incoming(str(path), b"" if problem else head + file.read(), problem)
     except FileNotFoundError:
         return Incoming(str(path), problem="There is no such file. Check the path.")
     except OSError as error:
         return Incoming(str(path), problem=f"The file cannot be opened ({error.strerror}). Check its permissions.")
 
 
-def _zip(zipped: Path | BinaryIO, name: str, file_mb: float) -> Iterator[Incoming]:
+def _zip(zipped: Path | BinaryIO, name: str, limits: Limits) -> Iterator[Incoming]:
     empty = True
     try:
         with zipfile.ZipFile(zipped) as archive:
             for info in archive.infolist():
                 if _counts(info):
                     empty = False
-                    yield _member(archive, info, f"{name}/{info.filename}", file_mb)
+                    yield _member(archive, info, f"{name}/{info.filename}", limits)
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
         yield Incoming(name, problem="The zip is damaged. Pack it again.")
         return
@@ -114,22 +117,16 @@ def _zip(zipped: Path | BinaryIO, name: str, file_mb: float) -> Iterator[Incomin
         yield Incoming(name, problem="The zip holds no file.")
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, file_mb: float) -> Incoming:
-    limit = int(file_mb * 1e6)
-    if info.file_size > limit:
-        return Incoming(name, problem=_too_large(info.file_size, file_mb))
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, limits: Limits) -> Incoming:
     if info.flag_bits & 1:
         return Incoming(name, problem="The zip is encrypted. Upload it without a password.")
     try:
         with archive.open(info) as member:
-            data = member.read(limit + 1)  # the size a header claims is not always the size that comes
+            head = member.read(HEAD)
+            problem = too_large(info.file_size, head, limits)
+            # the size a header claims is not always the size that comes
+            data = b"" if problem else head + member.read(int(limit_for(head, limits)[1] * 1e6))
     except Exception:  # zlib, bz2, lzma and zipfile each raise their own
         return Incoming(name, problem="This file inside the zip is damaged. Pack it again.")
-    return Incoming(name, problem=_too_large(len(data), file_mb)) if len(data) > limit else Incoming(name, data)
-
-
-def _too_large(size: int, file_mb: float) -> str:
-    return (
-        f"The file has {size / 1e6:.0f} MB; the limit is {file_mb:g} MB. "
-        "Send single slices, or raise limits.file_mb in config.yaml."
-    )
+    problem = problem or too_large(len(data), head, limits)
+    return Incoming(name, b"" if problem else data, problem)

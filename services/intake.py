@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +12,8 @@ from core.likeness import Appearance, appearance
 from core.predict import Predictor, Reading
 from core.preprocess import Box
 from core.scan import Scan, UnreadableScan, to_stored
+from core.settings import Limits
+from core.volume import HEAD, may_hold_slices
 from db import audit, models, queries
 from db.queries import LookRow, ReadingRow
 from services.resemblance import Resemblances, to_bytes
@@ -63,15 +66,25 @@ def receive(
 ) -> Iterator[Received]:
     """Store and read files as they come; yields one outcome per file, in order, after it is on the disk.
 
-    Memory holds one chunk of `limits.batch_size` scans, fewer where they are large, however many files there are.
+    Memory holds two chunks of `limits.batch_size` scans, fewer where they are large, however many files there are:
+    one is decoded while the one before is read by the model and stored.
     """
     batch_id: int | None = None
-    for chunk in _chunks(ws, files):
+    for chunk in _one_ahead(_chunks(ws, files)):
         for digest, scan in chunk.scans.items():
             ws.images.put(digest, to_stored(scan))
         chunk.readings = dict(zip(chunk.scans, predictor.read(list(chunk.scans.values())), strict=True))
         received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic, predictor.version)
         yield from received
+
+
+def _one_ahead(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
+    """The same, each made while the one before is being worked on."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(next, chunks, None)
+        while chunk := coming.result():
+            coming = worker.submit(next, chunks, None)
+            yield chunk
 
 
 def _chunks(ws: Workspace, files: Iterable[Incoming]) -> Iterator[_Chunk]:
@@ -95,7 +108,9 @@ def _decoded(ws: Workspace, incoming: Incoming) -> Iterator[tuple[str, Scan | Un
     """What a file holds, or why not. Of several slices each is named by the file, "#" and its number."""
     limits, first, number = ws.settings.limits, None, 0
     try:
-        _check_arrived(incoming, limits.file_mb)
+        problem = incoming.problem or too_large(len(incoming.data), incoming.data, limits)
+        if problem:
+            raise UnreadableScan(problem)
         for number, scan in enumerate(
             ws.decoder.read_all(incoming.data, incoming.file, pseudonym=ws.pseudonym, megapixels=limits.megapixels),
             1,
@@ -116,14 +131,21 @@ def _decoded(ws: Workspace, incoming: Incoming) -> Iterator[tuple[str, Scan | Un
             yield incoming.file, first
 
 
-def _check_arrived(incoming: Incoming, file_mb: float) -> None:
-    if incoming.problem:
-        raise UnreadableScan(incoming.problem)
-    if len(incoming.data) > file_mb * 1e6:
-        raise UnreadableScan(
-            f"The file has {len(incoming.data) / 1e6:.0f} MB; the limit is {file_mb:g} MB. "
-            "Upload single slices, or raise limits.file_mb in config.yaml."
-        )
+def limit_for(head: bytes, limits: Limits) -> tuple[str, float]:
+    """Name and MB of the limit for a file that begins with `head`."""
+    volume = may_hold_slices(head[:HEAD])
+    return ("volume_mb", limits.volume_mb) if volume else ("file_mb", limits.file_mb)
+
+
+def too_large(size: int, head: bytes, limits: Limits) -> str | None:
+    """Why a file of so many bytes that begins with `head` is not taken; None where it is."""
+    name, most = limit_for(head, limits)
+    if size <= most * 1e6:
+        return None
+    return (
+        f"The file has {size / 1e6:.0f} MB; the limit is {most:g} MB. "
+        f"Send single slices, or raise limits.{name} in config.yaml."
+    )
 
 
 def _store(

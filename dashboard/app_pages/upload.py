@@ -11,6 +11,8 @@ from services.files import files_in, unpacked
 from services.intake import BatchInUse, Received, receive, undo
 from services.review import case
 
+NAMED = 12  # files with something to say about are named one by one, up to so many of a kind
+
 st.title("Upload")
 ws = resources.workspace()
 predictor = frame.serving()
@@ -50,9 +52,8 @@ def _line(received: Received) -> dict[str, str]:
 if files:
     began, lines, scan_ids = time.monotonic(), [], []
     progress = st.progress(0.0, "Reading…")
-    limit = ws.settings.limits.file_mb
     total = sum(files_in(file.getvalue()) for file in files)
-    incoming = (one for file in files for one in unpacked(file.name, file.getvalue(), file_mb=limit))
+    incoming = (one for file in files for one in unpacked(file.name, file.getvalue(), limits=ws.settings.limits))
     for received in receive(ws, predictor, incoming, source="upload", actor=frame.reader()):
         lines.append(_line(received))
         if received.outcome == "stored":
@@ -89,8 +90,12 @@ if "uploaded" in st.session_state:
             st.session_state["upload_notice"] = f"{gone} scans were taken back."
             st.rerun()
     refused = table[table["Outcome"] == "refused"]
-    for row in refused.to_dict("records"):
-        st.markdown(f":material/block: **{row['File']}**: {row['Reason']}")
+    noted = table[(table["Outcome"] == "stored") & (table["Reason"] != "")]
+    for icon, rows in ((":material/block:", refused), (":material/info:", noted)):
+        for row in rows.head(NAMED).to_dict("records"):
+            st.markdown(f"{icon} **{row['File']}**: {row['Reason']}")
+        if len(rows) > NAMED:
+            st.markdown(f"{icon} and {len(rows) - NAMED} more, in the table below.")
     if len(refused):
         st.download_button("Download the refusals", refused.to_csv(index=False), "refused.csv", "text/csv")
     st.dataframe(table, hide_index=True, width="stretch")

@@ -25,8 +25,8 @@ if not everything:
     st.stop()
 
 present = [state for state in STATES if any(case.state == state for case in everything)]
-by_state, by_answer, by_batch, by_order = st.columns([4, 3, 2, 2])
-states = by_state.pills("State", present, selection_mode="multi", key="worklist_states")
+states = st.pills("State", present, selection_mode="multi", key="worklist_states")
+by_answer, by_batch, by_order = st.columns([4, 3, 2])
 answers = by_answer.pills("Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers")
 names = {None: "All"} | {number: words.batch(*batch) for number, batch in batches(ws).items()}
 if st.session_state.get("worklist_batch") not in names:  # taken back since

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sqlalchemy import text
 
 from core.labels import CLASSES
+from core.settings import Limits
 from db import queries
 from db.images import ImageMissing
 from services import intake
@@ -218,7 +219,7 @@ def test_folders_and_zips_are_walked_and_every_file_is_named(tmp_path):
         archive.writestr("x/b.png", png(2))
         archive.writestr("__MACOSX/x/._b.png", b"litter")
     (tmp_path / "empty").mkdir()
-    found = list(incoming([tmp_path / "in", tmp_path / "empty", tmp_path / "no.png"], file_mb=1))
+    found = list(incoming([tmp_path / "in", tmp_path / "empty", tmp_path / "no.png"], limits=Limits(file_mb=1)))
     assert [f.file for f in found] == [
         f"{tmp_path}/in/deep/a.png",
         f"{tmp_path}/in/pack.zip/x/b.png",
@@ -235,7 +236,7 @@ def test_a_zip_that_lies_about_its_size_is_cut_off(tmp_path):
 
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("big.png", b"\0" * 3_000_000)
-    [found] = incoming([tmp_path / "bomb.zip"], file_mb=1)
+    [found] = incoming([tmp_path / "bomb.zip"], limits=Limits(file_mb=1))
     assert "limit" in found.problem
     assert found.data == b""
 
@@ -250,11 +251,11 @@ def zipped(**members):
 
 def test_a_zip_from_a_browser_is_what_is_in_it():
     data = zipped(**{"a/b/1.png": png(1), "2.dcm": dicom(2), "__MACOSX/x": b"", "a/": b""})
-    members = list(unpacked("case.zip", data, file_mb=10))
+    members = list(unpacked("case.zip", data, limits=Limits()))
     assert [one.file for one in members] == ["case.zip/a/b/1.png", "case.zip/2.dcm"]
     assert members[0].data == png(1)
     assert files_in(data) == 2
-    [plain] = unpacked("x.png", png(1), file_mb=10)
+    [plain] = unpacked("x.png", png(1), limits=Limits())
     assert (plain.data, files_in(png(1))) == (png(1), 1)
 
 
@@ -267,10 +268,26 @@ def test_a_zip_from_a_browser_is_what_is_in_it():
     ],
 )
 def test_a_zip_that_cannot_be_used_says_why(data, word):
-    found = list(unpacked("case.zip", data, file_mb=1))
+    found = list(unpacked("case.zip", data, limits=Limits(file_mb=1)))
     assert len(found) == 1
     if word:
         assert word in found[0].problem
+
+
+def test_a_file_that_may_hold_many_slices_may_be_larger(tmp_path):
+    data = nifti(volume())
+    (tmp_path / "a.nii").write_bytes(data)
+    (tmp_path / "b.jpg").write_bytes(b"\xff" * len(data))
+    limits = Limits(file_mb=len(data) / 2e6, volume_mb=len(data) / 0.5e6)
+    for found in (
+        incoming([tmp_path], limits=limits),
+        unpacked("z", zipped(a=data, b=b"\xff" * len(data)), limits=limits),
+    ):
+        good, bad = found
+        assert (good.data, good.problem) == (data, None)
+        assert "limits.file_mb" in bad.problem
+    [bad] = incoming([tmp_path / "a.nii"], limits=Limits(volume_mb=len(data) / 2e6))
+    assert "limits.volume_mb" in bad.problem
 
 
 def test_a_decoder_that_dies_costs_its_file_only(ws, predictor, monkeypatch):
