@@ -21,9 +21,11 @@ from core.settings import ROOT
 from core.train import Epoch, predict
 from services.audit_report import summary, verdict
 from services.crossvalidation import fit_once
+from services.publishing import measure
+from services.rules import settle
 from services.shipping import PUBLIC, open_results
 from services.tables import with_interval
-from services.training import checkpoint_path, measure, prepare, settle
+from services.training import checkpoint_path, prepare
 from services.workspace import Workspace
 
 

@@ -8,7 +8,7 @@ import ctypes
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +19,11 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from core.augment import grey, moved, poses
-from core.dataset import DatasetError, Examples
+from core.batches import Batches, check_not_empty, outline_loss
+from core.dataset import Examples
 from core.network import Network, build
 from core.settings import Recipe
-from core.simulated import OUTLINE, Simulated, Simulation
+from core.simulated import Simulated
 
 AVERAGE_DECAY = 0.99
 
@@ -78,9 +79,9 @@ def fit(
 
     Raises DatasetError where a part is empty or a class has no training scan.
     """
-    batches = _Batches(train, simulated, classes, recipe)
+    batches = Batches(train, simulated, classes, recipe)
     weights = batches.class_weights()
-    _check_not_empty("validation", validation, classes)
+    check_not_empty("validation", validation, classes)
     _keep_freed_memory()
     torch.manual_seed(recipe.seed)
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -112,7 +113,7 @@ def fit(
             logits = out.logits.float()
             loss = F.cross_entropy(logits, y, weight=weights.to(device), label_smoothing=recipe.label_smoothing)
             if batch.outlines is not None and recipe.simulation:
-                loss = loss + recipe.simulation.outline * _outline_loss(out.maps, batch, pose, recipe.simulation)
+                loss = loss + recipe.simulation.outline * outline_loss(out.maps, batch, pose, recipe.simulation)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -164,85 +165,6 @@ def build_for(recipe: Recipe, classes: int) -> Network:
     )
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """B scans of one step."""
-
-    x: Tensor  # (B, 1, S, S) uint8
-    y: Tensor  # (B,)
-    outlines: Tensor | None = None  # (B, 1, OUTLINE, OUTLINE) uint8
-    outlined: Tensor | None = None  # (B,) bool: whether it is known where the lesion is, or that there is none
-
-
-class _Batches:
-    """What a step meets: the training scans in random order or, with simulated ones, drawn alike from every class."""
-
-    def __init__(self, train: Examples, simulated: Simulated | None, classes: int, recipe: Recipe) -> None:
-        self._train, self._simulated, self._classes, self._size = train, simulated, classes, recipe.batch_size
-        have = torch.bincount(train.y, minlength=classes) + (
-            torch.bincount(simulated.y, minlength=classes) if simulated else 0
-        )
-        _check_not_empty("train", train, classes, have)
-        if simulated and recipe.simulation:
-            self._plan = self._planned(simulated, recipe.simulation)
-
-    def class_weights(self) -> Tensor:
-        """(C,), inversely proportional to how often a class is met; their mean over the scans is 1."""
-        if self._simulated:
-            return torch.ones(self._classes)
-        return len(self._train) / (self._classes * torch.bincount(self._train.y, minlength=self._classes).float())
-
-    def epoch(self, generator: torch.Generator) -> Iterator[_Batch]:
-        """As many steps as the training scans fill."""
-        order = torch.randperm(len(self._train), generator=generator).split(self._size)
-        if self._simulated is None:
-            yield from (_Batch(self._train.x[places], self._train.y[places]) for places in order)
-            return
-        for _ in order:
-            yield self._drawn(self._simulated, generator)
-
-    def _planned(self, simulated: Simulated, how: Simulation) -> list[tuple[Tensor, Tensor, int, int]]:
-        """For each class: where its real and its simulated scans are, and how many of either a batch holds."""
-        plan = []
-        for label in range(self._classes):
-            real, made = torch.nonzero(self._train.y == label)[:, 0], simulated.places(label)
-            count = self._size // self._classes + (label < self._size % self._classes)
-            share = how.aged if label == self._classes - 1 else how.hemorrhagic
-            of_made = 0 if not len(made) else count if not len(real) else round(count * share)
-            plan.append((real, made, count - of_made, of_made))
-        return plan
-
-    def _drawn(self, simulated: Simulated, generator: torch.Generator) -> _Batch:
-        xs, ys, outlines, outlined = [], [], [], []
-        for label, (real, made, of_real, of_made) in enumerate(self._plan):
-            first = real[torch.randint(max(1, len(real)), (of_real,), generator=generator)]
-            second = made[torch.randint(max(1, len(made)), (of_made,), generator=generator)]
-            xs += [self._train.x[first], simulated.x[second]]
-            ys.append(torch.full((of_real + of_made,), label))
-            outlines += [torch.zeros(of_real, 1, OUTLINE, OUTLINE, dtype=torch.uint8), simulated.outlines[second]]
-            outlined += [torch.full((of_real,), label == self._classes - 1), torch.ones(of_made, dtype=torch.bool)]
-        return _Batch(torch.cat(xs), torch.cat(ys), torch.cat(outlines), torch.cat(outlined))
-
-
-LESION_CELL = 0.4
-"""A cell of the map counts as lesion in full when this much of it is."""
-
-
-def _outline_loss(maps: Tensor, batch: _Batch, pose: Tensor, how: Simulation) -> Tensor:
-    """Cross-entropy at every place of the map against the lesion's outline, where that is known."""
-    assert batch.outlines is not None
-    assert batch.outlined is not None
-    outlines = moved(batch.outlines.to(maps.device).float() / 255, pose)
-    lesion = (F.adaptive_avg_pool2d(outlines, (maps.shape[2], maps.shape[3]))[:, 0] / LESION_CELL).clamp(
-        0, 1
-    )  # (B, h, w)
-    said = maps.float().log_softmax(dim=1)
-    its_class = said[torch.arange(len(said)), batch.y.to(maps.device)]
-    missed = -(how.balance * lesion * its_class + (1 - lesion) * said[:, -1]).mean(dim=(1, 2))
-    known = batch.outlined.to(maps.device).float()
-    return (missed * known).sum() / known.sum().clamp(min=1)
-
-
 class Prediction(NamedTuple):
     """What a network says of N prepared scans, on the CPU."""
 
@@ -260,18 +182,6 @@ def predict(network: Network, x: Tensor, batch_size: int = 64) -> Prediction:
         torch.cat([output.logits.float().cpu() for output in outputs]),
         torch.cat([output.profile.float().cpu() for output in outputs]),
     )
-
-
-def _check_not_empty(name: str, part: Examples | None, classes: int, counts: Tensor | None = None) -> None:
-    """Raises DatasetError where a part has no scan or, of `counts` scans by class, a class has none."""
-    if part is None:
-        return
-    if not len(part) or (counts is not None and (counts == 0).any()):
-        found = torch.bincount(part.y, minlength=classes).tolist()
-        raise DatasetError(
-            f"The {name} part has {len(part)} scans, by class {found}: too few to train. Add scans of "
-            "more patients, or name the parts yourself (--split folders, or a split column)."
-        )
 
 
 def _running_average(average: Tensor, new: Tensor, steps: int | Tensor) -> Tensor:

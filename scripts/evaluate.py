@@ -17,7 +17,7 @@ from core.labels import in_words, parse_split
 from core.settings import Settings
 from services.figures import write_plots
 from services.models import folder_of, trained_elsewhere
-from services.training import load_for, measure, probabilities_of
+from services.publishing import load_for, measure, probabilities_of
 from services.workspace import Workspace, open_workspace
 
 

@@ -25,7 +25,8 @@ from core.outlier import Typical, with_threshold
 from core.settings import CalibrationSettings, Recipe
 from core.simulated import Simulated
 from core.train import Epoch, Fit, Prediction, Progress, build_for, fit, predict
-from services.training import Prepared, Rules, settle, typical_of, usual_distances
+from services.rules import Rules, settle, typical_of, usual_distances
+from services.training import Prepared
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from core.settings import Recipe
 from core.train import Progress, fit
 from db import queries
 from services.intake import Incoming, receive
+from services.publishing import UNTESTED, Origin, publish_fit
 from services.review import new_click, record
-from services.training import publish_fit
 from services.workspace import Workspace
 
 CASES = 40
@@ -75,9 +75,11 @@ def train_demo_model(ws: Workspace, target: Path, progress: Progress) -> Manifes
         CLASSES,
         spec,
         recipe,
-        trained_on=f"{_SCANS['train']} synthetic head phantoms; no patient",
-        limits=["A demonstration without clinical meaning: it has never seen a real scan."],
-        demonstration=True,
+        Origin(
+            f"{_SCANS['train']} synthetic head phantoms; no patient",
+            ["A demonstration without clinical meaning: it has never seen a real scan.", UNTESTED],
+            demonstration=True,
+        ),
         models_dir=target,
     )
 

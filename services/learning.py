@@ -25,7 +25,7 @@ from core.train import Progress, fit
 from db import models, queries
 from services import models as versions
 from services.jobs import lock_path
-from services.training import measure, probabilities_of, publish_fit
+from services.publishing import Origin, measure, probabilities_of, publish_fit
 from services.workspace import Workspace
 
 
@@ -168,10 +168,12 @@ def _train_and_judge(
         classes,
         model.spec,
         recipe,
-        trained_on=f"{len(parts['train'])} {kind} of {patients} patients in this case log, {basis}",
-        lineage={"snapshot": snapshot_digest(items), "from_scratch": from_scratch},
-        parent=None if from_scratch else champion.version,
-        demonstration=synthetic,
+        Origin(
+            f"{len(parts['train'])} {kind} of {patients} patients in this case log, {basis}",
+            lineage={"snapshot": snapshot_digest(items), "from_scratch": from_scratch},
+            parent=None if from_scratch else champion.version,
+            demonstration=synthetic,
+        ),
     )
     return decide(ws, model, bundle.load(versions.folder_of(ws, candidate.version)), parts["test"], serve)
 

@@ -21,7 +21,9 @@ from services.crossvalidation import (
     train_part,
     without_copies,
 )
-from services.training import SIMULATED_LIMIT, Prepared, Rules, checkpoint_path, prepare, publish_model
+from services.publishing import SIMULATED_LIMIT, Origin, publish_model
+from services.rules import Rules
+from services.training import Prepared, checkpoint_path, prepare
 from services.workspace import Workspace, open_workspace
 
 FOLDS = 5
@@ -89,6 +91,16 @@ def publish_shipped(ws: Workspace, trained: Trained, bundles: Path) -> Manifest:
     """Publish the model of all patients with the figures of the folds, which are of patients not met."""
     found = trained.found
     scans, patients = len(found.examples), len(set(found.examples.patients))
+    origin = Origin(
+        f"{scans} scans of {patients} patients from {SOURCE}",
+        [
+            SIMULATED_LIMIT,
+            f"Its figures are those of {FOLDS} models of the same recipe, each on patients it had not met; itself it "
+            "has met all of them.",
+            "All of them are of one source; what little was tried on scans from elsewhere stands in its card.",
+        ],
+        {"split": f"{FOLDS} folds by patient, then all", "refused": len(trained.prepared.loaded.refused)},
+    )
     return publish_model(
         ws,
         trained.whole,
@@ -96,14 +108,8 @@ def publish_shipped(ws: Workspace, trained: Trained, bundles: Path) -> Manifest:
         found.classes,
         trained.prepared.spec,
         trained.recipe,
+        origin,
         trained.rules,
         {"cross-validation": found.report()},
-        trained_on=f"{scans} scans of {patients} patients from {SOURCE}",
-        limits=[
-            SIMULATED_LIMIT,
-            f"Its figures are those of {FOLDS} models of the same recipe, each on patients it had not met; itself it "
-            "has met all of them.",
-        ],
-        lineage={"split": f"{FOLDS} folds by patient, then all", "refused": len(trained.prepared.loaded.refused)},
         models_dir=bundles,
     )

@@ -3,17 +3,12 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from core import bundle, calibrate, outlier
-from core.augment import Augmentation, augment
-from core.bundle import Bundle, Manifest
-from core.calibrate import Calibration, OperatingPoint
+from core.bundle import Manifest
 from core.dataset import (
     Examples,
     Loaded,
@@ -26,21 +21,16 @@ from core.dataset import (
     with_splits,
 )
 from core.dataset_audit import Audit, Auditor, groups_of_images
-from core.evaluate import Report, evaluate
 from core.labels import CLASSES, SPLITS
-from core.network import Network
-from core.outlier import Typical
 from core.preprocess import InputSpec
-from core.settings import CalibrationSettings, Recipe
+from core.settings import Recipe
 from core.simulated import Simulated, Simulation, simulate
-from core.train import Fit, Prediction, Progress, fit, predict
-from db import audit as audit_log
+from core.train import Progress, fit
 from db import queries
+from services.publishing import SIMULATED_LIMIT, UNTESTED, Origin, publish_fit
 from services.workspace import Workspace
 
 SPLIT_SALT = "second-read"
-ELSEWHERE_STEP = 3
-"""One training scan in this many also counts as usual in another pose, window and resolution."""
 
 
 class NoSplit(ValueError):
@@ -157,71 +147,6 @@ def checkpoint_path(ws: Workspace, examples: Examples, recipe: Recipe) -> Path:
     return ws.settings.training_dir / f"{digest[:16]}.pt"
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What is settled on validation scans before a model may answer."""
-
-    calibration: Calibration
-    abstain_below: float | None
-    operating_points: dict[str, OperatingPoint]
-    typical: Typical | None
-
-    def probabilities(self, prediction: Prediction) -> np.ndarray:
-        """(N, C) calibrated, rows summing to 1."""
-        return self.calibration.probabilities(prediction.logits)
-
-
-def settle(
-    said: Prediction, part: Examples, classes: Sequence[str], asked: CalibrationSettings, *, balanced: bool = False
-) -> Rules:
-    """Calibration, abstention and operating points from what a network says of patients it was not trained on.
-
-    `balanced`: each class counts alike, however many scans it has, for shares that were chosen say nothing of a ward.
-    """
-    weights = calibrate.class_balance(part.y, len(classes)) if balanced else None
-    calibration = calibrate.calibrate(said.logits, part.y, part.patients, weights)
-    p = calibration.probabilities(said.logits)
-    counts = weights.numpy() if weights is not None else None
-    return Rules(
-        calibration,
-        calibrate.abstention_threshold(p, part.y.numpy(), asked.error_rate, counts),
-        calibrate.operating_points(p, part.labels, classes, asked.sensitivity, part.patients),
-        None,
-    )
-
-
-def typical_of(network: Network, train: Examples, recipe: Recipe) -> Typical | None:
-    """What head CT looks like to the network; it flags nothing yet.
-
-    To one that was trained on scans as from elsewhere: as they look. To any other: as in this set, and, for a third of
-    it, as another hospital might send it.
-    """
-    if recipe.augmentation.elsewhere:
-        return outlier.describe(predict(network, from_elsewhere(train.x, seed=0)).profile)
-    varied = from_elsewhere(train.x[::ELSEWHERE_STEP], seed=0)
-    return outlier.describe(predict(network, torch.cat([train.x, varied])).profile)
-
-
-def usual_distances(typical: Typical | None, network: Network, unmet: Examples, recipe: Recipe) -> torch.Tensor:
-    """(N,) how far scans of unmet patients lie from what is usual, sent as those that describe it: the threshold is
-    set on them."""
-    if typical is None:
-        return torch.empty(0)
-    x = from_elsewhere(unmet.x, seed=1) if recipe.augmentation.elsewhere else unmet.x
-    return typical.distance(predict(network, x).profile)
-
-
-ELSEWHERE = Augmentation(rotation=25, flip=0.5, shift=0.08, scale=0.15, contrast=0, brightness=0, elsewhere=1)
-
-
-def from_elsewhere(x: torch.Tensor, seed: int) -> torch.Tensor:
-    """(N, 1, S, S) uint8 scans as other hospitals might send them."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.cat(
-        [augment(part.float() / 255, ELSEWHERE, generator).mul(255).round().byte() for part in x.split(256)]
-    )
-
-
 def train_dataset(
     ws: Workspace, prepared: Prepared, recipe: Recipe, *, name: str, checkpoint: Path | None, progress: Progress
 ) -> Manifest:
@@ -239,7 +164,7 @@ def train_dataset(
         progress=progress,
     )
     counts = f"{len(parts['train'])} scans of {len(set(parts['train'].patients))} patients from {name}"
-    limits = []
+    limits = [UNTESTED]
     if prepared.leaking_patients:
         limits.append(
             f"{prepared.leaking_patients} patients stand in more than one part: its test figures say how well it "
@@ -256,131 +181,6 @@ def train_dataset(
         prepared.classes,
         prepared.spec,
         recipe,
-        trained_on=counts,
-        limits=limits,
+        Origin(counts, limits, {"split": prepared.split, "refused": len(prepared.loaded.refused)}),
         usual=usual,
-        lineage={"split": prepared.split, "refused": len(prepared.loaded.refused)},
     )
-
-
-SIMULATED_LIMIT = (
-    "Its infarcts, and part of its hemorrhages, are simulated into real scans without a finding; probabilities take "
-    "each class to be as common as the others."
-)
-
-
-def publish_fit(
-    ws: Workspace,
-    result: Fit,
-    parts: dict[str, Examples],
-    classes: tuple[str, ...],
-    spec: InputSpec,
-    recipe: Recipe,
-    *,
-    trained_on: str,
-    limits: Sequence[str] = (),
-    lineage: dict[str, Any] | None = None,
-    parent: str | None = None,
-    demonstration: bool = False,
-    usual: dict[str, Examples] | None = None,
-    models_dir: Path | None = None,
-) -> Manifest:
-    """Settle the rules on validation scans, measure on validation and test scans, publish.
-
-    `usual`: what the flag "not a head CT" is to take for usual, where that is more than the parts' own scans.
-    A demonstration has only met synthetic images: it has nothing to tell head CT from other images by.
-    """
-    asked = ws.settings.calibration
-    said = {name: predict(result.network, part.x) for name, part in parts.items() if name != "train" and len(part)}
-    rules = settle(said["validation"], parts["validation"], classes, asked, balanced=recipe.simulation is not None)
-    if not demonstration:
-        of = usual or parts
-        typical = typical_of(result.network, of["train"], recipe)
-        distances = usual_distances(typical, result.network, of["validation"], recipe)
-        rules = replace(rules, typical=outlier.with_threshold(typical, distances, asked.false_flags))
-    metrics = {name: measure(rules.probabilities(of), parts[name], classes) for name, of in said.items()}
-    return publish_model(
-        ws, result, parts, classes, spec, recipe, rules, metrics, trained_on=trained_on, limits=limits,
-        lineage=lineage, parent=parent, demonstration=demonstration, models_dir=models_dir,
-    )  # fmt: skip
-
-
-def publish_model(
-    ws: Workspace,
-    result: Fit,
-    parts: dict[str, Examples],
-    classes: tuple[str, ...],
-    spec: InputSpec,
-    recipe: Recipe,
-    rules: Rules,
-    metrics: dict[str, Report],
-    *,
-    trained_on: str,
-    limits: Sequence[str] = (),
-    lineage: dict[str, Any] | None = None,
-    parent: str | None = None,
-    demonstration: bool = False,
-    models_dir: Path | None = None,
-) -> Manifest:
-    """Publish a network with the rules it answers by and what was measured of it."""
-    facts: dict[str, Any] = {
-        "arch": recipe.arch,
-        "width": recipe.width,
-        "head": recipe.head,
-        "intensity": recipe.intensity,
-        "classes": classes,
-        "input_spec": spec.to_json(),
-        "calibration": rules.calibration,
-        "abstain_below": rules.abstain_below,
-        "operating_points": rules.operating_points,
-        "false_flags": ws.settings.calibration.false_flags if rules.typical else None,
-        "simulated_classes": _only_simulated(classes, parts["train"]) if recipe.simulation else (),
-        "demonstration": demonstration,
-        "parent": parent,
-        "trained_on": trained_on,
-        "limits": tuple([*limits, *_untested(classes)]),
-        "lineage": {
-            **(lineage or {}),
-            "recipe": recipe.model_dump(mode="json"),
-            "torch": torch.__version__,
-            "best_epoch": result.best_epoch,
-            "seconds": round(result.seconds, 1),
-            "history": [asdict(epoch) for epoch in result.history],
-        },
-        "patients": {name: sorted(set(part.patients)) for name, part in parts.items()},
-        "keyed_by": ws.pseudonym.fingerprint,
-        "metrics": {name: report.to_json() for name, report in metrics.items()},
-    }
-    manifest = bundle.publish(models_dir or ws.models_dir, result.network, facts, rules.typical)
-    with ws.db.writing() as session:
-        audit_log.append(session, "training", "publish", {"version": manifest.version, "parent": parent})
-    return manifest
-
-
-def _only_simulated(classes: tuple[str, ...], train: Examples) -> tuple[str, ...]:
-    met = set(train.y.tolist())
-    return tuple(name for place, name in enumerate(classes) if place not in met)
-
-
-def _untested(classes: tuple[str, ...]) -> list[str]:
-    """What every bundle must say of itself until somebody has tested it."""
-    sentences = ["Not tested on scans from other hospitals, scanners or windows than those it was trained on."]
-    if "no_stroke" not in classes:
-        sentences.append("It knows no class for a scan without stroke: it will call such a scan one of its classes.")
-    return sentences
-
-
-def measure(probabilities: np.ndarray, part: Examples, classes: Sequence[str]) -> Report:
-    """Figures on prepared scans, patients as the units that vary."""
-    return evaluate(part.labels, probabilities, classes, patients=part.patients)
-
-
-def probabilities_of(model: Bundle, x: torch.Tensor) -> np.ndarray:
-    """A published model's calibrated probabilities, (N, C), for scans prepared as its spec says."""
-    return model.manifest.calibration.probabilities(predict(model.network, x).logits)
-
-
-def load_for(model: Bundle, samples: Sequence[Sample], ws: Workspace, progress: Callable[[int, int], None]) -> Loaded:
-    """Labelled files, prepared as `model` wants them."""
-    reader = file_reader(ws.pseudonym, ws.settings.limits.megapixels)
-    return load(samples, model.spec, reader=reader, progress=progress)

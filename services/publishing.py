@@ -1,0 +1,142 @@
+"""A trained network becomes a bundle: rules settled, figures measured, facts written down."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core import bundle, outlier
+from core.bundle import Bundle, Manifest
+from core.dataset import Examples, Loaded, Sample, file_reader, load
+from core.evaluate import Report, evaluate
+from core.labels import NO_STROKE
+from core.preprocess import InputSpec
+from core.settings import Recipe
+from core.train import Fit, predict
+from db import audit
+from services.rules import Rules, settle, typical_of, usual_distances
+from services.workspace import Workspace
+
+SIMULATED_LIMIT = (
+    "Its infarcts, and part of its hemorrhages, are simulated into real scans without a finding; probabilities take "
+    "each class to be as common as the others."
+)
+UNTESTED = "Not tested on scans from other hospitals, scanners or windows than those it was trained on."
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a network comes from, as its manifest says."""
+
+    trained_on: str
+    limits: Sequence[str] = (UNTESTED,)
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+    demonstration: bool = False  # it has only met synthetic images
+
+
+def publish_fit(
+    ws: Workspace,
+    result: Fit,
+    parts: dict[str, Examples],
+    classes: tuple[str, ...],
+    spec: InputSpec,
+    recipe: Recipe,
+    origin: Origin,
+    *,
+    usual: dict[str, Examples] | None = None,
+    models_dir: Path | None = None,
+) -> Manifest:
+    """Settle the rules on validation scans, measure on validation and test scans, publish.
+
+    `usual`: what the flag "not a head CT" is to take for usual, where that is more than the parts' own scans.
+    A demonstration has nothing to tell head CT from other images by.
+    """
+    asked = ws.settings.calibration
+    said = {name: predict(result.network, part.x) for name, part in parts.items() if name != "train" and len(part)}
+    rules = settle(said["validation"], parts["validation"], classes, asked, balanced=recipe.simulation is not None)
+    if not origin.demonstration:
+        of = usual or parts
+        typical = typical_of(result.network, of["train"], recipe)
+        distances = usual_distances(typical, result.network, of["validation"], recipe)
+        rules = replace(rules, typical=outlier.with_threshold(typical, distances, asked.false_flags))
+    metrics = {name: measure(rules.probabilities(of), parts[name], classes) for name, of in said.items()}
+    return publish_model(ws, result, parts, classes, spec, recipe, origin, rules, metrics, models_dir=models_dir)
+
+
+def publish_model(
+    ws: Workspace,
+    result: Fit,
+    parts: dict[str, Examples],
+    classes: tuple[str, ...],
+    spec: InputSpec,
+    recipe: Recipe,
+    origin: Origin,
+    rules: Rules,
+    metrics: dict[str, Report],
+    *,
+    models_dir: Path | None = None,
+) -> Manifest:
+    """Publish a network with the rules it answers by and what was measured of it."""
+    facts: dict[str, Any] = {
+        "arch": recipe.arch,
+        "width": recipe.width,
+        "head": recipe.head,
+        "intensity": recipe.intensity,
+        "classes": classes,
+        "input_spec": spec.to_json(),
+        "calibration": rules.calibration,
+        "abstain_below": rules.abstain_below,
+        "operating_points": rules.operating_points,
+        "false_flags": ws.settings.calibration.false_flags if rules.typical else None,
+        "simulated_classes": _only_simulated(classes, parts["train"]) if recipe.simulation else (),
+        "demonstration": origin.demonstration,
+        "parent": origin.parent,
+        "trained_on": origin.trained_on,
+        "limits": (*origin.limits, *_of_classes(classes)),
+        "lineage": {
+            **origin.lineage,
+            "recipe": recipe.model_dump(mode="json"),
+            "torch": torch.__version__,
+            "best_epoch": result.best_epoch,
+            "seconds": round(result.seconds, 1),
+            "history": [asdict(epoch) for epoch in result.history],
+        },
+        "patients": {name: sorted(set(part.patients)) for name, part in parts.items()},
+        "keyed_by": ws.pseudonym.fingerprint,
+        "metrics": {name: report.to_json() for name, report in metrics.items()},
+    }
+    manifest = bundle.publish(models_dir or ws.models_dir, result.network, facts, rules.typical)
+    with ws.db.writing() as session:
+        audit.append(session, "training", "publish", {"version": manifest.version, "parent": origin.parent})
+    return manifest
+
+
+def _only_simulated(classes: tuple[str, ...], train: Examples) -> tuple[str, ...]:
+    met = set(train.y.tolist())
+    return tuple(name for place, name in enumerate(classes) if place not in met)
+
+
+def _of_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
+    if NO_STROKE in classes:
+        return ()
+    return ("It knows no class for a scan without stroke: it will call such a scan one of its classes.",)
+
+
+def measure(probabilities: np.ndarray, part: Examples, classes: Sequence[str]) -> Report:
+    """Figures on prepared scans, patients as the units that vary."""
+    return evaluate(part.labels, probabilities, classes, patients=part.patients)
+
+
+def probabilities_of(model: Bundle, x: torch.Tensor) -> np.ndarray:
+    """A published model's calibrated probabilities, (N, C), for scans prepared as its spec says."""
+    return model.manifest.calibration.probabilities(predict(model.network, x).logits)
+
+
+def load_for(model: Bundle, samples: Sequence[Sample], ws: Workspace, progress: Callable[[int, int], None]) -> Loaded:
+    """Labelled files, prepared as `model` wants them."""
+    reader = file_reader(ws.pseudonym, ws.settings.limits.megapixels)
+    return load(samples, model.spec, reader=reader, progress=progress)
