@@ -50,6 +50,7 @@ def variants(recipe: Recipe) -> dict[str, dict[str, Any]]:
         "no aged brains": {"simulation": how.model_copy(update={"aged": 0.0})},
         "no scans as from elsewhere": {"augmentation": plain},
         "not centred on the brain": {"intensity": "window"},
+        "no mirror image": {"mirror": False},
         "input 112": {"image_size": 112},
         "input 208": {"image_size": 208},
         "mobilenet_v3_small, from scratch": {"arch": "mobilenet_v3_small"},

@@ -51,6 +51,7 @@ class Manifest(BaseModel):
     width: int = 32  # our own networks' first layer
     head: Literal["mean", "strongest"] = "mean"
     intensity: Literal["window", "image"] = "window"
+    mirror: bool = False  # reads each scan and its mirror image
     classes: tuple[str, ...]
     input_spec: dict[str, Any]
     calibration: Calibration = Calibration()
@@ -152,6 +153,7 @@ def load(folder: Path) -> Bundle:
             width=manifest.width,
             head=manifest.head,
             intensity=manifest.intensity,
+            mirror=manifest.mirror,
         )
         tensors = safetensors.torch.load(weights)
         typical = Typical.from_state(tensors)

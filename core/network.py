@@ -25,7 +25,7 @@ class Output(NamedTuple):
     """What one forward pass gives for N scans and C classes."""
 
     logits: Tensor  # (N, C)
-    maps: Tensor  # (N, C, h, w); pooled over h, w they give the logits
+    maps: Tensor  # (N, C, h, w); pooled over h, w they give the logits (of one image: see `Network.mirror`)
     profile: Tensor  # (N, F), mean and spread of every channel at every depth: what the image looks like
 
 
@@ -43,13 +43,27 @@ class Network(nn.Module):
     """Features and what is common to all heads. Input (N, 1, S, S) in [0, 1].
 
     Intensity "window": grey as it is, centred on what brain has in a brain window. "image": each image centred on its
-    own brain (`centred`), so that the window it came with matters little.
+    own brain (`centred`), so that the window it came with matters little. With `mirror` it reads, outside training,
+    each image and its mirror image, and its answer is their mean.
     """
 
-    def __init__(self, features: nn.Sequential, intensity: str) -> None:
+    def __init__(self, features: nn.Sequential, intensity: str, *, mirror: bool = False) -> None:
         super().__init__()
         self.features = features
         self.intensity = intensity
+        self.mirror = mirror
+
+    def forward(self, x: Tensor) -> Output:
+        out = self._answer(x)
+        if self.training or not self.mirror:
+            return out
+        other = self._answer(x.flip(3))
+        return Output(
+            (out.logits + other.logits) / 2, (out.maps + other.maps.flip(3)) / 2, (out.profile + other.profile) / 2
+        )
+
+    def _answer(self, x: Tensor) -> Output:
+        raise NotImplementedError
 
     def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, F, h, w) features, and the profile. The profile is only made in evaluation mode; in training it is the
@@ -66,13 +80,20 @@ class Classifier(Network):
     """Features -> average pooling -> dropout -> linear."""
 
     def __init__(
-        self, features: nn.Sequential, channels: int, classes: int, dropout: float, intensity: str = "window"
+        self,
+        features: nn.Sequential,
+        channels: int,
+        classes: int,
+        dropout: float,
+        intensity: str = "window",
+        *,
+        mirror: bool = False,
     ) -> None:
-        super().__init__(features, intensity)
+        super().__init__(features, intensity, mirror=mirror)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, classes)
 
-    def forward(self, x: Tensor) -> Output:
+    def _answer(self, x: Tensor) -> Output:
         features, profile = self._look(x)
         maps = torch.einsum("nfhw,cf->nchw", features, self.head.weight.to(features.dtype))
         return Output(self.head(self.dropout(features.mean(dim=(2, 3)))), maps, profile)
@@ -88,15 +109,22 @@ class Localiser(Network):
     SHARPNESS = 4.0
 
     def __init__(
-        self, features: nn.Sequential, channels: int, classes: int, dropout: float, intensity: str = "window"
+        self,
+        features: nn.Sequential,
+        channels: int,
+        classes: int,
+        dropout: float,
+        intensity: str = "window",
+        *,
+        mirror: bool = False,
     ) -> None:
-        super().__init__(features, intensity)
+        super().__init__(features, intensity, mirror=mirror)
         self.dropout = nn.Dropout2d(dropout)
         self.head = nn.Conv2d(channels, classes, 1)
         self.gain = nn.Parameter(torch.zeros(classes - 1))  # log of what a pooled value is multiplied by
         self.bias = nn.Parameter(torch.zeros(classes - 1))
 
-    def forward(self, x: Tensor) -> Output:
+    def _answer(self, x: Tensor) -> Output:
         features, profile = self._look(x)
         maps = self.head(self.dropout(features)).float()
         outstanding = (maps[:, :-1] - maps[:, -1:]).flatten(2) * self.SHARPNESS
@@ -262,11 +290,12 @@ def build(
     weights: str | Path = "none",
     head: str = "mean",
     intensity: str = "window",
+    mirror: bool = False,
 ) -> Network:
     """A network for `classes` classes. `width`: channels of our own networks' first layer; the others have theirs.
 
     `weights`: "none" (from scratch), "imagenet" (torchvision's, downloaded), or the path of a state dict with
-    torchvision's names for `arch`. `head` and `intensity`: see `HEADS` and `Network`.
+    torchvision's names for `arch`. `head`, `intensity` and `mirror`: see `HEADS` and `Network`.
 
     Raises ValueError for an unknown architecture or a state dict that does not fit, ConnectionError where
     weights cannot be downloaded.
@@ -282,7 +311,7 @@ def build(
         features, channels = _backbone(arch, weights)
     else:
         raise ValueError(f"unknown architecture {arch!r}, must be one of {', '.join(ARCHITECTURES)}")
-    return HEADS[head](features, channels, classes, dropout, intensity)
+    return HEADS[head](features, channels, classes, dropout, intensity, mirror=mirror)
 
 
 def _backbone(arch: str, weights: str | Path) -> Features:

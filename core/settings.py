@@ -53,6 +53,7 @@ class Recipe(BaseModel):
     weights: Literal["none", "imagenet"] | Path = "none"
     head: Literal["mean", "strongest"] = "mean"
     intensity: Literal["window", "image"] = "window"
+    mirror: bool = False
     image_size: int = Field(128, ge=32, le=1024)
     window: tuple[float, float] = WINDOWS["Brain"]
     crop: Literal["none", "head"] = "none"

@@ -27,6 +27,22 @@ def test_the_other_head_pools_by_a_soft_maximum():
     torch.testing.assert_close(standing.log() / r, out.logits[:, :2], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("head", ["mean", "strongest"])
+def test_with_its_mirror_image_an_answer_has_no_side(head):
+    torch.manual_seed(0)
+    network = build("lesion_cnn", 3, width=8, head=head, intensity="image", mirror=True).eval()
+    x = torch.rand(2, 1, 64, 64)
+    with torch.inference_mode():
+        out, other = network(x), network(x.flip(3))
+        network.mirror = False
+        one, two = network(x), network(x.flip(3))
+    torch.testing.assert_close(out.logits, other.logits)
+    torch.testing.assert_close(out.profile, other.profile)
+    torch.testing.assert_close(out.maps, other.maps.flip(3))
+    torch.testing.assert_close(out.logits, (one.logits + two.logits) / 2)
+    assert not torch.allclose(one.logits, two.logits)
+
+
 def test_one_strong_place_counts_more_than_many_weak_ones():
     torch.manual_seed(0)
     network = build("lesion_cnn", 2, width=8, head="strongest").eval()
