@@ -1,7 +1,7 @@
 """What is asked of the case log. Queries never commit; the use case does, once."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -76,13 +76,12 @@ class ScanRow:
     audit: bool
     version: int
     created_at: datetime
-    meta: dict[str, Any]
     resembles_id: int | None
 
 
 _SCAN_COLUMNS = (
     Scan.id, Scan.content_hash, Study.patient_key, Scan.study_key, Scan.batch_id, Scan.number, Scan.unit,
-    Scan.synthetic, Scan.audit, Scan.version, Scan.created_at, Scan.meta, Scan.resembles_id,
+    Scan.synthetic, Scan.audit, Scan.version, Scan.created_at, Scan.resembles_id,
 )  # fmt: skip
 _READING_COLUMNS = (
     Reading.id, Reading.scan_id, Reading.model_version, Reading.label, Reading.confidence, Reading.probabilities,
@@ -101,7 +100,7 @@ def scans(session: Session, *, batch_id: int | None = None, ids: Collection[int]
         query = query.where(Scan.batch_id == batch_id)
     if ids is not None:
         query = query.where(Scan.id.in_(ids))
-    rows = session.execute(query.order_by(Scan.batch_id.desc(), Scan.study_key, Scan.number, Scan.id))
+    rows: Iterable[Any] = session.execute(query.order_by(Scan.batch_id.desc(), Scan.study_key, Scan.number, Scan.id))
     return [ScanRow(*row) for row in rows]
 
 
@@ -191,6 +190,11 @@ def has_reviewed(session: Session, reader: str, scan_ids: Collection[int] | None
 
 def review_by_click(session: Session, click_id: str) -> Review | None:
     return session.scalars(select(Review).where(Review.click_id == click_id)).first()
+
+
+def meta_of(session: Session, scan_id: int) -> dict[str, Any]:
+    """Technical facts of a scan, see core.scan.Scan.meta."""
+    return session.scalar(select(Scan.meta).where(Scan.id == scan_id)) or {}
 
 
 def first_day(session: Session, patient_key: str) -> float | None:

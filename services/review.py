@@ -255,15 +255,15 @@ def history(ws: Workspace, scan_id: int) -> list[HistoryLine]:
 def remarks(ws: Workspace, case: Case) -> list[str]:
     """What else there is to know of a scan, in sentences."""
     said, scan = [], case.scan
+    with ws.db.reading() as session:
+        meta = queries.meta_of(session, scan.id)
+        first = queries.first_day(session, scan.patient_key) if "day" in meta else None
     if scan.resembles_id:
         said.append(f"Nearly the same image as scan {scan.resembles_id}.")
-    if BURNED_IN in scan.meta and not scan.synthetic:
+    if BURNED_IN in meta and not scan.synthetic:
         said.append("Letters seem to be burned into the image: make sure that they name nobody.")
-    if "day" in scan.meta:
-        with ws.db.reading() as session:
-            first = queries.first_day(session, scan.patient_key)
-        if first is not None and scan.meta["day"] > first:
-            said.append(f"{scan.meta['day'] - first:.0f} days after this patient's first study here.")
+    if first is not None and meta["day"] > first:
+        said.append(f"{meta['day'] - first:.0f} days after this patient's first study here.")
     return said
 
 

@@ -1,6 +1,7 @@
 """A batch of files comes in; each gets its line."""
 
 import time
+from collections import Counter
 
 import pandas as pd
 import streamlit as st
@@ -59,7 +60,8 @@ if files:
         if received.outcome == "stored":
             scan_ids.append(received.scan_id)
         left = (time.monotonic() - began) / len(lines) * (total - len(lines))
-        progress.progress(min(1.0, len(lines) / total), f"{len(lines)} of {total}, about {left:.0f} s left")
+        so_far = ", ".join(f"{n} {outcome}" for outcome, n in Counter(line["Outcome"] for line in lines).items())
+        progress.progress(min(1.0, len(lines) / total), f"{len(lines)} of {total}: {so_far}; about {left:.0f} s left")
     st.session_state["uploaded"] = (lines, scan_ids)
     st.session_state["upload_round"] = round_ + 1  # a new key lets the server forget the bytes
     st.rerun()

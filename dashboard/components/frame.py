@@ -16,6 +16,9 @@ PAGES = {
     "models": ("Models", ":material/model_training:"),
 }
 
+NOBODY = "Reader 1"
+"""Who reads where nobody has given a name."""
+
 _STYLE = """
 <style>
 [data-testid="stMainBlockContainer"] { padding: 2.2rem 2rem 1rem; }
@@ -39,15 +42,21 @@ def navigation() -> StreamlitPage:
 def draw() -> None:
     """The sidebar and the style around the page."""
     st.html(_STYLE)
+    always = resources.workspace().settings.review.blind_first
     with st.sidebar:
         st.text_input(
-            "Reading as", key="reader", value=reader(), help="Your name or initials: each verdict carries it."
+            "Reading as",
+            key="reader",
+            value=NOBODY,
+            bind="query-params",  # a reload, or a bookmark, keeps who reads and how
+            help="Your name or initials: each verdict carries it.",
         )
         st.toggle(
             "Blind first",
             key="blind_first",
-            value=blind_first(),
-            disabled=resources.workspace().settings.review.blind_first,
+            value=always,
+            disabled=always,
+            bind="query-params",
             on_change=forget_queue,
             help="Hide everything the model says of a scan until your verdict on it is stored.",
         )
@@ -56,7 +65,7 @@ def draw() -> None:
 
 def reader() -> str:
     """Who files the verdicts of this session."""
-    return str(st.session_state.get("reader") or "Reader 1").strip() or "Reader 1"
+    return str(st.session_state.get("reader") or NOBODY).strip() or NOBODY
 
 
 def blind_first() -> bool:

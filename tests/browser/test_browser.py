@@ -157,6 +157,22 @@ def test_a_whole_folder_is_uploaded_and_shown_in_the_worklist(page, server, home
     assert page.get_by_role("combobox", name="Batch").input_value().startswith("Upload, ")
 
 
+def test_a_reload_keeps_who_reads_and_how(page, server):
+    page.goto(f"{server}/review")
+    settle(page)
+    page.get_by_role("textbox", name="Reading as").fill("Dr Ada")
+    page.get_by_role("textbox", name="Reading as").press("Enter")
+    page.get_by_text("Blind first").first.click()
+    page.get_by_text("The model's answer is hidden").wait_for()
+    page.get_by_role("link", name="Worklist").click()
+    page.get_by_text("hidden until you have read it").first.wait_for(state="attached")
+    page.reload()
+    settle(page)
+    assert page.get_by_role("textbox", name="Reading as").input_value() == "Dr Ada"
+    page.get_by_role("link", name="Review").click()
+    page.get_by_text("The model's answer is hidden").wait_for()
+
+
 def test_the_heat_map_is_one_key_away(page, server):
     page.goto(f"{server}/review")
     settle(page)
