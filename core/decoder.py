@@ -168,6 +168,8 @@ def _answers(head: dict[str, Any], data: bytes) -> Iterator[tuple[dict[str, Any]
         yield {"refused": str(error)}, b""
     except MemoryError:
         yield {"refused": "Reading the file takes more memory than is allowed. Export single slices."}, b""
+    except Exception:  # what a reader did not foresee costs its file, not this process
+        yield {"refused": "The file is damaged, or says what cannot be. Export the series again."}, b""
     else:
         yield {"end": True}, b""
 

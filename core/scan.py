@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_rescale
 
 from core.burned_in import BURNED_IN, letters_in
+from core.geometry import Plane
 from core.pseudonym import Pseudonym
 
 Unit = Literal["HU", "display"]
@@ -33,7 +34,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 AIR_HU = -1024.0
 MIN_SIDE = 32
-_TECHNICAL_TAGS = ("SliceThickness", "KVP", "ConvolutionKernel", "GantryDetectorTilt", "InstanceNumber")
+_TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
     r"^(?!img|dsc|pxl|image|scan|slice|screenshot)(?=[\w-]*\d)(?P<patient>[\w-]+?) ?\((?P<number>\d+)\)( - Copy)?$",
     re.IGNORECASE,
@@ -97,6 +98,8 @@ def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, meg
         return _with_series(scan, name, pseudonym)
     if data[128:132] == b"DICM" or data[:4] in BARE_DICOM:
         return _read_dicom(data, pseudonym, megapixels)
+    if data[:4] == b"PK\x03\x04":
+        raise UnreadableScan("This is a damaged zip, or a zip inside a zip. Unpack it and send what is in it.")
     raise UnreadableScan(
         "The content is not a JPG, PNG, DICOM or NIfTI image, whatever the name says. Upload the axial CT slices."
     )
@@ -134,6 +137,8 @@ def _read_image(data: bytes, megapixels: float) -> Scan:
     except Exception as error:  # Pillow's decoders raise whatever they meet; all of it means the same here
         raise UnreadableScan("The image is damaged or cut off. Export or copy it again.") from error
     kind = image.format or "image"
+    if data[:4] == b"\x89PNG" and data[24:25] == b"\x10" and not image.mode.startswith("I"):
+        raise UnreadableScan("The PNG has 16 bits a colour, which would be cut to 8. Export it as 16-bit grey.")
     if image.mode == "CMYK":
         raise UnreadableScan("The JPG is in print colours (CMYK), whose greys are not the scan's. Export it in grey.")
     upright = ImageOps.exif_transpose(image)
@@ -144,10 +149,10 @@ def _read_image(data: bytes, megapixels: float) -> Scan:
 
 
 def _deep_grey(image: Image.Image) -> np.ndarray:
-    """A 16-bit PNG as 0-255 with its fractions. It does not say how many bits are used: the fewest, from 8 on, that
-    hold its brightest pixel, for 12-bit scans saved in 16 bits are common and would else be nearly black."""
+    """A 16-bit PNG as 0-255 with its fractions. It does not say how many bits are used: 8, 12 or 16, whatever holds its
+    brightest pixel, for 12-bit scans saved in 16 bits are common and would else be nearly black."""
     values = np.asarray(image).astype(np.float64)
-    bits = max(8, int(values.max()).bit_length())
+    bits = next(bits for bits in (8, 12, 16, 32) if values.max() < 2**bits)
     return (values / (2**bits - 1) * 255).astype(np.float32)
 
 
@@ -179,7 +184,9 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
             header = pydicom.dcmread(io.BytesIO(data), force=True)
             check_is_axial_ct(header)
             check_size(int(header.Columns), int(header.Rows), megapixels)
-            hu = _hounsfield(header)
+            plane = plane_of(header)
+            hu = check(plane.upright(_hounsfield(header)) if plane else _hounsfield(header))
+            meta = technical(header, plane, hu) | relative_day(header, pseudonym)
     except UnreadableScan:
         raise
     except Exception as error:  # a header can be wrong in more ways than pydicom has exceptions for
@@ -190,7 +197,7 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
         raise UnreadableScan("The DICOM slice is damaged or cut off. Export the series again.") from error
     patient = identity_of(header, "PatientID", pseudonym)
     study = identity_of(header, "StudyInstanceUID", pseudonym)
-    return Scan(check(hu), "HU", patient, study, technical(header) | relative_day(header, pseudonym))
+    return Scan(hu, "HU", patient, study, meta)
 
 
 def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
@@ -207,7 +214,7 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
         raise UnreadableScan("The DICOM file holds no image. Upload the axial CT series.")
     if not frames and int(header.get("NumberOfFrames", 1) or 1) > 1:
         raise UnreadableScan("The DICOM file holds several frames. Export the series one slice a file to train on it.")
-    if int(header.get("SamplesPerPixel", 1)) != 1:
+    if int(header.get("SamplesPerPixel", 1)) != 1 or "PALETTE" in str(header.get("PhotometricInterpretation", "")):
         raise UnreadableScan("The DICOM image is in colour: a screenshot, not a slice. Upload the axial CT series.")
 
 
@@ -220,10 +227,25 @@ def _hounsfield(header: Dataset) -> np.ndarray:
         raise UnreadableScan("The DICOM slice's rescale is not a usable number, so its densities are unknown.")
     stored = header.pixel_array
     hu = np.asarray(apply_rescale(stored, header), np.float64)
-    padding = header.get("PixelPaddingValue")
-    if isinstance(padding, int):
-        hu[stored == padding] = AIR_HU
+    hu[padding_of(header, stored)] = AIR_HU
     return hu
+
+
+def padding_of(header: Dataset, stored: np.ndarray) -> np.ndarray:
+    """Which stored values stand for no measurement: one value, or all from one to another (PS3.3 C.7.5.1.1.2)."""
+    value, limit = header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")
+    if not isinstance(value, int):
+        return np.zeros(stored.shape, bool)
+    low, high = sorted((value, limit if isinstance(limit, int) else value))
+    return (stored >= low) & (stored <= high)
+
+
+def plane_of(header: Dataset) -> Plane | None:
+    """Where the slice lies. Raises UnreadableScan where that is not across the body."""
+    plane = Plane.of(header.get)
+    if plane and not plane.axial:
+        raise UnreadableScan("This is a coronal or sagittal reformat, no axial slice. Upload the axial CT series.")
+    return plane
 
 
 def identity_of(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:
@@ -240,20 +262,18 @@ def relative_day(header: Dataset, pseudonym: Pseudonym | None) -> Meta:
     return {} if day is None else {"day": day}
 
 
-def technical(header: Dataset) -> Meta:
-    """The allow-list, and the slice's place along the normal in mm (PS3.3 C.7.6.2.1.1)."""
+def technical(header: Dataset, plane: Plane | None, hu: np.ndarray) -> Meta:
+    """The allow-list, numbers only; where the slice lies; whether letters stand in it."""
     meta: Meta = {"format": "DICOM"}
     for tag in _TECHNICAL_TAGS:
-        value = header.get(tag)
-        if value not in (None, ""):
-            text = str(value)[:32]
-            meta[tag] = float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else text
-    if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES":
+        text = str(header.get(tag, ""))[:16]
+        if re.fullmatch(r"-?\d+(\.\d+)?", text):
+            meta[tag] = float(text)
+    grey = np.clip(hu / 80, 0, 1)  # the brain window, whose white is 80 HU
+    if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES" or letters_in(grey):
         meta[BURNED_IN] = 1.0
-    position, orientation = header.get("ImagePositionPatient"), header.get("ImageOrientationPatient")
-    if position and orientation and len(position) == 3 and len(orientation) == 6:
-        row, column = np.array(orientation[:3], float), np.array(orientation[3:], float)
-        meta["position_mm"] = float(np.dot(np.cross(row, column), np.array(position, float)))
+    if plane and plane.place_mm is not None:
+        meta["position_mm"] = plane.place_mm
     return meta
 
 

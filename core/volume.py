@@ -22,13 +22,17 @@ from pydicom.dataset import Dataset
 
 from core.pseudonym import Pseudonym
 from core.scan import (
+    AIR_HU,
     BARE_DICOM,
+    Meta,
     Scan,
     UnreadableScan,
     check,
     check_is_axial_ct,
     check_size,
     identity_of,
+    padding_of,
+    plane_of,
     read,
     relative_day,
     technical,
@@ -124,14 +128,17 @@ def _frame(header: Dataset, stored: np.ndarray, number: int) -> Scan:
     slope, intercept = float(slope), float(intercept)
     if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
         raise UnreadableScan("The multi-frame DICOM's rescale is not a usable number, so its densities are unknown.")
-    meta = technical(header)
-    (position,) = _group(header, number, "PlanePositionSequence", "ImagePositionPatient")
-    (orientation,) = _group(header, number, "PlaneOrientationSequence", "ImageOrientationPatient")
-    meta["position_mm"] = float(number)
-    if position and orientation:
-        row, column = np.array(orientation[:3], float), np.array(orientation[3:], float)
-        meta["position_mm"] = float(np.dot(np.cross(row, column), np.array(position, float)))
-    return Scan(check(stored.astype(np.float64) * slope + intercept), "HU", meta=meta)
+    where = Dataset()
+    for sequence, tag in (("PlanePosition", "ImagePositionPatient"), ("PlaneOrientation", "ImageOrientationPatient")):
+        (value,) = _group(header, number, f"{sequence}Sequence", tag)
+        if value is not None:
+            setattr(where, tag, value)
+    plane = plane_of(where)
+    hu = stored.astype(np.float64) * slope + intercept
+    hu[padding_of(header, stored)] = AIR_HU
+    hu = check(plane.upright(hu) if plane else hu)
+    meta: Meta = {"position_mm": float(number)}
+    return Scan(hu, "HU", meta=meta | technical(header, plane, hu))
 
 
 def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]:

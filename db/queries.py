@@ -237,6 +237,26 @@ def add_patients(session: Session, assigned: dict[str, str]) -> None:
     session.flush()
 
 
+def patients_of_studies(session: Session, keys: Collection[str]) -> dict[str, str]:
+    """Study key -> patient key, for those the log has."""
+    return {row.key: row.patient_key for row in session.scalars(select(Study).where(Study.key.in_(keys)))}
+
+
+def is_used(session: Session, patient_key: str) -> bool:
+    """Whether a scan of the patient has been reviewed or trained on."""
+    theirs = select(Scan.id).join(Study).where(Study.patient_key == patient_key)
+    return any(
+        session.scalar(select(column).where(column.in_(theirs)).limit(1)) is not None
+        for column in (Review.scan_id, SnapshotItem.scan_id)
+    )
+
+
+def give_studies(session: Session, patient_key: str, to: str) -> None:
+    """Make a patient's studies another's; the patient without studies goes."""
+    session.execute(update(Study).where(Study.patient_key == patient_key).values(patient_key=to))
+    session.execute(delete(Patient).where(Patient.key == patient_key))
+
+
 def add_studies(session: Session, patient_of: dict[str, str]) -> None:
     """Store studies (study key -> patient key) not met before."""
     known = set(session.scalars(select(Study.key).where(Study.key.in_(patient_of.keys()))))

@@ -46,7 +46,7 @@ def take(ws: Workspace, predictor: Predictor, paths: list[Path], as_lines: bool)
     """One batch."""
     counts: Counter[str] = Counter()
     files = incoming(paths, limits=ws.settings.limits)
-    for received in receive(ws, predictor, files, source="ingest", actor=getpass.getuser()):
+    for received in receive(ws, predictor, files, source="ingest", actor=user()):
         counts[received.outcome] += 1
         print(json.dumps(as_json(received)) if as_lines else in_a_line(received), flush=True)
     if not as_lines:
@@ -81,9 +81,22 @@ def as_json(received: Received) -> dict[str, object]:
     return values
 
 
+def printable(name: str) -> str:
+    """A file's name without what a terminal cannot show or would obey."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in name)
+
+
+def user() -> str:
+    """Who runs this, as far as the system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        return "ingest"
+
+
 def in_a_line(received: Received) -> str:
-    what = f"{received.file}: {received.outcome}"
-    if received.reading and not_head_ct(received.reading):
+    what = f"{printable(received.file)}: {received.outcome}"
+    if received.reading and not_head_ct(received.reading) and not received.audit:
         what += ". It does not look like a head CT: the model gives it no stroke type"
     return f"{what}. {received.reason}" if received.reason else what
 

@@ -11,6 +11,7 @@ from core.settings import Limits
 from core.volume import HEAD
 from services.intake import Incoming, limit_for, too_large
 
+_ZIP = b"PK"
 _SKIPPED = {"__MACOSX", "Thumbs.db", ".DS_Store", "desktop.ini"}
 
 
@@ -19,7 +20,7 @@ def incoming(paths: list[Path], *, limits: Limits) -> Iterator[Incoming]:
     for path in paths:
         if path.is_dir():
             yield from _folder(path, limits)
-        elif zipfile.is_zipfile(path):
+        elif _is_zip(path):
             yield from _zip(path, str(path), limits)
         else:
             yield _file(path, limits)
@@ -53,7 +54,7 @@ _PARTIAL = (".part", ".tmp", ".crdownload", ".filepart")
 
 def unpacked(name: str, data: bytes, *, limits: Limits) -> Iterator[Incoming]:
     """What a file from a browser holds: itself, or what is in it where it is a zip."""
-    if zipfile.is_zipfile(io.BytesIO(data)):
+    if data[:2] == _ZIP and zipfile.is_zipfile(io.BytesIO(data)):
         yield from _zip(io.BytesIO(data), name, limits)
     else:
         yield Incoming(name, data)
@@ -77,12 +78,21 @@ def _folder(folder: Path, limits: Limits) -> Iterator[Incoming]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not _is_litter(path.relative_to(folder).parts):
             empty = False
-            if zipfile.is_zipfile(path):
+            if _is_zip(path):
                 yield from _zip(path, str(path), limits)
             else:
                 yield _file(path, limits)
     if empty:
         yield Incoming(str(folder), problem="The folder holds no file.")
+
+
+def _is_zip(path: Path) -> bool:
+    """By its beginning too: a zip appended to an image is no reason to lose the image."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == _ZIP and zipfile.is_zipfile(file)
+    except OSError:
+        return False
 
 
 def _is_litter(parts: tuple[str, ...]) -> bool:

@@ -1,27 +1,23 @@
 """Files come in: each gets a stated outcome, and none costs another."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
-from core.burned_in import BURNED_IN
-from core.labels import SPLITS
-from core.likeness import Appearance, appearance
+from core.likeness import appearance
 from core.predict import Predictor, Reading
 from core.preprocess import Box
 from core.scan import Scan, UnreadableScan, to_stored
 from core.settings import Limits
 from core.volume import HEAD, may_hold_slices
 from db import audit, models, queries
-from db.queries import LookRow, ReadingRow
-from services.resemblance import Resemblances, to_bytes
+from db.queries import ReadingRow
+from services.arrivals import Arrival, arrivals_of, share, split_of
+from services.resemblance import Resemblances
 from services.workspace import Workspace
 
 Outcome = Literal["stored", "duplicate", "refused"]
-SPLIT_BOUNDS = (0.70, 0.85)
-"""Shares of new patients below which the split is train, then validation; above both, test."""
 STALE_S = 3600
 CHUNK_PIXELS = 20_000_000
 """Scans of more pixels than this do not wait for others in memory."""
@@ -154,6 +150,9 @@ def _store(
     """One transaction: patients, studies, scans, readings, and the event that says so."""
     seen = {digest: appearance(scan) for digest, scan in chunk.scans.items()}
     with ws.db.writing() as session:
+        for digest, scan in chunk.scans.items():  # what was put there may have been taken back or swept since
+            if not ws.images.path(digest).exists():
+                ws.images.put(digest, to_stored(scan))
         ids = queries.scans_by_hash(session, chunk.scans.keys())
         new = {digest: scan for digest, scan in chunk.scans.items() if digest not in ids}
         if new and batch_id is None:
@@ -161,7 +160,7 @@ def _store(
             session.add(batch)
             session.flush()
             batch_id = batch.id
-        arrivals = _arrivals(new, seen, Resemblances(ws, session), synthetic)
+        arrivals = arrivals_of(session, new, seen, Resemblances(ws, session), synthetic)
         queries.add_patients(session, {one.patient_key: split_of(one.patient_key) for one in arrivals})
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})
         for one in arrivals:
@@ -179,55 +178,6 @@ def _store(
     return list(_outcomes(chunk, ids, notes, shown, audits)), batch_id
 
 
-@dataclass(frozen=True)
-class _Arrival:
-    """A scan the log has not met, and whose it is."""
-
-    digest: str
-    scan: Scan
-    patient_key: str
-    study_key: str
-    look: bytes
-    other: LookRow | None  # an earlier scan that shows nearly the same image
-    synthetic: bool
-
-    def resembles(self, ids: dict[str, int]) -> int | None:
-        """Id of that scan, which may have been stored a moment ago."""
-        return (self.other.id or ids[self.other.content_hash]) if self.other else None
-
-    def note(self, ids: dict[str, int]) -> str | None:
-        """What whoever sent it should know."""
-        said = []
-        if self.other:
-            said.append(f"Nearly the same image as scan {self.resembles(ids)}, which is in the case log too.")
-        if BURNED_IN in self.scan.meta and not self.synthetic:
-            said.append("Letters seem to be burned into the image: make sure that they name nobody.")
-        return " ".join(said) or None
-
-
-def _arrivals(
-    new: dict[str, Scan], seen: dict[str, Appearance], resemblances: Resemblances, synthetic: bool
-) -> list[_Arrival]:
-    """Whose each new scan is. One whose file names no patient belongs to the patient of the scan that it nearly
-    copies, so that copies never stand on two sides of a split; else it is a patient and a study of its own."""
-    arrivals = []
-    for digest, scan in new.items():
-        other = resemblances.of(seen[digest], scan.study_key)
-        patient = scan.patient_key or (other.patient_key if other else f"image:{digest[:16]}")
-        one = _Arrival(
-            digest,
-            scan,
-            patient,
-            scan.study_key or f"study:{digest[:16]}",
-            to_bytes(seen[digest]),
-            other,
-            synthetic,
-        )
-        arrivals.append(one)
-        resemblances.add(LookRow(digest, patient, one.study_key, one.look))
-    return arrivals
-
-
 def _outcomes(
     chunk: _Chunk, ids: dict[str, int], notes: dict[str, str | None], shown: dict[int, ReadingRow], audits: set[int]
 ) -> Iterator[Received]:
@@ -242,7 +192,7 @@ def _outcomes(
         yield Received(file, "stored" if stored else "duplicate", why, scan_id, shown.get(scan_id), scan_id in audits)
 
 
-def _scan_row(one: _Arrival, ids: dict[str, int], batch_id: int, ws: Workspace) -> models.Scan:
+def _scan_row(one: Arrival, ids: dict[str, int], batch_id: int, ws: Workspace) -> models.Scan:
     number = one.scan.meta.get("position_mm", one.scan.meta.get("number"))
     return models.Scan(
         content_hash=one.digest,
@@ -256,7 +206,7 @@ def _scan_row(one: _Arrival, ids: dict[str, int], batch_id: int, ws: Workspace) 
         look=one.look,
         resembles_id=one.resembles(ids),
         synthetic=one.synthetic,
-        audit=_share(ws.pseudonym.of("audit", one.digest)) < ws.settings.review.audit_share,
+        audit=share(ws.pseudonym.of("audit", one.digest)) < ws.settings.review.audit_share,
     )
 
 
@@ -272,17 +222,6 @@ def reading_row(scan_id: int, reading: Reading) -> models.Reading:
         heat=reading.heat.tobytes(),
         heat_shape={"shape": list(reading.heat.shape), "box": list(reading.heat_box)},
     )
-
-
-def split_of(patient_key: str) -> str:
-    """The split of a patient at first sight, from a salted hash of the key."""
-    share = _share(f"split|{patient_key}")
-    return SPLITS[sum(share >= bound for bound in SPLIT_BOUNDS)]
-
-
-def _share(text: str) -> float:
-    """A number in [0, 1) that `text` alone decides, evenly spread over texts."""
-    return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12
 
 
 class BatchInUse(ValueError):
@@ -301,20 +240,23 @@ def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
             raise BatchInUse("Something in this batch has been reviewed or trained on, so it stays as it is.")
         if gone:
             audit.append(session, actor, "undo intake", {"scans": len(gone)})
-    for digest in gone:
-        ws.images.delete(digest)
+    _delete_images(ws, gone)
     return len(gone)
+
+
+def _delete_images(ws: Workspace, digests: Iterable[str]) -> int:
+    """Remove those that no row names; returns how many. No intake can store a row meanwhile: it would need the lock."""
+    with ws.db.writing() as session:
+        strangers = set(digests) - queries.content_hashes(session)
+        for digest in strangers:
+            ws.images.delete(digest)
+    return len(strangers)
 
 
 def sweep_images(ws: Workspace, *, stale_s: float = STALE_S) -> int:
     """Remove images that no row names, left by an intake that was killed; returns how many. Those younger than
     `stale_s` may still be on their way."""
-    with ws.db.reading() as session:
-        known = queries.content_hashes(session)
-    orphans = [digest for digest in ws.images.old_ones(stale_s) if digest not in known]
-    for digest in orphans:
-        ws.images.delete(digest)
-    return len(orphans)
+    return _delete_images(ws, ws.images.old_ones(stale_s))
 
 
 def box_of(reading: models.Reading) -> Box:

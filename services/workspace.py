@@ -34,7 +34,7 @@ class Workspace:
 def open_workspace(settings: Settings | None = None) -> Workspace:
     """Make the home if it is not there, migrate the case log, and hand out the keys."""
     settings = settings or Settings()
-    settings.home_dir.mkdir(parents=True, exist_ok=True)
+    settings.home_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients' images are nobody else's to read
     db = Database(settings.url)
     db.migrate()
     limits = settings.limits

@@ -95,9 +95,9 @@ if "uploaded" in st.session_state:
     noted = table[(table["Outcome"] == "stored") & (table["Reason"] != "")]
     for icon, rows in ((":material/block:", refused), (":material/info:", noted)):
         for row in rows.head(NAMED).to_dict("records"):
-            st.markdown(f"{icon} **{row['File']}**: {row['Reason']}")
+            st.markdown(f"{icon} **{words.plain(row['File'])}**: {row['Reason']}")
         if len(rows) > NAMED:
             st.markdown(f"{icon} and {len(rows) - NAMED} more, in the table below.")
     if len(refused):
-        st.download_button("Download the refusals", refused.to_csv(index=False), "refused.csv", "text/csv")
+        st.download_button("Download the refusals", words.for_spreadsheets(refused), "refused.csv", "text/csv")
     st.dataframe(table, hide_index=True, width="stretch")

@@ -1,6 +1,7 @@
 """How findings are written, the same on every page."""
 
 import math
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -63,6 +64,16 @@ _SOURCES = {"upload": "Upload", "ingest": "Ingest", "demo": "Demo cases"}
 def batch(source: str, at: datetime) -> str:
     """What a batch is called."""
     return f"{_SOURCES.get(source, source)}, {when(at)}"
+
+
+def plain(text: str) -> str:
+    """A file's name in Markdown: shown, never obeyed."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~:$&])", r"\\\1", "".join(c if c.isprintable() else " " for c in text))
+
+
+def for_spreadsheets(rows: pd.DataFrame) -> str:
+    """CSV whose cells no spreadsheet takes for a formula."""
+    return rows.map(lambda cell: f"'{cell}" if str(cell)[:1] in "=+-@\t\r" and cell else cell).to_csv(index=False)
 
 
 def zone() -> ZoneInfo:

@@ -1,5 +1,7 @@
 import io
+import struct
 import tempfile
+import zlib
 from pathlib import Path
 
 import gdcm
@@ -38,6 +40,17 @@ def changed_dicom(**tags) -> bytes:
     out = io.BytesIO()
     header.save_as(out)
     return out.getvalue()
+
+
+def sixteen_bits_a_colour():
+    """A PNG with an alpha channel, 16 bits each, which Pillow would read as 8."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + struct.pack(">HH", 4000, 65535) * 64 for _ in range(64))
+    head = struct.pack(">IIBBBBB", 64, 64, 16, 4, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 GRADIENT = np.arange(64 * 48, dtype=np.uint8).reshape(64, 48)
@@ -183,6 +196,10 @@ def test_rescale_and_padding_are_applied():
         (changed_dicom(Modality="XY"), "another kind of image .modality XY"),
         (changed_dicom(SOPClassUID="1.2.840.10008.5.1.4.1.1.7"), "secondary capture"),
         (changed_dicom(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "scout"),
+        (changed_dicom(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "coronal or sagittal"),
+        (changed_dicom(PhotometricInterpretation="PALETTE COLOR"), "in colour"),
+        (b"PK\x03\x04" + b"x" * 300, "a zip inside a zip"),
+        (sixteen_bits_a_colour(), "16 bits a colour"),
         (changed_dicom(RescaleSlope=None), "no rescale"),
         (changed_dicom(RescaleSlope=0), "not a usable number"),
         (changed_dicom(NumberOfFrames=2), "several frames"),
@@ -218,6 +235,35 @@ def test_a_file_that_names_no_patient_has_none(name):
 @pytest.mark.parametrize("name", ["49 (3).jpg", "49(3).JPG", "sub/49 (3).png", "49 (3) - Copy.jpg"])
 def test_a_patients_number_is_taken_from_the_file_name(name):
     assert read(png(), name, pseudonym=KEY).patient_key == KEY.of("file", "49")
+
+
+def test_a_range_of_padding_is_air():
+    plain = read(dicom()).pixels
+    header = pydicom.dcmread(io.BytesIO(dicom()))
+    header.add_new(0x00280120, "SS", 30)
+    header.add_new(0x00280121, "SS", 34)
+    out = io.BytesIO()
+    header.save_as(out)
+    padded = (plain >= 30) & (plain <= 34)
+    assert padded.any()
+    np.testing.assert_array_equal(read(out.getvalue()).pixels, np.where(padded, AIR_HU, plain))
+
+
+def test_a_slice_seen_from_above_is_turned_over():
+    np.testing.assert_array_equal(
+        read(changed_dicom(ImageOrientationPatient=[-1, 0, 0, 0, 1, 0])).pixels, read(dicom()).pixels[:, ::-1]
+    )
+
+
+def test_of_a_header_numbers_are_kept_and_no_words():
+    header = pydicom.dcmread(io.BytesIO(dicom()))
+    header.KVP = "120"
+    header.add_new(0x00180050, "LO", "SMITH")  # where a slice's thickness belongs
+    out = io.BytesIO()
+    header.save_as(out)
+    meta = read(out.getvalue(), pseudonym=KEY).meta
+    assert meta["KVP"] == 120
+    assert "SMITH" not in str(meta)
 
 
 def test_dates_keep_only_their_distance_within_a_patient():

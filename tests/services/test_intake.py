@@ -7,15 +7,18 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from core.labels import CLASSES
+from core.preprocess import WINDOWS, windowed
+from core.scan import read
 from core.settings import Limits
-from db import queries
+from db import models, queries
 from db.images import ImageMissing
 from services import intake
+from services.arrivals import split_of
 from services.files import files_in, incoming, landed, unpacked
-from services.intake import Incoming, receive, split_of
+from services.intake import Incoming, receive
 from services.models import promote, serving_predictor
 from services.review import cases, new_click, record, remarks
 from services.workspace import stored_scan
@@ -382,3 +385,95 @@ def test_images_without_a_row_are_swept_when_they_are_old(ws, predictor):
     with ws.db.reading() as session:
         [row] = queries.scans(session, ids=[kept.scan_id])
     assert ws.images.path(row.content_hash).exists()
+
+
+def slice_of(seed, study, patient=None, size=256, **tags):
+    header = pydicom.dcmread(io.BytesIO(dicom(seed, patient=patient or "X", size=size)))
+    header.StudyInstanceUID = study
+    if patient is None:
+        del header.PatientID
+    for tag, value in tags.items():
+        setattr(header, tag, value)
+    out = io.BytesIO()
+    header.save_as(out)
+    return out.getvalue()
+
+
+def jpg_of(data):
+    """What an export of the slice in the brain window looks like."""
+    grey = windowed(read(data), WINDOWS["Brain"]) * 255
+    out = io.BytesIO()
+    Image.fromarray(grey.astype(np.uint8)).save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+def owners(ws):
+    with ws.db.reading() as session:
+        keys = [row.patient_key for row in queries.scans(session)]
+        known = {row.key for row in session.scalars(select(models.Patient))}
+    assert set(keys) == known, "no patient is left without a study"
+    return keys
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", ["slices first", "copies first"])
+@pytest.mark.parametrize("patient", [None, "P7"])
+def test_a_study_and_copies_of_its_slices_are_one_patients(ws, predictor, together, order, patient):
+    slices = [(f"{i}.dcm", slice_of(i, "1.2.9", patient)) for i in range(3)]
+    copies = [(f"{name}.jpg", jpg_of(data)) for name, data in slices]
+    files = [slices, copies] if order == "slices first" else [copies, slices]
+    for part in [files[0] + files[1]] if together else files:
+        take(ws, predictor, part)
+    found = owners(ws)
+    assert len(found) == 6
+    if order == "slices first" or patient:
+        assert len(set(found)) == 1
+
+
+def test_a_study_whose_first_slice_names_nobody_is_its_patients(ws, predictor):
+    take(ws, predictor, [("1", slice_of(1, "1.2.9")), ("2", slice_of(2, "1.2.9", "P7"))])
+    take(ws, predictor, [("3", slice_of(3, "1.2.8", "P7")), ("4", slice_of(4, "1.2.9"))])
+    assert len(set(owners(ws))) == 1
+
+
+def test_a_patient_with_a_verdict_stays_who_they_are(ws, predictor):
+    [first] = take(ws, predictor, [("1.jpg", jpg_of(slice_of(1, "1.2.9")))])
+    record(ws, first.scan_id, reader="R", verdict="unsure", expected_version=0, click_id=new_click())
+    take(ws, predictor, [("1.dcm", slice_of(1, "1.2.9", "P7"))])
+    assert len(set(owners(ws))) == 2
+
+
+def test_near_empty_slices_are_no_copies(ws, predictor):
+    files = []
+    for place in (20, 60, 90):
+        grey = np.zeros((128, 128), np.uint8)
+        grey[place : place + 9, place : place + 9] = 200
+        out = io.BytesIO()
+        Image.fromarray(grey).save(out, "PNG")
+        files.append((f"{place}.png", out.getvalue()))
+    assert not any("Nearly" in (one.reason or "") for one in take(ws, predictor, files))
+
+
+def test_an_undo_leaves_what_another_intake_relies_on(ws, predictor, monkeypatch):
+    [first] = take(ws, predictor, [("a.png", png(1))])
+    real = type(predictor).read
+
+    def read_while_somebody_undoes(self, scans):
+        intake.undo(ws, first.scan_id, actor="b")
+        return real(self, scans)
+
+    monkeypatch.setattr(type(predictor), "read", read_while_somebody_undoes)
+    [again] = take(ws, predictor, [("a.png", png(1))])
+    assert again.outcome == "stored"
+    with ws.db.reading() as session:
+        [row] = queries.scans(session)
+    assert stored_scan(ws, row.content_hash).pixels.any()
+
+
+def test_an_image_with_a_zip_at_its_end_is_the_image(tmp_path):
+    data = png(1) + zipped(a=b"x")
+    (tmp_path / "a.png").write_bytes(data)
+    [found] = incoming([tmp_path], limits=Limits())
+    assert found.data == data
+    [found] = unpacked("a.png", data, limits=Limits())
+    assert found.data == data

@@ -1,0 +1,102 @@
+"""Whose an arriving scan is: its patient, its study, its split, and what it nearly copies."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sqlalchemy.orm import Session
+
+from core.burned_in import BURNED_IN
+from core.labels import SPLITS
+from core.likeness import Appearance
+from core.scan import Scan
+from db import queries
+from db.queries import LookRow
+from services.resemblance import Resemblances, to_bytes
+
+SPLIT_BOUNDS = (0.70, 0.85)
+"""Shares of new patients below which the split is train, then validation; above both, test."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A scan the log has not met, and whose it is."""
+
+    digest: str
+    scan: Scan
+    patient_key: str
+    study_key: str
+    look: bytes
+    other: LookRow | None  # an earlier scan that shows nearly the same image
+    synthetic: bool
+
+    def resembles(self, ids: dict[str, int]) -> int | None:
+        """Id of that scan, which may have been stored a moment ago."""
+        return (self.other.id or ids[self.other.content_hash]) if self.other else None
+
+    def note(self, ids: dict[str, int]) -> str | None:
+        """What whoever sent it should know."""
+        said = []
+        if self.other:
+            said.append(f"Nearly the same image as scan {self.resembles(ids)}, which is in the case log too.")
+        if BURNED_IN in self.scan.meta and not self.synthetic:
+            said.append("Letters seem to be burned into the image: make sure that they name nobody.")
+        return " ".join(said) or None
+
+
+def arrivals_of(
+    session: Session, new: dict[str, Scan], seen: dict[str, Appearance], resemblances: Resemblances, synthetic: bool
+) -> list[Arrival]:
+    """Whose each new scan is. A study is one patient's: whom its first scan named. One that names nobody belongs to
+    the patient of the scan that it nearly copies, so that copies do not stand on two sides of a split; else it is a
+    patient and a study of its own."""
+    owners = _Owners(session, new.values())
+    arrivals = []
+    for digest, scan in new.items():
+        other = resemblances.of(seen[digest], scan.study_key)
+        study = scan.study_key or f"study:{digest[:16]}"
+        patient = owners.of(study, scan.patient_key, other.patient_key if other else f"image:{digest[:16]}")
+        if other:
+            owners.are_one(other.patient_key, patient)
+        arrivals.append(Arrival(digest, scan, patient, study, to_bytes(seen[digest]), other, synthetic))
+        resemblances.add(LookRow(digest, patient, study, arrivals[-1].look))
+    return [replace(one, patient_key=owners.now(one.patient_key)) for one in arrivals]
+
+
+class _Owners:
+    """Whose studies are. A patient whom no file named gets their name when one does, unless somebody has begun to work
+    with their scans: then they stay who they are."""
+
+    def __init__(self, session: Session, scans: Iterable[Scan]) -> None:
+        self._session = session
+        self._names: dict[str, str] = {}  # of a patient nobody had named -> the name they got
+        scans = list(scans)
+        self._of_study = queries.patients_of_studies(session, {scan.study_key or "" for scan in scans})
+        for scan in scans:
+            if scan.study_key and scan.patient_key:
+                self.are_one(self._of_study.setdefault(scan.study_key, scan.patient_key), scan.patient_key)
+
+    def of(self, study: str, named: str | None, otherwise: str) -> str:
+        return self.now(self._of_study.setdefault(study, named or otherwise))
+
+    def now(self, patient: str) -> str:
+        return self._names.get(patient, patient)
+
+    def are_one(self, earlier: str, later: str) -> None:
+        earlier = self.now(earlier)
+        if not earlier.startswith("image:") or later.startswith("image:") or queries.is_used(self._session, earlier):
+            return
+        self._names[earlier] = later
+        queries.add_patients(self._session, {later: split_of(later)})
+        queries.give_studies(self._session, earlier, later)
+
+
+def split_of(patient_key: str) -> str:
+    """The split of a patient at first sight, from a salted hash of the key."""
+    place = share(f"split|{patient_key}")
+    return SPLITS[sum(place >= bound for bound in SPLIT_BOUNDS)]
+
+
+def share(text: str) -> float:
+    """A number in [0, 1) that `text` alone decides, evenly spread over texts."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12
