@@ -175,6 +175,18 @@ def test_ingest_says_what_became_of_every_file(home, tmp_path):
     assert all(line["reason"] for line in lines[1:])
 
 
+def test_a_file_whose_name_cannot_be_shown_costs_nothing(home, tmp_path, monkeypatch):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9 5.png")).write_bytes(png(1))
+    (folder / "new\nline: stored\x1b[31m.png").write_bytes(png(2))
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    lines = run_apart("ingest", folder).stdout.splitlines()
+    assert len(lines) == 3
+    assert lines[-1] == "2 stored"
+    assert not any("\x1b" in line for line in lines)
+
+
 def test_models_can_be_listed_promoted_and_rolled_back(home, trained):
     assert json.loads(run("models", "promote", trained, "--json").stdout) == {"serving": trained}
     listed = json.loads(run("models", "list", "--json").stdout)
