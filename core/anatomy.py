@@ -65,10 +65,10 @@ def anatomy(hu: np.ndarray, ceiling: float = np.inf) -> Anatomy | None:
     brain = ndimage.binary_fill_holes(brain)
     if brain.sum() < 0.06 * size**2:
         return None
-    return _coordinates(brain, smooth)
+    return _coordinates(brain, smooth, smooth > bone_hu)
 
 
-def _coordinates(brain: np.ndarray, smooth: np.ndarray) -> Anatomy:
+def _coordinates(brain: np.ndarray, smooth: np.ndarray, bone: np.ndarray) -> Anatomy:
     rows, columns = np.nonzero(brain)
     centre = np.array([rows.mean(), columns.mean()])
     spread = np.cov(np.stack([rows, columns]))
@@ -85,7 +85,9 @@ def _coordinates(brain: np.ndarray, smooth: np.ndarray) -> Anatomy:
     depth = ndimage.distance_transform_edt(brain) / radius
     solid = brain.sum() / max(1, ((x**2 + y**2) < 1.1).sum())
     head = np.nonzero(ndimage.gaussian_filter(smooth, 2) > -15)[0]
-    behind = centre[0] - (head.min() + head.max()) / 2 > 0.03 * brain.shape[0]
+    behind = (centre[0] - (head.min() + head.max()) / 2) / brain.shape[0]
+    between = (bone & (np.hypot(x, y) < 0.8)).sum() / brain.sum()
+    low = bool(behind > 0.03 and solid < 0.93 and (between > 0.015 or behind > 0.1))
     eroded = depth > 0.06
     fluid = brain & (smooth < FLUID_HU) & (eroded | (smooth > -5))
-    return Anatomy(brain, x, y, depth, fluid, bool(behind and solid < 0.93), radius)
+    return Anatomy(brain, x, y, depth, fluid, low, radius)

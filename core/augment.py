@@ -9,8 +9,8 @@ from torch import Tensor
 
 AIR = 0.004
 """A grey below this is the window's floor: nothing is known of how far below it lies."""
-ANY_WAY_UP = 0.08
-"""Share of the scans from elsewhere that are turned by any angle."""
+ANY_WAY_UP = 0.25
+"""Share of the scans from elsewhere that are turned by any angle, a half of them by quarter turns and little more."""
 
 
 class Augmentation(BaseModel):
@@ -44,7 +44,9 @@ def poses(n: int, ranges: Augmentation, generator: torch.Generator) -> Tensor:
     angle = draw(math.radians(ranges.rotation))
     if ranges.elsewhere:
         any_way = torch.rand(n, generator=generator) < ANY_WAY_UP * ranges.elsewhere
-        angle = torch.where(any_way, draw(math.pi), angle)
+        quarters = torch.randint(1, 4, (n,), generator=generator) * (math.pi / 2)
+        turned = torch.where(torch.rand(n, generator=generator) < 0.5, angle + quarters, draw(math.pi))
+        angle = torch.where(any_way, turned, angle)
     size = 1 + draw(ranges.scale)
     side = torch.where(torch.rand(n, generator=generator) < ranges.flip, -1.0, 1.0)
     shift = draw(2 * ranges.shift, 2)  # grid units: the image is 2 wide

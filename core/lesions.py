@@ -16,8 +16,13 @@ from scipy import ndimage
 from core.anatomy import BONE_HU, Anatomy
 
 TERRITORIES = ("MCA", "MCA branch", "ACA", "PCA", "lacunar", "striatocapsular", "watershed", "cerebellar")
+DEEP = ("lacunar", "striatocapsular")
 AGES = ("hyperacute", "acute", "subacute", "chronic")
 COMPARTMENTS = ("parenchymal", "contusions", "subdural", "epidural", "subarachnoid", "intraventricular")
+VISIBLE = 5.0
+"""The contrast-to-noise ratio from which an observer can be sure that something is there (Rose, JOSA 1948;38:196)."""
+DRAWS = 4
+"""How often another shape is drawn where one would not be seen."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +45,66 @@ def noise(rng: np.random.Generator, size: int, scale: float) -> np.ndarray:
 def simulate_infarct(
     hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, territory: str | None = None, age: str | None = None
 ) -> Lesion | None:
-    """An infarct of one territory and age, drawn at random where not given; None where it finds no room."""
-    choices = ["cerebellar", "PCA", "MCA branch"] if brain.low else list(TERRITORIES[:-1])
-    weights = [0.5, 0.2, 0.3] if brain.low else [0.2, 0.3, 0.09, 0.13, 0.08, 0.09, 0.11]
-    territory = territory or str(rng.choice(choices, p=weights))
-    if territory == "striatocapsular" and not _at_the_ventricles(brain):
+    """An infarct of one territory and age, drawn at random where not given; None where it finds no room or nobody
+    could see it: what cannot be told from the slice as it was would only teach, and ask for, guesses."""
+    if not territory:
+        choices, weights = _likely(brain)
+        territory = str(rng.choice(choices, p=weights))
+    if territory in DEEP and not _at_the_ventricles(brain):
         return None
-    age = age or str(rng.choice(AGES, p=[0.14, 0.3, 0.34, 0.22]))
+    for _ in range(DRAWS):
+        lesion = _infarct(hu, brain, rng, territory, age or _age(territory, rng))
+        if lesion and contrast_to_noise(hu, lesion.hu, lesion.mask, brain) > VISIBLE:
+            return lesion
+    return None
+
+
+def _likely(brain: Anatomy) -> tuple[list[str], list[float]]:
+    """Territories that a slice can show, and how often each is drawn."""
+    if brain.low:
+        return ["cerebellar", "PCA", "MCA branch"], [0.5, 0.2, 0.3]
+    if not _at_the_ventricles(brain):
+        return ["MCA", "MCA branch", "ACA", "PCA", "watershed"], [0.26, 0.38, 0.11, 0.12, 0.13]
+    return list(TERRITORIES[:-1]), [0.15, 0.2, 0.06, 0.1, 0.21, 0.2, 0.08]
+
+
+def _age(territory: str, rng: np.random.Generator) -> str:
+    """How old an infarct is; a small deep one shows later than a large one."""
+    return str(rng.choice(AGES, p=[0.02, 0.23, 0.4, 0.35] if territory in DEEP else [0.14, 0.3, 0.34, 0.22]))
+
+
+def _infarct(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, territory: str, age: str) -> Lesion | None:
+    """One draw of an infarct; None where the slice has no room for it."""
     region = _territory(territory, brain, rng) & brain.brain & (brain.depth > 0.015)
+    if territory in DEEP:
+        region &= ~ndimage.binary_dilation(brain.fluid, iterations=max(1, round(hu.shape[0] / 160)))
     if region.sum() < 0.004 * brain.brain.sum():
         return None
     border = brain.radius * (rng.uniform(0.012, 0.03) if age == "chronic" else rng.uniform(0.02, 0.07))
+    border *= 0.5 if territory == "lacunar" else 1.0
     mask = ndimage.gaussian_filter(region.astype(np.float32), border) * brain.brain
     return Lesion(_infarcted(hu, mask, brain, age, rng), mask, f"{territory}, {age}")
 
 
+def contrast_to_noise(before: np.ndarray, after: np.ndarray, mask: np.ndarray, brain: Anatomy) -> float:
+    """How far a lesion stands out: its mean contrast over the spread of the tissue around, grey and white matter and
+    noise as an eye averages them, times the root of how many such averages it holds (Rose 1948, eq. 5)."""
+    eye = before.shape[0] / 160
+    tissue = brain.brain & ~brain.fluid & (brain.depth > 0.05)
+    if not tissue.any() or not mask.any():
+        return 0.0
+    seen = ndimage.gaussian_filter(before, eye)
+    clutter = (seen - _mean_over(seen, tissue, 8 * eye))[tissue].std()
+    contrast = ((before - after) * mask).sum() / mask.sum()
+    return float(contrast / (clutter + 1e-6) * np.sqrt(mask.sum() / (4 * np.pi * eye**2)))
+
+
 def _at_the_ventricles(brain: Anatomy) -> bool:
-    """Whether a slice shows ventricles, and so the deep grey matter beside them."""
-    return bool((brain.fluid & (brain.r < 0.5) & (brain.depth > 0.3)).sum() > 0.004 * brain.brain.sum())
+    """Whether a slice shows the lateral ventricles, and so the deep grey matter beside them: wide fluid deep in the
+    brain, off its midline, where sulci do not reach."""
+    deep = brain.fluid & (brain.depth > 0.42) & (np.abs(brain.x) > 0.05) & (np.abs(brain.x) < 0.4)
+    wide = brain.radius > 0.3 * deep.shape[0]  # towards the vertex the brain narrows
+    return bool(wide and not brain.low and deep.sum() > 0.004 * brain.brain.sum())
 
 
 def _territory(name: str, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
@@ -88,7 +135,7 @@ def _territory(name: str, brain: Anatomy, rng: np.random.Generator) -> np.ndarra
         return (np.hypot((x - at[0]) / axes[0], (y - at[1]) / axes[1]) < 1) & (x > 0.02)
     deep = (rng.uniform(0.17, 0.42), rng.uniform(-0.3, 0.22))
     small = name == "lacunar"
-    across, along = rng.uniform([0.05, 0.05] if small else [0.08, 0.16], [0.1, 0.1] if small else [0.15, 0.3])
+    across, along = rng.uniform([0.06, 0.06] if small else [0.08, 0.16], [0.11, 0.13] if small else [0.15, 0.3])
     return np.hypot((x - deep[0]) / across, (y - deep[1]) / along) < 1
 
 
@@ -144,10 +191,13 @@ def _blood(
 
 
 def _pushed(hu: np.ndarray, brain: Anatomy, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Brain tissue moved by (rows, columns) pixels; bone stays where it is."""
+    """Brain tissue moved by (rows, columns) pixels; bone stays where it is, and none is drawn in from the skull."""
+    inner = brain.brain & (brain.depth > 0.04)
+    tissue = np.where(inner, np.minimum(hu, BONE_HU), _mean_over(hu, inner & ~brain.fluid, brain.radius * 0.1))
     grid = np.mgrid[0 : hu.shape[0], 0 : hu.shape[1]].astype(np.float32)
-    moved = ndimage.map_coordinates(hu, [grid[0] - rows, grid[1] - columns], order=1, mode="nearest")
-    return np.where(brain.brain, np.minimum(moved, BONE_HU), hu)
+    moved = ndimage.map_coordinates(tissue, [grid[0] - rows, grid[1] - columns], order=1, mode="nearest")
+    far = np.clip(np.hypot(rows, columns), 0, 1) * brain.brain  # what hardly moves stays as it is
+    return moved * far + hu * (1 - far)
 
 
 def _parenchymal(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
@@ -203,7 +253,9 @@ def _along_skull(
         push = ndimage.gaussian_filter(push, 1.5)
         hu = _pushed(hu, brain, push * grid[0] / steep, push * grid[1] / steep)
     inside = brain.brain & (brain.depth < thickness)
-    mask = ndimage.gaussian_filter(inside.astype(np.float32), rng.uniform(0.4, 0.8)) * brain.brain
+    blur = rng.uniform(0.4, 0.8)
+    whole = ndimage.gaussian_filter(brain.brain.astype(np.float32), blur)  # towards the skull blood does not fade
+    mask = ndimage.gaussian_filter(inside.astype(np.float32), blur) / np.maximum(whole, 0.2) * brain.brain
     return _blood(hu, mask, brain, rng, level, kind)
 
 
@@ -220,7 +272,7 @@ def _subdural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesio
         inside = part & (np.abs(brain.x + rng.choice([-1, 1]) * wide * 0.7) < wide) & brain.brain
         mask = ndimage.gaussian_filter(inside.astype(np.float32), 0.6)
         return _blood(hu, mask, brain, rng, rng.uniform(52, 75), "subdural")
-    half, thick = rng.uniform(0.5, 1.5), rng.choice([rng.uniform(0.04, 0.1), rng.uniform(0.1, 0.26)])
+    half, thick = rng.uniform(0.5, 1.5), rng.choice([rng.uniform(0.028, 0.1), rng.uniform(0.1, 0.26)])
     middle = rng.choice([0.0, np.pi]) + rng.uniform(-0.7, 0.7)
     share = np.clip(1 - (_off(brain.angle, middle) / half) ** 2, 0, 1) ** 0.5
     thickness = thick * share * (1 + 0.15 * noise(rng, hu.shape[0], brain.radius / 2))
@@ -235,7 +287,7 @@ def _subdural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesio
 
 def _epidural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
     """A lens against the skull."""
-    half, thick = rng.uniform(0.25, 0.7), rng.choice([rng.uniform(0.06, 0.14), rng.uniform(0.14, 0.4)])
+    half, thick = rng.uniform(0.25, 0.7), rng.choice([rng.uniform(0.035, 0.14), rng.uniform(0.14, 0.4)])
     middle = rng.uniform(-np.pi, np.pi)
     share = np.clip(1 - (_off(brain.angle, middle) / half) ** 2, 0, 1) ** 0.8
     thickness = thick * share * (1 + 0.06 * noise(rng, hu.shape[0], brain.radius / 2))

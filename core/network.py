@@ -21,6 +21,10 @@ BRAIN_GREY, BRAIN_SPREAD = 0.4, 0.25
 """What inputs are centred and scaled by: brain tissue in a brain window sits near 0.4."""
 
 
+ENLARGED = 1.2
+"""How much larger the mirror image is read."""
+
+
 class Output(NamedTuple):
     """What one forward pass gives for N scans and C classes."""
 
@@ -44,7 +48,8 @@ class Network(nn.Module):
 
     Intensity "window": grey as it is, centred on what brain has in a brain window. "image": each image centred on its
     own brain (`centred`), so that the window it came with matters little. With `mirror` it reads, outside training,
-    each image and its mirror image, and its answer is their mean.
+    each image and its mirror image, `ENLARGED`, and its answer is their mean: features learned from images that
+    augmentation has enlarged and blurred read somewhat larger ones better (Touvron et al., NeurIPS 2019).
     """
 
     def __init__(self, features: nn.Sequential, intensity: str, *, mirror: bool = False) -> None:
@@ -57,10 +62,10 @@ class Network(nn.Module):
         out = self._answer(x)
         if self.training or not self.mirror:
             return out
-        other = self._answer(x.flip(3))
-        return Output(
-            (out.logits + other.logits) / 2, (out.maps + other.maps.flip(3)) / 2, (out.profile + other.profile) / 2
-        )
+        side = round(x.shape[-1] * ENLARGED / 16) * 16
+        other = self._answer(F.interpolate(x.flip(3), size=(side, side), mode="bilinear"))
+        maps = F.interpolate(other.maps, size=out.maps.shape[-2:], mode="bilinear").flip(3)
+        return Output((out.logits + other.logits) / 2, (out.maps + maps) / 2, (out.profile + other.profile) / 2)
 
     def _answer(self, x: Tensor) -> Output:
         raise NotImplementedError

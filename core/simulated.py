@@ -19,7 +19,7 @@ OUTLINE = 40
 """Outlines are kept at this many cells a side: finer than any network's map."""
 AGED_BASE = 0.35
 """Share of the simulated lesions that stand in an aged slice."""
-TRIES = 3
+TRIES = 5
 
 
 class Simulation(BaseModel):

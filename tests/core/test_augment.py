@@ -1,10 +1,11 @@
 import io
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from core.augment import Augmentation, as_elsewhere, as_jpeg, augment, moved, poses
+from core.augment import ANY_WAY_UP, Augmentation, as_elsewhere, as_jpeg, augment, moved, poses
 from core.phantom import phantom
 from core.preprocess import InputSpec, to_input
 
@@ -84,3 +85,13 @@ def test_jpeg_does_what_a_real_encoder_does():
         ours = as_jpeg(x, torch.full((1, 1, 1, 1), float(quality)))[0, 0]
         assert (ours - real).abs().mean() < 0.004
         assert (ours - x[0, 0]).abs().mean() > 0.6 * (real - x[0, 0]).abs().mean()
+
+
+def test_some_scans_from_elsewhere_lie_any_way_round():
+    ranges = Augmentation(rotation=0, flip=0, shift=0, scale=0, elsewhere=1.0)
+    maps = poses(4000, ranges, seeded())
+    degrees = torch.rad2deg(torch.atan2(maps[:, 1, 0], maps[:, 0, 0]))
+    turned = degrees.abs() > 1
+    assert turned.float().mean() == pytest.approx(ANY_WAY_UP, abs=0.03)
+    quarters = ((degrees[turned] / 90).round() * 90 - degrees[turned]).abs() < 0.01
+    assert quarters.float().mean() == pytest.approx(0.5, abs=0.06)

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from core.anatomy import anatomy
-from core.lesions import AGES, COMPARTMENTS, TERRITORIES, aged, simulate_hemorrhage, simulate_infarct
+from core.lesions import (
+    AGES,
+    COMPARTMENTS,
+    TERRITORIES,
+    VISIBLE,
+    aged,
+    contrast_to_noise,
+    simulate_hemorrhage,
+    simulate_infarct,
+)
 from core.phantom import phantom
 
 SIDE = 160
@@ -52,6 +61,39 @@ def test_an_infarct_darkens_with_age():
         for age in AGES
     }
     assert 0 > depth["hyperacute"] > depth["acute"] > depth["subacute"] > depth["chronic"] > -35
+
+
+@pytest.mark.parametrize("territory", ["lacunar", "MCA", "watershed"])
+def test_an_infarct_that_nobody_could_see_is_not_made(territory):
+    for hu, brain, lesion in drawn(lambda h, b, rng: simulate_infarct(h, b, rng, territory)):
+        assert contrast_to_noise(hu, lesion.hu, lesion.mask, brain) > VISIBLE
+
+
+def test_contrast_to_noise_is_that_of_a_disc_in_noise():
+    """Rose's formula: contrast over noise, times the root of the number of places that an eye tells apart."""
+    hu, brain = base()
+    tissue = np.array(brain.brain, np.float32)
+    line = np.arange(SIDE) - SIDE / 2
+    r = np.hypot(line[:, None], line)
+    noises = {}
+    for radius, drop in ((10, 5.0), (20, 5.0), (10, 10.0)):
+        mask = (r < radius).astype(np.float32) * tissue
+        noises[radius, drop] = contrast_to_noise(hu, hu - drop * mask, mask, brain)
+    assert noises[20, 5.0] == pytest.approx(2 * noises[10, 5.0], rel=0.05)
+    assert noises[10, 10.0] == pytest.approx(2 * noises[10, 5.0], rel=0.01)
+    assert contrast_to_noise(hu, hu, np.ones_like(hu), brain) == 0
+
+
+def test_a_lacune_lies_in_tissue():
+    for _, brain, lesion in drawn(lambda h, b, rng: simulate_infarct(h, b, rng, "lacunar")):
+        inside = lesion.mask > 0.8
+        assert not (inside & brain.fluid).any()
+
+
+def test_a_collection_draws_no_bone_into_the_brain():
+    for hu, brain, lesion in drawn(lambda h, b, rng: simulate_hemorrhage(h, b, rng, "epidural")):
+        beyond = brain.brain & (lesion.mask < 0.01) & (brain.depth > 0.05)
+        assert lesion.hu[beyond].max() <= hu[brain.brain].max() + 0.01
 
 
 @pytest.mark.parametrize("compartment", COMPARTMENTS)
