@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.metrics import roc_auc_score
 
 from benchmarks import ablation, flags, robustness
 from benchmarks.ablation import Variant
@@ -20,7 +21,7 @@ from benchmarks.flags import Flagged
 from benchmarks.robustness import Robustness
 from core import bundle
 from core.anatomy import Window
-from core.evaluate import BY_CLASS, OVERALL, Report, evaluate
+from core.evaluate import BY_CLASS, OVERALL, Report, evaluate, per_patient
 from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
 from core.preprocess import to_input
@@ -136,6 +137,28 @@ def _against(table: pd.DataFrame, is_it: np.ndarray, none: np.ndarray, label: st
     return auc_figure(rows[f"raw_{label}"].to_numpy(), is_it[is_it | none], clusters), int(is_it.sum())
 
 
+def within_folds(found: CrossValidation) -> tuple[float, float, float]:
+    """AUC of hemorrhage per slice and per patient and of simulated infarcts, the mean over the folds by their numbers
+    of scans: answers of different models need not be on one scale (Parker et al., BMC Bioinformatics 2007;8:326)."""
+    figures, scans = [], []
+    for _, rows in found.table.groupby("fold"):
+        real = rows[rows["synthetic"] == ""]
+        none = real["label"] == NO_STROKE
+        made = pd.concat([real[none], rows[(rows["synthetic"] != "") & (rows["label"] == ISCHEMIC)]])
+        p = real[[f"raw_{name}" for name in found.classes]].to_numpy()
+        labels, theirs, _ = per_patient(list(real["label"]), p, found.classes, list(real["patient"]))
+        figures.append(
+            [
+                roc_auc_score(~none, real[f"raw_{HEMORRHAGIC}"]),
+                roc_auc_score(np.array(labels) == HEMORRHAGIC, theirs[:, found.classes.index(HEMORRHAGIC)]),
+                roc_auc_score(made["label"] == ISCHEMIC, made[f"raw_{ISCHEMIC}"]),
+            ]
+        )
+        scans.append(len(real))
+    slices, patients, infarcts = np.average(figures, axis=0, weights=scans)
+    return float(slices), float(patients), float(infarcts)
+
+
 def on_cpaisd(trained: Trained, folder: Path) -> tuple[float, float, Figure]:
     """Real acute infarcts, never trained on: the mean over the folds' models, beside slices without a finding."""
     scans = [read(path.read_bytes(), path.name) for path in sorted(folder.glob("*.png"))]
@@ -200,11 +223,15 @@ def in_markdown(measured: Measured, ablation_epochs: int) -> str:
     sensitivity, specificity = at_operating_point(found)
     there, here, cpaisd = measured.cpaisd
     images = sum(row.images for row in measured.others)
+    slices_within, patients_within, infarcts_within = within_folds(found)
     return (ROOT / "benchmarks" / "model_card_template.md").read_text().format(
         scans=real.n,
         patients=real.patients,
         hemorrhage=_auc_and_more({"Per slice": (real, ranked), "Per patient": (people, ranked_people)}, HEMORRHAGIC),
         infarct=with_interval(infarcts.per_class[ISCHEMIC].auc),
+        slices_within=f"{slices_within:.2f}",
+        patients_within=f"{patients_within:.2f}",
+        infarcts_within=f"{infarcts_within:.2f}",
         infarct_n=how_many(infarcts.per_class[ISCHEMIC].auc),
         three=_three({"All": calibrated, "Where it answered": _report(found, answered)}),
         answered=f"{len(answered) / len(alike):.0%}",
