@@ -90,6 +90,7 @@ def _sharpened(grey: Grey) -> Grey:
 
 DISTURBANCES: Mapping[str, Callable[[Grey], Grey]] = {
     "as it is": lambda grey: grey,
+    "stroke window (width 40, level 40 HU)": _window(40, 40),
     "narrow window (width 60, level 35 HU)": _window(35, 60),
     "brain window (80, 40)": _window(40, 80),
     "wide window (200, 50)": _window(50, 200),

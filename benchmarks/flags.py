@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from benchmarks.other_images import other_images
+from core.formats import read
 from core.intervals import Clusters, Figure, share_figure
 from core.preprocess import InputSpec, to_input
-from core.scan import UnreadableScan, read
+from core.scan import UnreadableScan
 from core.train import predict
 from services.crossvalidation import CrossValidation, Fold
 

@@ -22,10 +22,10 @@ from benchmarks.robustness import Robustness
 from core import bundle
 from core.anatomy import Window
 from core.evaluate import BY_CLASS, OVERALL, Report, evaluate, per_patient
+from core.formats import read
 from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
 from core.preprocess import to_input
-from core.scan import read
 from core.settings import ROOT
 from core.train import predict
 from services.crossvalidation import CrossValidation

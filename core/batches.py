@@ -9,8 +9,8 @@ from torch import Tensor
 
 from core.augment import moved
 from core.dataset import DatasetError, Examples
-from core.settings import Recipe
-from core.simulated import OUTLINE, Simulated, Simulation
+from core.settings import Recipe, Simulation
+from core.simulated import OUTLINE, Simulated
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class Manifest(BaseModel):
     width: int = 32  # our own networks' first layer
     head: Literal["mean", "strongest"] = "mean"
     intensity: Literal["window", "image"] = "window"
+    upright: bool = False  # turns a head that lies on its side
     mirror: bool = False  # reads each scan and its mirror image
     classes: tuple[str, ...]
     input_spec: dict[str, Any]
@@ -153,6 +154,7 @@ def load(folder: Path) -> Bundle:
             width=manifest.width,
             head=manifest.head,
             intensity=manifest.intensity,
+            upright=manifest.upright,
             mirror=manifest.mirror,
         )
         tensors = safetensors.torch.load(weights)

@@ -12,10 +12,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from core.formats import read
 from core.labels import CLASSES, SPLITS, parse_class, parse_split
 from core.preprocess import InputSpec, to_input
 from core.pseudonym import Pseudonym
-from core.scan import Scan, UnreadableScan, read
+from core.scan import Scan, UnreadableScan
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".dcm", ""}
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}

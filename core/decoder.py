@@ -22,7 +22,6 @@ import numpy as np
 
 from core.pseudonym import Pseudonym
 from core.scan import Scan, UnreadableScan
-from core.volume import read_all
 
 T = TypeVar("T")
 _SIZES = struct.Struct("<QQ")  # bytes of the head, bytes of the body
@@ -149,15 +148,19 @@ def _exactly(pipe: IO[bytes], size: int, deadline: float | None) -> bytes:
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """The child's whole life: read what is asked for, until the parent goes."""
+    from core.volume import read_all  # the decoders, which only the child ever loads
+
     _send(answers, {"ready": True})
     with contextlib.suppress(EOFError):
         while True:
             head, data = _receive(requests)
-            for answer in _answers(head, data):
+            for answer in _answers(read_all, head, data):
                 _send(answers, *answer)
 
 
-def _answers(head: dict[str, Any], data: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
+def _answers(
+    read_all: Callable[..., Iterator[Scan]], head: dict[str, Any], data: bytes
+) -> Iterator[tuple[dict[str, Any], bytes]]:
     """A frame for each slice, then the end or why there are no more."""
     pseudonym = Pseudonym(bytes.fromhex(head["secret"])) if head["secret"] else None
     try:

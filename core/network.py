@@ -23,6 +23,8 @@ BRAIN_GREY, BRAIN_SPREAD = 0.4, 0.25
 
 ENLARGED = 1.2
 """How much larger the mirror image is read."""
+HEAD_GREY, LYING = 0.08, 1.06
+"""What is brighter than the first is head; a head this much wider than tall lies on its side."""
 
 
 class Output(NamedTuple):
@@ -47,18 +49,28 @@ class Network(nn.Module):
     """Features and what is common to all heads. Input (N, 1, S, S) in [0, 1].
 
     Intensity "window": grey as it is, centred on what brain has in a brain window. "image": each image centred on its
-    own brain (`centred`), so that the window it came with matters little. With `mirror` it reads, outside training,
-    each image and its mirror image, `ENLARGED`, and its answer is their mean: features learned from images that
-    augmentation has enlarged and blurred read somewhat larger ones better (Touvron et al., NeurIPS 2019).
+    own brain (`centred`), so that the window it came with matters little. With `upright` it turns a head that lies on
+    its side by a quarter before it reads it, and its map back. With `mirror` it reads, outside training, each image
+    and its mirror image, `ENLARGED`, and its answer is their mean: features learned from images that augmentation has
+    enlarged and blurred read somewhat larger ones better (Touvron et al., NeurIPS 2019).
     """
 
-    def __init__(self, features: nn.Sequential, intensity: str, *, mirror: bool = False) -> None:
+    upright = False
+    mirror = False
+
+    def __init__(self, features: nn.Sequential, intensity: str) -> None:
         super().__init__()
         self.features = features
         self.intensity = intensity
-        self.mirror = mirror
 
     def forward(self, x: Tensor) -> Output:
+        if not self.upright:
+            return self._read(x)
+        lies = lying(x)[:, None, None, None]
+        out = self._read(torch.where(lies, x.rot90(1, (2, 3)), x))
+        return out._replace(maps=torch.where(lies, out.maps.rot90(-1, (2, 3)), out.maps))
+
+    def _read(self, x: Tensor) -> Output:
         out = self._answer(x)
         if self.training or not self.mirror:
             return out
@@ -91,10 +103,8 @@ class Classifier(Network):
         classes: int,
         dropout: float,
         intensity: str = "window",
-        *,
-        mirror: bool = False,
     ) -> None:
-        super().__init__(features, intensity, mirror=mirror)
+        super().__init__(features, intensity)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, classes)
 
@@ -120,10 +130,8 @@ class Localiser(Network):
         classes: int,
         dropout: float,
         intensity: str = "window",
-        *,
-        mirror: bool = False,
     ) -> None:
-        super().__init__(features, intensity, mirror=mirror)
+        super().__init__(features, intensity)
         self.dropout = nn.Dropout2d(dropout)
         self.head = nn.Conv2d(channels, classes, 1)
         self.gain = nn.Parameter(torch.zeros(classes - 1))  # log of what a pooled value is multiplied by
@@ -136,6 +144,20 @@ class Localiser(Network):
         pooled = (torch.logsumexp(outstanding, dim=2) - math.log(outstanding.shape[2])) / self.SHARPNESS
         logits = pooled * self.gain.exp() + self.bias
         return Output(torch.cat([logits, torch.zeros_like(logits[:, :1])], dim=1), maps, profile)
+
+
+def lying(x: Tensor) -> Tensor:
+    """(N, 1, S, S) in [0, 1] -> (N,) bool: whether the head is wider than tall, as one on its side is. Upright, an
+    axial section is longer from front to back. Measured as the spread (standard deviation) of what is head."""
+    head = (x[:, 0] > HEAD_GREY).float()
+    line = torch.arange(x.shape[-1], device=x.device, dtype=torch.float32)
+
+    def variance(profile: Tensor) -> Tensor:
+        share = profile / profile.sum(dim=1, keepdim=True).clamp(min=1)
+        centre = (share * line).sum(dim=1, keepdim=True)
+        return (share * (line - centre) ** 2).sum(dim=1)
+
+    return variance(head.sum(dim=1)) > LYING**2 * variance(head.sum(dim=2))
 
 
 _PATCHES, _REACH = 40, 0.75
@@ -295,12 +317,14 @@ def build(
     weights: str | Path = "none",
     head: str = "mean",
     intensity: str = "window",
+    upright: bool = False,
     mirror: bool = False,
 ) -> Network:
     """A network for `classes` classes. `width`: channels of our own networks' first layer; the others have theirs.
 
     `weights`: "none" (from scratch), "imagenet" (torchvision's, downloaded), or the path of a state dict with
-    torchvision's names for `arch`. `head`, `intensity` and `mirror`: see `HEADS` and `Network`.
+    torchvision's names for `arch`. `head`, `intensity`, `upright` and `mirror`: see `HEADS` and
+    `Network`.
 
     Raises ValueError for an unknown architecture or a state dict that does not fit, ConnectionError where
     weights cannot be downloaded.
@@ -316,7 +340,9 @@ def build(
         features, channels = _backbone(arch, weights)
     else:
         raise ValueError(f"unknown architecture {arch!r}, must be one of {', '.join(ARCHITECTURES)}")
-    return HEADS[head](features, channels, classes, dropout, intensity, mirror=mirror)
+    network = HEADS[head](features, channels, classes, dropout, intensity)
+    network.upright, network.mirror = upright, mirror
+    return network
 
 
 def _backbone(arch: str, weights: str | Path) -> Features:

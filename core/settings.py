@@ -14,7 +14,6 @@ from pydantic_settings import (
 from core.augment import Augmentation
 from core.labels import HEMORRHAGIC, ISCHEMIC
 from core.preprocess import WINDOWS, InputSpec
-from core.simulated import Simulation
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: where config.yaml and the bundle that ships with it live."""
@@ -43,6 +42,18 @@ class ReviewSettings(BaseModel):
     audit_share: float = Field(0.1, ge=0, le=1)
 
 
+class Simulation(BaseModel):
+    """How simulated lesions take part in a training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    per_slice: int = Field(4, gt=0, description="lesions of each type per slice without a finding")
+    hemorrhagic: float = Field(0.5, ge=0, lt=1, description="share of the hemorrhagic scans met that are simulated")
+    aged: float = Field(0.2, ge=0, lt=1, description="share of the scans without stroke met that are made to look old")
+    outline: float = Field(1.0, ge=0, description="weight of the lesions' outlines beside their class")
+    balance: float = Field(16.0, gt=0, description="how much more a place with a lesion weighs than one without")
+
+
 class Recipe(BaseModel):
     """All that decides what a training run does with given scans. Travels in the bundle."""
 
@@ -53,6 +64,7 @@ class Recipe(BaseModel):
     weights: Literal["none", "imagenet"] | Path = "none"
     head: Literal["mean", "strongest"] = "mean"
     intensity: Literal["window", "image"] = "window"
+    upright: bool = False
     mirror: bool = False
     image_size: int = Field(128, ge=32, le=1024)
     window: tuple[float, float] = WINDOWS["Brain"]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from core.anatomy import Window, anatomy
@@ -20,18 +19,6 @@ OUTLINE = 40
 AGED_BASE = 0.35
 """Share of the simulated lesions that stand in an aged slice."""
 TRIES = 5
-
-
-class Simulation(BaseModel):
-    """How simulated lesions take part in a training."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    per_slice: int = Field(4, gt=0, description="lesions of each type per slice without a finding")
-    hemorrhagic: float = Field(0.5, ge=0, lt=1, description="share of the hemorrhagic scans met that are simulated")
-    aged: float = Field(0.2, ge=0, lt=1, description="share of the scans without stroke met that are made to look old")
-    outline: float = Field(1.0, ge=0, description="weight of the lesions' outlines beside their class")
-    balance: float = Field(16.0, gt=0, description="how much more a place with a lesion weighs than one without")
 
 
 @dataclass(frozen=True)

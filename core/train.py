@@ -162,6 +162,7 @@ def build_for(recipe: Recipe, classes: int) -> Network:
         weights=recipe.weights,
         head=recipe.head,
         intensity=recipe.intensity,
+        upright=recipe.upright,
         mirror=recipe.mirror,
     )
 

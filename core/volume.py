@@ -20,13 +20,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
-from core.pseudonym import Pseudonym
-from core.scan import (
-    AIR_HU,
-    BARE_DICOM,
-    Meta,
-    Scan,
-    UnreadableScan,
+from core.formats import (
     check,
     check_is_axial_ct,
     check_size,
@@ -37,10 +31,11 @@ from core.scan import (
     relative_day,
     technical,
 )
+from core.pseudonym import Pseudonym
+from core.scan import AIR_HU, Meta, Scan, UnreadableScan
+from core.signatures import GZIP, is_dicom, is_nifti
 
 MAX_SLICES = 2000
-HEAD = 348
-_GZIP, _NIFTI = b"\x1f\x8b", (b"n+1\0", b"ni1\0")
 LOWEST_AIR_HU = -300.0
 """A CT volume holds air: one whose darkest voxel is brighter is not in HU."""
 
@@ -48,24 +43,18 @@ LOWEST_AIR_HU = -300.0
 def read_all(
     data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, megapixels: float = 16, megabytes: float = 1024
 ) -> Iterator[Scan]:
-    """Every slice a file holds; one where it is an image or a single-slice DICOM (see `core.scan.read`).
+    """Every slice a file holds; one where it is an image or a single-slice DICOM (see `core.formats.read`).
 
     `megabytes`: what a packed volume may unpack to. Raises UnreadableScan with a sentence for the sender.
     """
-    if data[:2] == _GZIP:
+    if data.startswith(GZIP):
         data = _unpacked(data, megabytes)
-    if data[344:348] in _NIFTI:
+    if is_nifti(data):
         yield from _nifti(data, megapixels, megabytes)
-    elif (data[128:132] == b"DICM" or data[:4] in BARE_DICOM) and _frames(data) > 1:
+    elif is_dicom(data) and _frames(data) > 1:
         yield from _multi_frame(data, pseudonym, megapixels)
     else:
         yield read(data, name, pseudonym=pseudonym, megapixels=megapixels)
-
-
-def may_hold_slices(head: bytes) -> bool:
-    """Whether a file that begins like this (its first `HEAD` bytes) may hold several slices."""
-    dicom = head[128:132] == b"DICM" or head[:4] in BARE_DICOM
-    return dicom or head[:2] == _GZIP or head[344:348] in _NIFTI
 
 
 def _unpacked(data: bytes, megabytes: float) -> bytes:

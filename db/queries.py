@@ -198,7 +198,7 @@ def meta_of(session: Session, scan_id: int) -> dict[str, Any]:
 
 
 def first_day(session: Session, patient_key: str) -> float | None:
-    """The earliest `day` of a patient's scans, see core.scan.relative_day."""
+    """The earliest `day` of a patient's scans, see core.formats.relative_day."""
     metas = session.scalars(select(Scan.meta).join(Study).where(Study.patient_key == patient_key))
     return min((meta["day"] for meta in metas if "day" in meta), default=None)
 

@@ -5,18 +5,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from core.bundle import BadBundle
-from core.dataset import DatasetError
-from core.intervals import Figure
-from core.train import Epoch
-from services.learning import Busy
+from services.jobs import Busy
 from services.models import NoSuchVersion
-from services.training import NoSplit
+
+if TYPE_CHECKING:
+    from core.intervals import Figure
+    from core.train import Epoch
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -24,7 +23,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 class TellTraining(Protocol):
     """core.train.Progress, and of which fold."""
 
-    def __call__(self, done: int, total: int, loss: float, epoch: Epoch | None, of: str = "") -> None: ...
+    def __call__(self, done: int, total: int, loss: float, epoch: "Epoch | None", of: str = "") -> None: ...
 
 
 @contextmanager
@@ -32,7 +31,7 @@ def sentences() -> Iterator[None]:
     """Errors a user can mend are said in one sentence, exit 2; all others keep their traceback."""
     try:
         yield
-    except (DatasetError, BadBundle, NoSplit, NoSuchVersion, Busy, OSError, ValueError) as error:
+    except (NoSuchVersion, Busy, OSError, ValueError) as error:
         errors.print(f"{error}", style="bold", markup=False)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -56,7 +55,7 @@ def training_bar() -> Iterator[TellTraining]:
     with Progress(*columns, console=errors) as progress:
         task = progress.add_task("training", total=None)
 
-        def tell(done: int, total: int, loss: float, epoch: Epoch | None, of: str = "") -> None:
+        def tell(done: int, total: int, loss: float, epoch: "Epoch | None", of: str = "") -> None:
             progress.update(task, completed=done, total=total, description=f"training {of}, loss {loss:.3f}")
             if epoch:
                 validated = (
@@ -72,7 +71,7 @@ def training_bar() -> Iterator[TellTraining]:
         yield tell
 
 
-def figure_line(name: str, figure: Figure) -> str:
+def figure_line(name: str, figure: "Figure") -> str:
     """A figure with its interval and its n, as one line of a table."""
     patients = "" if figure.patients is None else f", {figure.patients} patients"
     if figure.value != figure.value:
@@ -81,10 +80,10 @@ def figure_line(name: str, figure: Figure) -> str:
 
 
 def writable(path: Path | None) -> None:
-    """Raise DatasetError where `path` could not be written, before the work that would be lost."""
+    """Raise ValueError where `path` could not be written, before the work that would be lost."""
     if path is None:
         return
     if path.is_dir():
-        raise DatasetError(f"{path} is a folder; name a file to write.")
+        raise ValueError(f"{path} is a folder; name a file to write.")
     if not path.resolve().parent.is_dir() or not os.access(path.resolve().parent, os.W_OK):
-        raise DatasetError(f"{path} cannot be written: its folder does not exist or is closed to you.")
+        raise ValueError(f"{path} cannot be written: its folder does not exist or is closed to you.")

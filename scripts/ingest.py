@@ -10,7 +10,6 @@ from pathlib import Path
 
 from console import errors, sentences
 
-from core.dataset import DatasetError
 from core.predict import Predictor
 from core.settings import Settings
 from services.files import incoming, landed
@@ -56,7 +55,7 @@ def take(ws: Workspace, predictor: Predictor, paths: list[Path], as_lines: bool)
 def watch(ws: Workspace, folder: Path, as_lines: bool) -> None:
     """A batch whenever files have come to rest in the folder; each is read by the model that serves then."""
     if not folder.is_dir():
-        raise DatasetError(f"There is no folder {folder} to watch.")
+        raise NotADirectoryError(f"There is no folder {folder} to watch.")
     errors.print(f"Watching {folder}; Ctrl-C ends it.", markup=False)
     seen: dict[Path, tuple[int, int]] = {}
     with contextlib.suppress(KeyboardInterrupt):

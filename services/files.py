@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.settings import Limits
-from core.volume import HEAD
+from core.signatures import HEAD
 from services.intake import Incoming, limit_for, too_large
 
 _ZIP = b"PK"

@@ -10,7 +10,7 @@ from core.predict import Predictor, Reading
 from core.preprocess import Box
 from core.scan import Scan, UnreadableScan, to_stored
 from core.settings import Limits
-from core.volume import HEAD, may_hold_slices
+from core.signatures import HEAD, may_hold_slices
 from db import audit, models, queries
 from db.queries import ReadingRow
 from services.arrivals import Arrival, arrivals_of, share, split_of

@@ -13,6 +13,10 @@ from services.workspace import Workspace
 _LAST_BYTES = 4000
 
 
+class Busy(RuntimeError):
+    """Another training runs in this home."""
+
+
 def retraining(ws: Workspace) -> bool:
     """Whether a retraining holds this home's lock, whoever started it."""
     lock = lock_path(ws)

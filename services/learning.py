@@ -24,13 +24,9 @@ from core.settings import Recipe
 from core.train import Progress, fit
 from db import models, queries
 from services import models as versions
-from services.jobs import lock_path
+from services.jobs import Busy, lock_path
 from services.publishing import Origin, measure, probabilities_of, publish_fit
 from services.workspace import Workspace
-
-
-class Busy(RuntimeError):
-    """Another training runs in this home."""
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ def publish_model(
         "width": recipe.width,
         "head": recipe.head,
         "intensity": recipe.intensity,
+        "upright": recipe.upright,
         "mirror": recipe.mirror,
         "classes": classes,
         "input_spec": spec.to_json(),

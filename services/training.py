@@ -23,8 +23,8 @@ from core.dataset import (
 from core.dataset_audit import Audit, Auditor, groups_of_images
 from core.labels import CLASSES, SPLITS
 from core.preprocess import InputSpec
-from core.settings import Recipe
-from core.simulated import Simulated, Simulation, simulate
+from core.settings import Recipe, Simulation
+from core.simulated import Simulated, simulate
 from core.train import Progress, fit
 from db import queries
 from services.publishing import SIMULATED_LIMIT, UNTESTED, Origin, publish_fit

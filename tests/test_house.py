@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -47,6 +49,16 @@ def test_imports_run_one_way(room):
 
 def test_the_vocabulary_needs_nothing_but_python():
     assert {name.split(".")[0] for name in _imports(ROOT / "core" / "labels.py")} <= {"typing"}
+
+
+def test_what_takes_in_scans_never_loads_their_decoders_nor_what_statistics_need():
+    code = (
+        "import sys, services.files, services.intake, services.models\n"
+        "print([name for name in ('pydicom', 'gdcm', 'nibabel', 'pandas', 'sklearn', 'scipy.stats', 'plotly') "
+        "if name in sys.modules])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
 
 
 def test_only_resources_caches():

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from core.decoder import Decoder
+from core.formats import read
 from core.pseudonym import Pseudonym
-from core.scan import UnreadableScan, read
+from core.scan import UnreadableScan
 from tests.conftest import dicom, png
-from tests.core.test_scan import recoded
+from tests.core.test_formats import recoded
 from tests.core.test_volume import multi_frame, nifti, volume
 
 KEY = Pseudonym(b"k")

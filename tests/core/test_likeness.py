@@ -3,10 +3,10 @@ import io
 import numpy as np
 from PIL import Image
 
+from core.formats import read
 from core.likeness import HASH_DISTANCE, NEAR_DIFFERENCE, appearance, distances
 from core.phantom import phantom
 from core.preprocess import WINDOWS, windowed
-from core.scan import read
 from tests.conftest import display_scan
 
 

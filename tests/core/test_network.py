@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.network import ARCHITECTURES, BRAIN_GREY, build, centred
+from core.network import ARCHITECTURES, BRAIN_GREY, build, centred, lying
 from core.vision import torchvision_models
 
 
@@ -51,6 +51,34 @@ def test_of_the_mirror_image_the_map_is_turned_back():
     with torch.inference_mode():
         strength = network(x).maps[0].abs().sum(dim=0)
     assert strength[20:40, 10:30].mean() > 10 * strength[20:40, 50:70].mean()
+
+
+def ellipse(tall: int, wide: int) -> torch.Tensor:
+    """(1, 1, 96, 96), a head with something bright on one side."""
+    rows, columns = torch.meshgrid(torch.arange(96) - 47.5, torch.arange(96) - 47.5, indexing="ij")
+    head = ((rows / tall) ** 2 + (columns / wide) ** 2 < 1).float() * BRAIN_GREY
+    head[30:40, 30:40] = 0.9
+    return head[None, None]
+
+
+def test_a_head_lies_where_it_is_wider_than_tall():
+    heads = torch.cat([ellipse(44, 36), ellipse(36, 44), ellipse(40, 40), torch.zeros(1, 1, 96, 96)])
+    assert lying(heads).tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_lying_head_is_read_upright_and_its_map_turned_back(training):
+    torch.manual_seed(0)
+    network = build("lesion_cnn", 3, width=8, head="strongest", upright=True, dropout=0).train(training)
+    standing = ellipse(44, 36)
+    lying_down = standing.rot90(-1, (2, 3))
+    with torch.inference_mode():
+        of_standing, of_lying = network(standing), network(lying_down)
+        network.upright = False
+        as_it_lies = network(lying_down)
+    torch.testing.assert_close(of_lying.logits, of_standing.logits)
+    torch.testing.assert_close(of_lying.maps, of_standing.maps.rot90(-1, (2, 3)))
+    assert not torch.allclose(as_it_lies.logits, of_standing.logits)
 
 
 def test_one_strong_place_counts_more_than_many_weak_ones():

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from sqlalchemy import select, text
 
+from core.formats import read
 from core.labels import CLASSES
 from core.preprocess import WINDOWS, windowed
-from core.scan import read
 from core.settings import Limits
 from db import models, queries
 from db.images import ImageMissing

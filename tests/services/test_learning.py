@@ -10,8 +10,8 @@ from core.settings import Recipe, Settings
 from db import models as tables
 from services.demo import load_demo
 from services.intake import Incoming, receive
-from services.jobs import lock_path
-from services.learning import Busy, labelled_scans, retrain, snapshot_digest, too_few
+from services.jobs import Busy, lock_path
+from services.learning import labelled_scans, retrain, snapshot_digest, too_few
 from services.models import champion, demonstration_predictor, folder_of, promote, serving_predictor
 from services.overview import overview
 from services.reporting import Question, live_evaluation

@@ -1,0 +1,247 @@
+"""Bytes -> Scan, or UnreadableScan with a sentence that says why and what to do.
+
+What a file is, its content says, never its name. Nothing that identifies a patient leaves this module:
+of a DICOM header only `_TECHNICAL_TAGS` survive, and a patient's id only as a keyed hash.
+"""
+
+import io
+import logging
+import math
+import re
+import warnings
+from pathlib import PurePath
+
+import numpy as np
+import pydicom
+from PIL import Image, ImageOps
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_rescale
+
+from core.burned_in import BURNED_IN, letters_in
+from core.geometry import Plane
+from core.pseudonym import Pseudonym
+from core.scan import AIR_HU, Meta, Scan, UnreadableScan
+from core.signatures import JPEG, PNG, ZIP, is_dicom
+
+# pydicom quotes header bytes in its messages, a patient's name among them.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
+MIN_SIDE = 32
+_TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
+_SERIES_FILE_NAME = re.compile(
+    r"^(?!img|dsc|pxl|image|scan|slice|screenshot)(?=[\w-]*\d)(?P<patient>[\w-]+?) ?\((?P<number>\d+)\)( - Copy)?$",
+    re.IGNORECASE,
+)
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_OTHER_MODALITIES = {
+    "MR": "an MR image",
+    "SR": "a report, such as a dose report",
+    "PR": "a presentation state",
+    "KO": "a list of key images",
+    "OT": "a screenshot or other capture",
+    "SC": "a screenshot or other capture",
+    "DOC": "a document",
+    "CR": "an X-ray image",
+    "DX": "an X-ray image",
+    "XA": "an angiogram",
+    "PT": "a PET image",
+    "NM": "a scintigram",
+    "US": "an ultrasound image",
+    "SEG": "a segmentation",
+    "RTSTRUCT": "a set of contours",
+}
+
+
+def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, megapixels: float = 16) -> Scan:
+    """Read a JPG, a PNG or a single-slice CT DICOM.
+
+    `name` is only looked at for a patient and slice number of the form ``PATIENT (N).jpg``. Without a
+    `pseudonym` the scan carries no patient key.
+
+    Raises UnreadableScan where the bytes are anything else, with a sentence for the sender.
+    """
+    if not data:
+        raise UnreadableScan("The file is empty. Export it again.")
+    if data.startswith((JPEG, PNG)):
+        scan = _read_image(data, megapixels)
+        return _with_series(scan, name, pseudonym)
+    if is_dicom(data):
+        return _read_dicom(data, pseudonym, megapixels)
+    if data.startswith(ZIP):
+        raise UnreadableScan("This is a damaged zip, or a zip inside a zip. Unpack it and send what is in it.")
+    raise UnreadableScan(
+        "The content is not a JPG, PNG, DICOM or NIfTI image, whatever the name says. Upload the axial CT slices."
+    )
+
+
+def check(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) pixels as float32, if they can be a scan at all. Raises UnreadableScan."""
+    if min(pixels.shape) < MIN_SIDE:
+        raise UnreadableScan(f"The image is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small to read.")
+    if not np.isfinite(pixels).all():
+        raise UnreadableScan("The image holds values that are not numbers. Export the series again.")
+    if pixels.min() == pixels.max():
+        raise UnreadableScan("Every pixel has the same grey: there is nothing to read in this image.")
+    return np.ascontiguousarray(pixels, np.float32)
+
+
+def check_size(width: int, height: int, megapixels: float) -> None:
+    """Raise UnreadableScan above the limit."""
+    if width * height > megapixels * 1e6:
+        raise UnreadableScan(
+            f"The image is {width} x {height} pixels; the limit is {megapixels:g} megapixels. "
+            "Export the slice at its own resolution."
+        )
+
+
+def _read_image(data: bytes, megapixels: float) -> Scan:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
+            check_size(*image.size, megapixels)
+            image.load()
+    except UnreadableScan:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever they meet; all of it means the same here
+        raise UnreadableScan("The image is damaged or cut off. Export or copy it again.") from error
+    kind = image.format or "image"
+    if data.startswith(PNG) and data[24:25] == b"\x10" and not image.mode.startswith("I"):
+        raise UnreadableScan("The PNG has 16 bits a colour, which would be cut to 8. Export it as 16-bit grey.")
+    if image.mode == "CMYK":
+        raise UnreadableScan("The JPG is in print colours (CMYK), whose greys are not the scan's. Export it in grey.")
+    upright = ImageOps.exif_transpose(image)
+    grey = _deep_grey(upright) if image.mode.startswith("I") else np.asarray(_to_grey(upright), np.float32)
+    meta: Meta = {"format": kind, "mode": image.mode}
+    pixels = check(grey)
+    return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if letters_in(pixels) else meta)
+
+
+def _deep_grey(image: Image.Image) -> np.ndarray:
+    """A 16-bit PNG as 0-255 with its fractions. It does not say how many bits are used: 8, 12 or 16, whatever holds its
+    brightest pixel, for 12-bit scans saved in 16 bits are common and would else be nearly black."""
+    values = np.asarray(image).astype(np.float64)
+    bits = next(bits for bits in (8, 12, 16, 32) if values.max() < 2**bits)
+    return (values / (2**bits - 1) * 255).astype(np.float32)
+
+
+def _to_grey(image: Image.Image) -> Image.Image:
+    """8-bit grey; what is transparent is black."""
+    if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    return image.convert("L")
+
+
+def _with_series(scan: Scan, name: str, pseudonym: Pseudonym | None) -> Scan:
+    """Patient and slice number where the file is named ``PATIENT (N).ext``, the way exports often are.
+
+    PATIENT has a digit and is none of the names that cameras and operating systems give.
+    """
+    match = _SERIES_FILE_NAME.match(PurePath(name.replace("\\", "/")).stem)
+    if not match or pseudonym is None:
+        return scan
+    patient = pseudonym.of("file", match["patient"])
+    meta = {**scan.meta, "number": float(match["number"])}
+    return Scan(scan.pixels, scan.unit, patient, pseudonym.of("file-study", match["patient"]), meta)
+
+
+def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> Scan:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = pydicom.dcmread(io.BytesIO(data), force=True)
+            check_is_axial_ct(header)
+            check_size(int(header.Columns), int(header.Rows), megapixels)
+            plane = plane_of(header)
+            hu = check(plane.upright(_hounsfield(header)) if plane else _hounsfield(header))
+            meta = technical(header, plane, hu) | relative_day(header, pseudonym)
+    except UnreadableScan:
+        raise
+    except Exception as error:  # a header can be wrong in more ways than pydicom has exceptions for
+        if "decompress" in str(error) or "decode" in str(error):
+            raise UnreadableScan(
+                "The DICOM slice is compressed in a way this installation cannot decode. Export it uncompressed."
+            ) from error
+        raise UnreadableScan("The DICOM slice is damaged or cut off. Export the series again.") from error
+    patient = identity_of(header, "PatientID", pseudonym)
+    study = identity_of(header, "StudyInstanceUID", pseudonym)
+    return Scan(hu, "HU", patient, study, meta)
+
+
+def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
+    """Raise UnreadableScan where it is anything else; `frames`: it may hold several."""
+    modality = str(header.get("Modality", "")).strip() or "none"
+    if modality != "CT":
+        what = _OTHER_MODALITIES.get(modality, "another kind of image")
+        raise UnreadableScan(f"This is {what} (modality {modality[:16]}), no CT slice. Upload the axial CT series.")
+    if str(header.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE):
+        raise UnreadableScan("This is a secondary capture, a screenshot or key image. Upload the axial CT series.")
+    if "LOCALIZER" in header.get("ImageType", []):
+        raise UnreadableScan("This is a scout image, not a slice. Upload the axial CT series.")
+    if "PixelData" not in header:
+        raise UnreadableScan("The DICOM file holds no image. Upload the axial CT series.")
+    if not frames and int(header.get("NumberOfFrames", 1) or 1) > 1:
+        raise UnreadableScan("The DICOM file holds several frames. Export the series one slice a file to train on it.")
+    if int(header.get("SamplesPerPixel", 1)) != 1 or "PALETTE" in str(header.get("PhotometricInterpretation", "")):
+        raise UnreadableScan("The DICOM image is in colour: a screenshot, not a slice. Upload the axial CT series.")
+
+
+def _hounsfield(header: Dataset) -> np.ndarray:
+    """(H, W) float64 in HU: stored value x slope + intercept, padding as air (PS3.3 C.11.1.1.2, C.7.5.1.1.2)."""
+    if "RescaleSlope" not in header or "RescaleIntercept" not in header:
+        raise UnreadableScan("The DICOM slice does not say how its values become Hounsfield units (no rescale).")
+    slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
+    if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
+        raise UnreadableScan("The DICOM slice's rescale is not a usable number, so its densities are unknown.")
+    stored = header.pixel_array
+    hu = np.asarray(apply_rescale(stored, header), np.float64)
+    hu[padding_of(header, stored)] = AIR_HU
+    return hu
+
+
+def padding_of(header: Dataset, stored: np.ndarray) -> np.ndarray:
+    """Which stored values stand for no measurement: one value, or all from one to another (PS3.3 C.7.5.1.1.2)."""
+    value, limit = header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")
+    if not isinstance(value, int):
+        return np.zeros(stored.shape, bool)
+    low, high = sorted((value, limit if isinstance(limit, int) else value))
+    return (stored >= low) & (stored <= high)
+
+
+def plane_of(header: Dataset) -> Plane | None:
+    """Where the slice lies. Raises UnreadableScan where that is not across the body."""
+    plane = Plane.of(header.get)
+    if plane and not plane.axial:
+        raise UnreadableScan("This is a coronal or sagittal reformat, no axial slice. Upload the axial CT series.")
+    return plane
+
+
+def identity_of(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:
+    """A tag that identifies, as a keyed hash; None where it is not there or there is no key."""
+    value = str(header.get(tag, "")).strip()
+    return pseudonym.of(tag, value) if pseudonym and value else None
+
+
+def relative_day(header: Dataset, pseudonym: Pseudonym | None) -> Meta:
+    """The study's `day`, good for the time between two studies of a patient and for nothing else (PS3.15 annex E,
+    Retain Longitudinal Temporal Information with Modified Dates)."""
+    patient, date = (str(header.get(tag, "")).strip() for tag in ("PatientID", "StudyDate"))
+    day = pseudonym.day(patient, date) if pseudonym and patient else None
+    return {} if day is None else {"day": day}
+
+
+def technical(header: Dataset, plane: Plane | None, hu: np.ndarray) -> Meta:
+    """The allow-list, numbers only; where the slice lies; whether letters stand in it."""
+    meta: Meta = {"format": "DICOM"}
+    for tag in _TECHNICAL_TAGS:
+        text = str(header.get(tag, ""))[:16]
+        if re.fullmatch(r"-?\d+(\.\d+)?", text):
+            meta[tag] = float(text)
+    grey = np.clip(hu / 80, 0, 1)  # the brain window, whose white is 80 HU
+    if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES" or letters_in(grey):
+        meta[BURNED_IN] = 1.0
+    if plane and plane.place_mm is not None:
+        meta["position_mm"] = plane.place_mm
+    return meta

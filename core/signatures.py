@@ -1,0 +1,23 @@
+"""What a file is, by how it begins."""
+
+JPEG, PNG, ZIP, GZIP = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"PK\x03\x04", b"\x1f\x8b"
+HEAD = 348
+"""This many first bytes tell all that can be told."""
+_NIFTI = (b"n+1\0", b"ni1\0")
+_BARE_DICOM = (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00", b"\x02\x00\x00\x00")
+"""How a little-endian data set begins that was written without the preamble of PS3.10."""
+
+
+def is_dicom(head: bytes) -> bool:
+    """With the preamble of PS3.10 or without."""
+    return head[128:132] == b"DICM" or head[:4] in _BARE_DICOM
+
+
+def is_nifti(head: bytes) -> bool:
+    """NIfTI-1, unpacked."""
+    return head[344:348] in _NIFTI
+
+
+def may_hold_slices(head: bytes) -> bool:
+    """Whether a file that begins like this (its first `HEAD` bytes) may hold several slices."""
+    return is_dicom(head) or head.startswith(GZIP) or is_nifti(head)
