@@ -36,7 +36,6 @@ from services.workspace import SHIPPED_BUNDLES
 
 COVERAGES = (0.25, 0.5, 0.75, 1.0)
 SUBTYPES = ("intraparenchymal", "intraventricular", "subarachnoid", "subdural", "epidural")
-RANKING = ("auc", "average_precision")
 MISTAKES = 32
 SURE = 0.8
 MIN_KIND = 5
@@ -214,9 +213,7 @@ def at_operating_point(found: CrossValidation) -> tuple[Figure, Figure]:
 
 def in_markdown(measured: Measured, ablation_epochs: int) -> str:
     found = measured.trained.found
-    real, ranked = (found.report(real_only=True, raw=raw) for raw in (False, True))
-    people, ranked_people = (found.patient_report(raw=raw) for raw in (False, True))
-    infarcts = found.simulated_report(ISCHEMIC, raw=True)
+    real, people, infarcts = found.report(real_only=True), found.patient_report(), found.simulated_report(ISCHEMIC)
     alike = balanced(found)
     calibrated, raw = _report(found, alike), _report(found, alike, "raw_")
     answered = alike[alike["answered"]]
@@ -227,7 +224,7 @@ def in_markdown(measured: Measured, ablation_epochs: int) -> str:
     return (ROOT / "benchmarks" / "model_card_template.md").read_text().format(
         scans=real.n,
         patients=real.patients,
-        hemorrhage=_auc_and_more({"Per slice": (real, ranked), "Per patient": (people, ranked_people)}, HEMORRHAGIC),
+        hemorrhage=_auc_and_more({"Per slice": real, "Per patient": people}, HEMORRHAGIC),
         infarct=with_interval(infarcts.per_class[ISCHEMIC].auc),
         slices_within=f"{slices_within:.2f}",
         patients_within=f"{patients_within:.2f}",
@@ -264,13 +261,11 @@ def _lines(rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def _auc_and_more(reports: dict[str, tuple[Report, Report]], label: str) -> str:
-    """Of each pair the first, but what ranks scans of several folds from the second, which is not calibrated."""
+def _auc_and_more(reports: dict[str, Report], label: str) -> str:
     rows = [["", *reports], ["---"] * (1 + len(reports))]
-    rows.append(["n", *(f"{r.n} of {r.patients} patients" for r, _ in reports.values())])
+    rows.append(["n", *(f"{r.n} of {r.patients} patients" for r in reports.values())])
     for key, words in BY_CLASS.items():
-        pairs = (pair[key in RANKING] for pair in reports.values())
-        rows.append([words, *(with_interval(getattr(r.per_class[label], key)) for r in pairs)])
+        rows.append([words, *(with_interval(getattr(r.per_class[label], key)) for r in reports.values())])
     return _lines(rows)
 
 

@@ -51,9 +51,9 @@ def main() -> None:
         found = trained.found
         errors.print("On patients not met, five folds:")
         for what, figure in (
-            ("hemorrhage AUC per slice", found.report(raw=True, real_only=True).per_class[HEMORRHAGIC].auc),
-            ("hemorrhage AUC per patient", found.patient_report(raw=True).per_class[HEMORRHAGIC].auc),
-            ("simulated infarct AUC per slice", found.simulated_report(ISCHEMIC, raw=True).per_class[ISCHEMIC].auc),
+            ("hemorrhage AUC per slice", found.report(real_only=True).per_class[HEMORRHAGIC].auc),
+            ("hemorrhage AUC per patient", found.patient_report().per_class[HEMORRHAGIC].auc),
+            ("simulated infarct AUC per slice", found.simulated_report(ISCHEMIC).per_class[ISCHEMIC].auc),
         ):
             errors.print(figure_line(what, figure))
         print(publish_shipped(ws, trained, args.out).version)

@@ -43,8 +43,8 @@ class Fold:
 class CrossValidation:
     """All scans, each read once by the fold that had not met its patient.
 
-    Where scans of several folds are ranked against each other (AUC, average precision), ask for `raw` answers: each
-    fold is calibrated by rules of its own, and their differences are no differences between scans.
+    What ranks scans of several folds against each other (AUC, average precision and their curves) is always of the
+    networks' own probabilities: each fold is calibrated by rules of its own, whose differences are none between scans.
     """
 
     examples: Examples
@@ -57,22 +57,37 @@ class CrossValidation:
         """Per scan; `raw`: before calibration; `answered_only`: where the model did not abstain."""
         rows = self.table[self.table["answered"]] if answered_only else self.table
         rows = rows[rows["synthetic"] == ""] if real_only else rows
-        return evaluate(list(rows["label"]), self._p(rows, raw), self.classes, patients=list(rows["patient"]))
+        before = self._of_scans(rows, raw=True)
+        return before if raw else _ranked_as(self._of_scans(rows), before)
 
-    def patient_report(self, *, raw: bool = False) -> Report:
+    def patient_report(self) -> Report:
         """Per patient, of their real scans."""
         rows = self.table[self.table["synthetic"] == ""]
-        labels, p, keys = per_patient(list(rows["label"]), self._p(rows, raw), self.classes, list(rows["patient"]))
-        return evaluate(labels, p, self.classes, patients=keys)
+        return _ranked_as(self._of_patients(rows), self._of_patients(rows, raw=True))
 
-    def simulated_report(self, label: str, *, raw: bool = False) -> Report:
+    def simulated_report(self, label: str) -> Report:
         """Scans with a lesion of `label` simulated into them against real scans without stroke."""
         simulated = (self.table["label"] == label) & (self.table["synthetic"] != "")
         rows = self.table[simulated | (self.table["label"] == self.classes[-1])]
+        return _ranked_as(self._of_scans(rows), self._of_scans(rows, raw=True))
+
+    def _of_scans(self, rows: pd.DataFrame, *, raw: bool = False) -> Report:
         return evaluate(list(rows["label"]), self._p(rows, raw), self.classes, patients=list(rows["patient"]))
 
-    def _p(self, rows: pd.DataFrame, raw: bool = False) -> np.ndarray:
+    def _of_patients(self, rows: pd.DataFrame, *, raw: bool = False) -> Report:
+        labels, p, keys = per_patient(list(rows["label"]), self._p(rows, raw), self.classes, list(rows["patient"]))
+        return evaluate(labels, p, self.classes, patients=keys)
+
+    def _p(self, rows: pd.DataFrame, raw: bool) -> np.ndarray:
         return rows[[f"{'raw' if raw else 'p'}_{name}" for name in self.classes]].to_numpy(np.float64)
+
+
+def _ranked_as(report: Report, raw: Report) -> Report:
+    per_class = {
+        name: replace(figures, auc=raw.per_class[name].auc, average_precision=raw.per_class[name].average_precision)
+        for name, figures in report.per_class.items()
+    }
+    return replace(report, per_class=per_class, roc=raw.roc, pr=raw.pr)
 
 
 Tell = Callable[[int, int, int, float, Epoch | None], None]

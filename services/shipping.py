@@ -9,6 +9,7 @@ import yaml
 
 from core.bundle import Manifest
 from core.dataset import ManifestColumns, from_manifest
+from core.labels import ISCHEMIC
 from core.pseudonym import Pseudonym
 from core.settings import ROOT, Recipe, Settings
 from core.train import Fit
@@ -110,6 +111,9 @@ def publish_shipped(ws: Workspace, trained: Trained, bundles: Path) -> Manifest:
         trained.recipe,
         origin,
         trained.rules,
-        {"cross-validation": found.report()},
+        {
+            "patients not met, real scans": found.report(real_only=True),
+            "patients not met, simulated infarcts or none": found.simulated_report(ISCHEMIC),
+        },
         models_dir=bundles,
     )

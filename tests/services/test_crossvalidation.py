@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from core.dataset import DatasetError, Examples, Sample, from_folders
 from core.settings import CalibrationSettings, Recipe
@@ -85,6 +86,15 @@ def test_every_scan_is_answered_by_the_model_that_has_not_met_its_patient(prepar
         p = found.table[[f"{column}_hemorrhagic", f"{column}_no_stroke"]].to_numpy()
         np.testing.assert_allclose(p.sum(axis=1), 1)
     assert found.table.groupby("fold")["patient"].nunique().sum() == 36
+
+
+def test_scans_of_several_folds_are_ranked_by_the_networks_own_answers(prepared):
+    found = cross_validate(prepared, TINY, 3, CalibrationSettings())
+    of = {column: found.table[f"{column}_hemorrhagic"].to_numpy() for column in ("p", "raw")}
+    is_it = (found.table["label"] == "hemorrhagic").to_numpy()
+    report = found.report(real_only=True)
+    assert report.per_class["hemorrhagic"].auc.value == pytest.approx(roc_auc_score(is_it, of["raw"]))
+    assert report.accuracy.value == pytest.approx(((of["p"] > 0.5) == is_it).mean())
 
 
 def test_a_fold_is_judged_by_rules_from_the_other_folds(prepared, monkeypatch):
