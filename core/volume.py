@@ -32,7 +32,7 @@ from core.formats import (
     technical,
 )
 from core.pseudonym import Pseudonym
-from core.scan import AIR_HU, Meta, Scan, UnreadableScan
+from core.scan import AIR_HU, Scan, UnreadableScan
 from core.signatures import GZIP, is_dicom, is_nifti
 
 MAX_SLICES = 2000
@@ -99,8 +99,12 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) ->
     patient, study = (identity_of(header, tag, pseudonym) for tag in ("PatientID", "StudyInstanceUID"))
     nobody, nothing = _unnamed(data)
     day = relative_day(header, pseudonym)
-    for scan in sorted(frames, key=lambda scan: float(scan.meta["position_mm"])):
+    for scan in sorted(frames, key=_place):
         yield replace(scan, patient_key=patient or nobody, study_key=study or nothing, meta=scan.meta | day)
+
+
+def _place(frame: Scan) -> float:
+    return float(frame.meta.get("position_mm", frame.meta["number"]))
 
 
 def _unnamed(data: bytes) -> tuple[str, str]:
@@ -110,7 +114,7 @@ def _unnamed(data: bytes) -> tuple[str, str]:
 
 
 def _frame(header: Dataset, stored: np.ndarray, number: int) -> Scan:
-    """One frame in HU, where it lies along the normal in `position_mm`; its number where that is not said."""
+    """One frame in HU, its number, and where it lies along the normal, where that is said."""
     slope, intercept = _group(header, number, "PixelValueTransformationSequence", "RescaleSlope", "RescaleIntercept")
     if slope is None or intercept is None:
         raise UnreadableScan("The multi-frame DICOM does not say how its values become Hounsfield units (no rescale).")
@@ -126,8 +130,7 @@ def _frame(header: Dataset, stored: np.ndarray, number: int) -> Scan:
     hu = stored.astype(np.float64) * slope + intercept
     hu[padding_of(header, stored)] = AIR_HU
     hu = check(plane.upright(hu) if plane else hu)
-    meta: Meta = {"position_mm": float(number)}
-    return Scan(hu, "HU", meta=meta | technical(header, plane, hu))
+    return Scan(hu, "HU", meta=technical(header, plane, hu) | {"number": float(number)})
 
 
 def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]:
@@ -142,15 +145,7 @@ def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]
 
 def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
     try:
-        image = nibabel.Nifti1Image.from_bytes(data)
-        shape = image.shape
-        if len(shape) == 4 and shape[3] == 1:
-            image = nibabel.funcs.four_to_three(image)[0]
-            shape = image.shape
-        if len(shape) != 3:
-            raise UnreadableScan(f"The NIfTI file has {len(shape)} dimensions; a CT volume has 3.")
-        if int(np.prod(shape)) * 4 > megabytes * 1e6:
-            raise UnreadableScan(f"The NIfTI volume has more than {megabytes:g} MB. Send the series as DICOM slices.")
+        image = _checked_nifti(nibabel.Nifti1Image.from_bytes(data), megabytes)
         volume = np.asarray(nibabel.as_closest_canonical(image).dataobj, np.float32)  # right, front, up
         spacing = float(nibabel.as_closest_canonical(image).header.get_zooms()[2])
     except UnreadableScan:
@@ -169,6 +164,22 @@ def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
         if axial.min() < axial.max():  # padding slices of one grey hold nothing
             meta: dict[str, str | float] = {"format": "NIfTI", "position_mm": number * spacing}
             yield Scan(check(axial), "HU", patient, study, meta)
+
+
+def _checked_nifti(image: Any, megabytes: float) -> Any:
+    """An image of three dimensions that says how it lies. Raises UnreadableScan."""
+    if len(image.shape) == 4 and image.shape[3] == 1:
+        image = nibabel.funcs.four_to_three(image)[0]
+    if len(image.shape) != 3:
+        raise UnreadableScan(f"The NIfTI file has {len(image.shape)} dimensions; a CT volume has 3.")
+    if int(np.prod(image.shape)) * 4 > megabytes * 1e6:
+        raise UnreadableScan(f"The NIfTI volume has more than {megabytes:g} MB. Send the series as DICOM slices.")
+    if not (int(image.header["qform_code"]) or int(image.header["sform_code"])):
+        raise UnreadableScan(
+            "The NIfTI file does not say how the head lies (no qform, no sform), so left could be right. "
+            "Convert the series again with its orientation, or send it as DICOM."
+        )
+    return image
 
 
 def _check_count(slices: int) -> None:

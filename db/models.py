@@ -80,7 +80,7 @@ class Scan(Base):
     unit: Mapped[str] = mapped_column(String(8))
     height: Mapped[int]
     width: Mapped[int]
-    number: Mapped[float | None]  # place in the study: mm along the normal, or the number in its file's name
+    number: Mapped[float | None]  # place in the study: mm along the normal, or its number in the header or file name
     meta: Mapped[dict[str, Any]]
     look: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)  # hash of what it looks like from afar
     resembles_id: Mapped[int | None] = mapped_column(ForeignKey("scans.id"))  # an earlier copy

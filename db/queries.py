@@ -71,6 +71,7 @@ class ScanRow:
     study_key: str
     batch_id: int
     number: float | None
+    in_mm: bool  # `number` is a place along the normal; else what its file or header counts
     unit: str
     synthetic: bool
     audit: bool
@@ -80,8 +81,9 @@ class ScanRow:
 
 
 _SCAN_COLUMNS = (
-    Scan.id, Scan.content_hash, Study.patient_key, Scan.study_key, Scan.batch_id, Scan.number, Scan.unit,
-    Scan.synthetic, Scan.audit, Scan.version, Scan.created_at, Scan.resembles_id,
+    Scan.id, Scan.content_hash, Study.patient_key, Scan.study_key, Scan.batch_id, Scan.number,
+    Scan.meta["position_mm"].as_float().is_not(None), Scan.unit, Scan.synthetic, Scan.audit, Scan.version,
+    Scan.created_at, Scan.resembles_id,
 )  # fmt: skip
 _READING_COLUMNS = (
     Reading.id, Reading.scan_id, Reading.model_version, Reading.label, Reading.confidence, Reading.probabilities,

@@ -76,7 +76,10 @@ def _counts(info: zipfile.ZipInfo) -> bool:
 def _folder(folder: Path, limits: Limits) -> Iterator[Incoming]:
     empty = True
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not _is_litter(path.relative_to(folder).parts):
+        if path.is_symlink() and path.is_dir():
+            empty = False
+            yield Incoming(str(path), problem="A link to another folder is not followed. Name that folder itself.")
+        elif path.is_file() and not _is_litter(path.relative_to(folder).parts):
             empty = False
             if _is_zip(path):
                 yield from _zip(path, str(path), limits)

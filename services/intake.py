@@ -192,8 +192,12 @@ def _outcomes(
         yield Received(file, "stored" if stored else "duplicate", why, scan_id, shown.get(scan_id), scan_id in audits)
 
 
+PLACE = ("position_mm", "number", "InstanceNumber")
+"""What orders a study's slices, the first that is known."""
+
+
 def _scan_row(one: Arrival, ids: dict[str, int], batch_id: int, ws: Workspace) -> models.Scan:
-    number = one.scan.meta.get("position_mm", one.scan.meta.get("number"))
+    number = next((one.scan.meta[tag] for tag in PLACE if tag in one.scan.meta), None)
     return models.Scan(
         content_hash=one.digest,
         study_key=one.study_key,

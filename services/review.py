@@ -46,7 +46,7 @@ class Case:
         patient = self.scan.patient_key.rpartition(":")[2][:6].upper()
         if self.scan.number is None:
             return f"Patient {patient}"
-        place = f"{self.scan.number:.1f} mm" if self.scan.unit == "HU" else f"{self.scan.number:g}"
+        place = f"{self.scan.number:.1f} mm" if self.scan.in_mm else f"{self.scan.number:g}"
         return f"Patient {patient} · {place}"
 
 

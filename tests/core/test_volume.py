@@ -31,6 +31,12 @@ def nifti(hu, affine=None):
     return nibabel.Nifti1Image(hu, affine).to_bytes()
 
 
+def unoriented():
+    data = bytearray(nifti(volume()))
+    data[252:256] = bytes(4)  # qform_code and sform_code
+    return bytes(data)
+
+
 def multi_frame(slices=4, **tags):
     """An enhanced CT: rescale shared, positions a frame, in descending order."""
     frames = [pydicom.dcmread(io.BytesIO(dicom(i))) for i in range(slices)]
@@ -64,6 +70,12 @@ def test_an_image_or_a_single_slice_is_one_scan():
     assert len(list(read_all(dicom(1)))) == 1
 
 
+def test_frames_whose_place_is_not_said_keep_their_order():
+    scans = list(read_all(multi_frame(PerFrameFunctionalGroupsSequence=[])))
+    assert [scan.meta["number"] for scan in scans] == [0, 1, 2, 3]
+    assert not any("position_mm" in scan.meta for scan in scans)
+
+
 def test_frames_are_densities_in_anatomical_order():
     scans = list(read_all(multi_frame(), pseudonym=KEY))
     assert [scan.meta["position_mm"] for scan in scans] == [85, 90, 95, 100]
@@ -88,6 +100,7 @@ def test_frames_are_densities_in_anatomical_order():
         (nifti(np.abs(volume())), "not in Hounsfield units"),
         (nifti(np.where(np.arange(64)[:, None, None] < 3, np.nan, volume()).astype(np.float32)), "not numbers"),
         (nifti(np.stack([volume()] * 3, axis=3)), "4 dimensions"),
+        (unoriented(), "how the head lies"),
         (gzip.compress(bytes(3_000_000)), "more than 2 MB"),
     ],
 )

@@ -2,6 +2,7 @@ import gzip
 import io
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -123,6 +124,19 @@ def test_slices_lie_in_anatomical_order_tilted_unevenly_spaced_and_misnumbered(w
     np.testing.assert_allclose(steps, np.diff(places) * np.cos(tilt))
 
 
+def test_slices_that_do_not_say_where_they_lie_are_ordered_by_their_numbers(ws, predictor):
+    files = []
+    for number in (3, 10, 2):
+        header = pydicom.dcmread(io.BytesIO(dicom(number, patient="N")))
+        header.StudyInstanceUID, header.InstanceNumber = "1.2.3", number
+        out = io.BytesIO()
+        header.save_as(out)
+        files.append((f"IM{number}", out.getvalue()))
+    take(ws, predictor, files)
+    titles = [case.title.rpartition(" · ")[2] for case in cases(ws, "r")]
+    assert titles == ["2", "3", "10"], "in millimetres only where the place is known"
+
+
 def test_days_between_two_studies_of_a_patient_are_told(ws, predictor):
     for seed, date in ((1, "20240227"), (2, "20240302")):
         header = pydicom.dcmread(io.BytesIO(dicom(seed, patient="D")))
@@ -211,6 +225,15 @@ def test_nothing_of_a_name_or_header_is_stored(ws, predictor):
     for path in ws.settings.home_dir.rglob("*"):
         if path.is_file():
             assert b"SMITH" not in path.read_bytes().upper(), path
+
+
+def test_a_link_to_another_folder_is_named_not_followed(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "in", target_is_directory=True)
+    (tmp_path / "in" / "a.png").write_bytes(png())
+    found = {Path(one.file).name: one.problem for one in incoming([tmp_path / "in"], limits=Limits())}
+    assert found["a.png"] is None
+    assert "not followed" in found["again"]
 
 
 def test_folders_and_zips_are_walked_and_every_file_is_named(tmp_path):
