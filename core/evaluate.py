@@ -279,8 +279,9 @@ def per_patient(
     """Scans -> patients: (label, probabilities, key) of each, for `evaluate`.
 
     A patient has the first class in the vocabulary's order that any of their scans has: one slice with a hemorrhage
-    is a patient with a hemorrhage. Their probability of a stroke type is the mean over the `SLICES_THAT_SPEAK`
-    scans where it is highest; what that leaves is "no stroke". A model without that class gives the mean of all scans.
+    is a patient with a hemorrhage. In the same order, each stroke type takes of what the ones before it leave the mean
+    over the `SLICES_THAT_SPEAK` scans where it is highest; what all leave is "no stroke". A model without that class
+    gives the mean of all scans.
     """
     keys, index, sizes = np.unique(np.asarray(patients), return_inverse=True, return_counts=True)
     order = np.array([CLASSES.index(label) for label in labels])
@@ -296,10 +297,12 @@ def _of_patient(p: np.ndarray, known: Sequence[str]) -> np.ndarray:
     if NO_STROKE not in known:
         return p.mean(axis=0)
     strongest = np.sort(p, axis=0)[::-1][:SLICES_THAT_SPEAK].mean(axis=0)
-    none = list(known).index(NO_STROKE)
-    strokes = np.delete(strongest, none)
-    strokes = strokes / max(1.0, strokes.sum())
-    return np.insert(strokes, none, 1 - strokes.sum())
+    shares, left = dict.fromkeys(known, 0.0), 1.0
+    for name in (name for name in CLASSES if name in known and name != NO_STROKE):
+        shares[name] = left * strongest[list(known).index(name)]
+        left -= shares[name]
+    shares[NO_STROKE] = left
+    return np.array(list(shares.values()))
 
 
 def difference(

@@ -128,6 +128,15 @@ def test_one_slice_with_blood_is_a_patient_with_blood():
     np.testing.assert_allclose(by_patient, [[0.6, 0.4], [0.2, 0.8]])
 
 
+def test_blood_in_one_slice_is_not_made_less_of_by_ischemia_in_another():
+    p = np.array([[0.05, 0.9, 0.05], [0.1, 0.05, 0.85]])  # of no stroke, hemorrhagic, ischemic
+    known = ("no_stroke", "hemorrhagic", "ischemic")
+    _, [patient], _ = per_patient(["hemorrhagic", "ischemic"], p, known, ["a", "a"])
+    hemorrhagic, ischemic = (0.9 + 0.05) / 2, (0.05 + 0.85) / 2
+    left = 1 - hemorrhagic
+    np.testing.assert_allclose(patient, [left * (1 - ischemic), hemorrhagic, left * ischemic])
+
+
 def test_a_model_without_no_stroke_says_of_a_patient_the_mean_of_their_scans():
     p = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]])
     _, by_patient, _ = per_patient(["ischemic"] * 3, p, CLASSES[:2], ["a", "a", "b"])
