@@ -2,7 +2,7 @@
 
     python -m benchmarks.ablation --data ../shared/data [--epochs 8]
 
-Short, so that all fit into an hour on two cores; the full recipe trains several times as long, and is better. What has
+Short, so that all fit into about an hour; the full recipe trains several times as long, and is better. What has
 been trained once lies in STROKE_HOME/results.
 """
 
@@ -54,6 +54,7 @@ def variants(recipe: Recipe) -> dict[str, dict[str, Any]]:
         "input 112": {"image_size": 112},
         "input 208": {"image_size": 208},
         "mobilenet_v3_small, from scratch": {"arch": "mobilenet_v3_small"},
+        "resnet18, from scratch": {"arch": "resnet18"},
     }  # fmt: skip
 
 
