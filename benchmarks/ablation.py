@@ -16,7 +16,7 @@ from core.intervals import Figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
 from core.settings import ROOT, Recipe
 from core.train import predict
-from services.crossvalidation import folds_of, train_part, without_copies
+from services.crossvalidation import folds_of, kept_path, train_part, without_copies
 from services.shipping import FOLDS, RECIPE, open_results, prepare_findings, read_recipe
 from services.tables import with_interval
 from services.training import Prepared, checkpoint_path
@@ -75,8 +75,9 @@ def measure_all(ws: Workspace, root: Path, epochs: int = EPOCHS, *, train: bool 
 
 def _kept(ws: Workspace, usual: Prepared, recipe: Recipe) -> Path:
     """Where `train_part` keeps a trained variant."""
-    kept = checkpoint_path(ws, usual.examples, recipe).with_suffix("")
-    return kept.with_name(f"{kept.name}-{PART}.network")
+    examples = without_copies(usual.examples)
+    train, _ = folds_of(examples, FOLDS, recipe.seed)[0]
+    return kept_path(checkpoint_path(ws, usual.examples, recipe).with_suffix(""), examples.at(train), PART)
 
 
 def _plain(change: dict[str, Any]) -> dict[str, Any]:

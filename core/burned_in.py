@@ -10,6 +10,8 @@ BRIGHT = 0.45
 """Of the brightest grey: letters are drawn to be read."""
 LETTERS = 4
 """So many in a row are a word."""
+MOST = 1500
+"""More such shapes are noise, or a page of text; looking at all of them would take too long."""
 SMALLEST, LARGEST = 5, 0.06
 """A letter's height: pixels, and share of the image's."""
 
@@ -29,6 +31,8 @@ def letters_in(grey: np.ndarray) -> bool:
     middle = head[(top + bottom) // 2, (left + right) // 2]
     usual = (height >= SMALLEST) & (height <= LARGEST * grey.shape[0]) & (width <= 1.6 * height) & (fill > 0.15)
     rows = boxes[usual & ~middle]
+    if len(rows) > MOST:
+        return False
     return any(_is_a_word(rows, seed) for seed in rows)
 
 

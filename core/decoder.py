@@ -162,7 +162,7 @@ def _answers(
     read_all: Callable[..., Iterator[Scan]], head: dict[str, Any], data: bytes
 ) -> Iterator[tuple[dict[str, Any], bytes]]:
     """A frame for each slice, then the end or why there are no more."""
-    pseudonym = Pseudonym(bytes.fromhex(head["secret"])) if head["secret"] else None
+    pseudonym = Pseudonym(bytes.fromhex(head["secret"])) if head["secret"] is not None else None
     try:
         for scan in read_all(data, head["name"], pseudonym=pseudonym, megapixels=head["megapixels"]):
             facts = {name: getattr(scan, name) for name in ("unit", "patient_key", "study_key", "meta")}

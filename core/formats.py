@@ -9,24 +9,27 @@ import logging
 import math
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import pydicom
 from PIL import Image, ImageOps
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_rescale
 
 from core.burned_in import BURNED_IN, letters_in
 from core.geometry import Plane
 from core.pseudonym import Pseudonym
-from core.scan import AIR_HU, Meta, Scan, UnreadableScan
+from core.scan import AIR_HU, ASSUMED_BITS, Meta, Scan, UnreadableScan
 from core.signatures import JPEG, PNG, ZIP, is_dicom
 
 # pydicom quotes header bytes in its messages, a patient's name among them.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
+LOWEST_AIR_HU = -300.0
+"""CT holds air: a scan whose darkest place is brighter is not in HU."""
 MIN_SIDE = 32
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
@@ -83,7 +86,7 @@ def check(pixels: np.ndarray) -> np.ndarray:
         raise UnreadableScan("The image holds values that are not numbers. Export the series again.")
     if pixels.min() == pixels.max():
         raise UnreadableScan("Every pixel has the same grey: there is nothing to read in this image.")
-    return np.ascontiguousarray(pixels, np.float32)
+    return np.ascontiguousarray(pixels, np.float32) + np.float32(0)  # -0 and 0 are one density, and one hash
 
 
 def check_size(width: int, height: int, megapixels: float) -> None:
@@ -112,18 +115,21 @@ def _read_image(data: bytes, megapixels: float) -> Scan:
     if image.mode == "CMYK":
         raise UnreadableScan("The JPG is in print colours (CMYK), whose greys are not the scan's. Export it in grey.")
     upright = ImageOps.exif_transpose(image)
-    grey = _deep_grey(upright) if image.mode.startswith("I") else np.asarray(_to_grey(upright), np.float32)
     meta: Meta = {"format": kind, "mode": image.mode}
+    if image.mode.startswith("I"):
+        grey, meta[ASSUMED_BITS] = _deep_grey(upright)
+    else:
+        grey = np.asarray(_to_grey(upright), np.float32)
     pixels = check(grey)
     return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if letters_in(pixels) else meta)
 
 
-def _deep_grey(image: Image.Image) -> np.ndarray:
-    """A 16-bit PNG as 0-255 with its fractions. It does not say how many bits are used: 8, 12 or 16, whatever holds its
-    brightest pixel, for 12-bit scans saved in 16 bits are common and would else be nearly black."""
+def _deep_grey(image: Image.Image) -> tuple[np.ndarray, float]:
+    """A 16-bit PNG as 0-255 with its fractions, and of how many bits. It does not say how many are used: 8, 12 or 16,
+    whatever holds its brightest pixel, for 12-bit scans saved in 16 bits are common and would else be nearly black."""
     values = np.asarray(image).astype(np.float64)
     bits = next(bits for bits in (8, 12, 16, 32) if values.max() < 2**bits)
-    return (values / (2**bits - 1) * 255).astype(np.float32)
+    return (values / (2**bits - 1) * 255).astype(np.float32), float(bits)
 
 
 def _to_grey(image: Image.Image) -> Image.Image:
@@ -155,19 +161,25 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
             check_is_axial_ct(header)
             check_size(int(header.Columns), int(header.Rows), megapixels)
             plane = plane_of(header)
-            hu = check(plane.upright(_hounsfield(header)) if plane else _hounsfield(header))
+            rescale = Rescale.of(*(header.get(tag) for tag in RESCALE))
+            hu = check(rescale.hounsfield(header, header.pixel_array, plane))
             meta = technical(header, plane, hu) | relative_day(header, pseudonym)
-    except UnreadableScan:
+    except (UnreadableScan, MemoryError):
         raise
     except Exception as error:  # a header can be wrong in more ways than pydicom has exceptions for
-        if "decompress" in str(error) or "decode" in str(error):
-            raise UnreadableScan(
-                "The DICOM slice is compressed in a way this installation cannot decode. Export it uncompressed."
-            ) from error
-        raise UnreadableScan("The DICOM slice is damaged or cut off. Export the series again.") from error
+        raise damaged(error) from error
     patient = identity_of(header, "PatientID", pseudonym)
     study = identity_of(header, "StudyInstanceUID", pseudonym)
     return Scan(hu, "HU", patient, study, meta)
+
+
+def damaged(error: Exception) -> UnreadableScan:
+    """What pydicom or a decoder raised, as a sentence."""
+    if "decompress" in str(error) or "decode" in str(error):
+        return UnreadableScan(
+            "The DICOM file is compressed in a way this installation cannot decode. Export it uncompressed."
+        )
+    return UnreadableScan("The DICOM file is damaged or cut off. Export the series again.")
 
 
 def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
@@ -188,17 +200,40 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
         raise UnreadableScan("The DICOM image is in colour: a screenshot, not a slice. Upload the axial CT series.")
 
 
-def _hounsfield(header: Dataset) -> np.ndarray:
-    """(H, W) float64 in HU: stored value x slope + intercept, padding as air (PS3.3 C.11.1.1.2, C.7.5.1.1.2)."""
-    if "RescaleSlope" not in header or "RescaleIntercept" not in header:
-        raise UnreadableScan("The DICOM slice does not say how its values become Hounsfield units (no rescale).")
-    slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
-    if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
-        raise UnreadableScan("The DICOM slice's rescale is not a usable number, so its densities are unknown.")
-    stored = header.pixel_array
-    hu = np.asarray(apply_rescale(stored, header), np.float64)
-    hu[padding_of(header, stored)] = AIR_HU
-    return hu
+RESCALE = ("RescaleSlope", "RescaleIntercept", "RescaleType")
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """How stored values become Hounsfield units (PS3.3 C.11.1.1.2)."""
+
+    slope: float
+    intercept: float
+
+    @classmethod
+    def of(cls, slope: Any, intercept: Any, kind: Any) -> "Rescale":
+        """From a header's values. Raises UnreadableScan where they are not those of Hounsfield units."""
+        if slope in (None, "") or intercept in (None, ""):
+            raise UnreadableScan("The DICOM file does not say how its values become Hounsfield units (no rescale).")
+        if (unit := str(kind or "").strip().upper()[:16]) not in ("", "HU", "US"):
+            raise UnreadableScan(
+                f"The DICOM file's values are no Hounsfield units but {unit}, as in a spectral map. Send the plain CT."
+            )
+        slope, intercept = float(slope), float(intercept)
+        if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
+            raise UnreadableScan("The DICOM file's rescale is not a usable number, so its densities are unknown.")
+        return cls(slope, intercept)
+
+    def hounsfield(self, header: Dataset, stored: np.ndarray, plane: Plane | None) -> np.ndarray:
+        """(H, W) stored values -> float64 HU, padding as air, turned as radiologists view it."""
+        hu = stored.astype(np.float64) * self.slope + self.intercept
+        hu[padding_of(header, stored)] = AIR_HU
+        if (self.slope, self.intercept) == (1, 0) and hu.min() > LOWEST_AIR_HU:
+            raise UnreadableScan(
+                "The DICOM file is not in Hounsfield units: its rescale changes nothing, and nothing in it is as dark "
+                "as air. Send the series as the scanner made it."
+            )
+        return plane.upright(hu) if plane else hu
 
 
 def padding_of(header: Dataset, stored: np.ndarray) -> np.ndarray:
@@ -237,7 +272,7 @@ def technical(header: Dataset, plane: Plane | None, hu: np.ndarray) -> Meta:
     meta: Meta = {"format": "DICOM"}
     for tag in _TECHNICAL_TAGS:
         text = str(header.get(tag, ""))[:16]
-        if re.fullmatch(r"-?\d+(\.\d+)?", text):
+        if re.fullmatch(r"[+-]?\d+(\.\d*)?", text):
             meta[tag] = float(text)
     grey = np.clip(hu / 80, 0, 1)  # the brain window, whose white is 80 HU
     if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES" or letters_in(grey):

@@ -25,6 +25,8 @@ class Plane:
         orientation, corner = (_numbers(get, f"Image{what}Patient") for what in ("Orientation", "Position"))
         if orientation is None or len(orientation) != 6:
             return None
+        if not np.allclose([np.linalg.norm(orientation[:3]), np.linalg.norm(orientation[3:])], 1, atol=0.1):
+            return None
         return cls(orientation[:3], orientation[3:], corner if corner is not None and len(corner) == 3 else None)
 
     @property

@@ -1,7 +1,7 @@
 """Scans -> readings."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -74,6 +74,12 @@ class Predictor:
                 )
             )
         return readings
+
+    def known(self, reading: Reading, patient_key: str) -> Reading:
+        """The same, with what there is to say of a patient who is known only now."""
+        if patient_key not in self._trained or SEEN_IN_TRAINING in reading.flags:
+            return reading
+        return replace(reading, flags=(*reading.flags, SEEN_IN_TRAINING))
 
     def _heat(self, maps: np.ndarray, best: int) -> np.ndarray:
         """Where the evidence lies. That a lesion_cnn finds none has no place of its own."""

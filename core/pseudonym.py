@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 _CENTURY = 36525
+SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Pseudonym:
         if not path.exists():
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
+                file.write(secrets.token_bytes(SECRET_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
             try:
@@ -51,4 +52,10 @@ class Pseudonym:
                 pass
             finally:
                 temporary.unlink()
-        return cls(path.read_bytes())
+        secret = path.read_bytes()
+        if len(secret) < SECRET_BYTES:
+            raise ValueError(
+                f"{path} is damaged: it holds {len(secret)} bytes, and a key has {SECRET_BYTES}. Restore it from where "
+                "it is kept; without it known patients would become new ones."
+            )
+        return cls(secret)

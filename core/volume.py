@@ -8,11 +8,10 @@ right at the image's left.
 import gzip
 import hashlib
 import io
-import math
 import warnings
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import nibabel
@@ -21,23 +20,27 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from core.formats import (
+    LOWEST_AIR_HU,
+    RESCALE,
+    Rescale,
     check,
     check_is_axial_ct,
     check_size,
+    damaged,
     identity_of,
-    padding_of,
     plane_of,
     read,
     relative_day,
     technical,
 )
+from core.geometry import Plane
 from core.pseudonym import Pseudonym
-from core.scan import AIR_HU, Scan, UnreadableScan
+from core.scan import Scan, UnreadableScan
 from core.signatures import GZIP, is_dicom, is_nifti
 
 MAX_SLICES = 2000
-LOWEST_AIR_HU = -300.0
-"""A CT volume holds air: one whose darkest voxel is brighter is not in HU."""
+SQUARE = 1.1
+"""Sides of an axial voxel may differ by this much."""
 
 
 def read_all(
@@ -51,7 +54,7 @@ def read_all(
         data = _unpacked(data, megabytes)
     if is_nifti(data):
         yield from _nifti(data, megapixels, megabytes)
-    elif is_dicom(data) and _frames(data) > 1:
+    elif is_dicom(data) and _has_frames(data):
         yield from _multi_frame(data, pseudonym, megapixels)
     else:
         yield read(data, name, pseudonym=pseudonym, megapixels=megapixels)
@@ -69,74 +72,85 @@ def _unpacked(data: bytes, megabytes: float) -> bytes:
     return whole
 
 
-def _frames(data: bytes) -> int:
-    """How many frames a DICOM file says it holds; 1 where that cannot be read."""
+def _has_frames(data: bytes) -> bool:
+    """Whether a DICOM file holds several frames, or one described as such; False where that cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            header = pydicom.dcmread(
-                io.BytesIO(data), force=True, stop_before_pixels=True, specific_tags=["NumberOfFrames"]
-            )
-        return int(header.get("NumberOfFrames", 1) or 1)
+            tags = ["NumberOfFrames", *_GROUPS]
+            header = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=True, specific_tags=list(tags))
+        return int(header.get("NumberOfFrames", 1) or 1) > 1 or any(tag in header for tag in _GROUPS)
     except Exception:  # `read` will say what is wrong with it
-        return 1
+        return False
+
+
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
 def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> Iterator[Scan]:
+    """One frame after the other, none before all headers have been found good."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header = pydicom.dcmread(io.BytesIO(data), force=True)
             check_is_axial_ct(header, frames=True)
             check_size(int(header.Columns), int(header.Rows), megapixels)
-            _check_count(int(header.NumberOfFrames))
-            stored = header.pixel_array  # (F, H, W)
-            frames = [_frame(header, stored[i], i) for i in range(len(stored))]
-    except UnreadableScan:
+            count = int(header.get("NumberOfFrames", 1) or 1)
+            _check_count(count)
+            frames = sorted((_Frame.of(header, number) for number in range(count)), key=lambda frame: frame.place)
+            stored = header.pixel_array.reshape(count, int(header.Rows), int(header.Columns))
+    except (UnreadableScan, MemoryError):
         raise
     except Exception as error:  # a header can be wrong in more ways than pydicom has exceptions for
-        raise UnreadableScan("The multi-frame DICOM is damaged or cut off. Export the series again.") from error
-    patient, study = (identity_of(header, tag, pseudonym) for tag in ("PatientID", "StudyInstanceUID"))
-    nobody, nothing = _unnamed(data)
-    day = relative_day(header, pseudonym)
-    for scan in sorted(frames, key=_place):
-        yield replace(scan, patient_key=patient or nobody, study_key=study or nothing, meta=scan.meta | day)
+        raise damaged(error) from error
+    patient = identity_of(header, "PatientID", pseudonym)
+    study = identity_of(header, "StudyInstanceUID", pseudonym) or _study_of(data)
+    day, something = relative_day(header, pseudonym), False
+    for frame in frames:
+        hu = frame.rescale.hounsfield(header, stored[frame.number], frame.plane)
+        if hu.min() < hu.max():  # frames of one grey hold nothing
+            something = True
+            meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | day
+            yield Scan(check(hu), "HU", patient, study, meta)
+    if not something:
+        raise UnreadableScan("Every frame has the same grey everywhere: there is nothing to read in this file.")
 
 
-def _place(frame: Scan) -> float:
-    return float(frame.meta.get("position_mm", frame.meta["number"]))
+def _study_of(data: bytes) -> str:
+    """The study of a volume that names none: its slices belong together all the same."""
+    return f"study:{hashlib.sha256(data).hexdigest()[:16]}"
 
 
-def _unnamed(data: bytes) -> tuple[str, str]:
-    """Patient and study of a volume that names none: its slices belong together all the same."""
-    digest = hashlib.sha256(data).hexdigest()[:16]
-    return f"image:{digest}", f"study:{digest}"
+@dataclass(frozen=True)
+class _Frame:
+    """What the header says of one frame."""
 
+    number: int
+    rescale: Rescale
+    plane: Plane | None
 
-def _frame(header: Dataset, stored: np.ndarray, number: int) -> Scan:
-    """One frame in HU, its number, and where it lies along the normal, where that is said."""
-    slope, intercept = _group(header, number, "PixelValueTransformationSequence", "RescaleSlope", "RescaleIntercept")
-    if slope is None or intercept is None:
-        raise UnreadableScan("The multi-frame DICOM does not say how its values become Hounsfield units (no rescale).")
-    slope, intercept = float(slope), float(intercept)
-    if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
-        raise UnreadableScan("The multi-frame DICOM's rescale is not a usable number, so its densities are unknown.")
-    where = Dataset()
-    for sequence, tag in (("PlanePosition", "ImagePositionPatient"), ("PlaneOrientation", "ImageOrientationPatient")):
-        (value,) = _group(header, number, f"{sequence}Sequence", tag)
-        if value is not None:
-            setattr(where, tag, value)
-    plane = plane_of(where)
-    hu = stored.astype(np.float64) * slope + intercept
-    hu[padding_of(header, stored)] = AIR_HU
-    hu = check(plane.upright(hu) if plane else hu)
-    return Scan(hu, "HU", meta=technical(header, plane, hu) | {"number": float(number)})
+    @property
+    def place(self) -> float:
+        """Along the normal, where that is said; else by its number."""
+        place = self.plane.place_mm if self.plane else None
+        return float(self.number) if place is None else place
+
+    @classmethod
+    def of(cls, header: Dataset, number: int) -> "_Frame":
+        """Raises UnreadableScan where it is no axial frame in HU."""
+        where = Dataset()
+        for group, tag in (("PlanePosition", "ImagePositionPatient"), ("PlaneOrientation", "ImageOrientationPatient")):
+            (value,) = _group(header, number, f"{group}Sequence", tag)
+            if value is not None:
+                setattr(where, tag, value)
+        rescale = Rescale.of(*_group(header, number, "PixelValueTransformationSequence", *RESCALE))
+        return cls(number, rescale, plane_of(where))
 
 
 def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]:
     """Values of a functional group: the frame's own, or those all frames share, or the file's."""
     places = [header]
-    for groups, index in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", number)):
+    for groups, index in zip(_GROUPS, (0, number), strict=True):
         items = header.get(groups)
         if items and index < len(items) and (inner := items[index].get(sequence)):
             places.insert(0, inner[0])
@@ -146,9 +160,11 @@ def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]
 def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
     try:
         image = _checked_nifti(nibabel.Nifti1Image.from_bytes(data), megabytes)
-        volume = np.asarray(nibabel.as_closest_canonical(image).dataobj, np.float32)  # right, front, up
-        spacing = float(nibabel.as_closest_canonical(image).header.get_zooms()[2])
-    except UnreadableScan:
+        image = nibabel.as_closest_canonical(image)  # right, front, up
+        _check_axial(*map(float, image.header.get_zooms()[:2]))
+        volume = np.asarray(image.dataobj, np.float32)
+        spacing = float(image.header.get_zooms()[2])
+    except (UnreadableScan, MemoryError):
         raise
     except Exception as error:  # nibabel's readers raise whatever they meet
         raise UnreadableScan("The NIfTI file is damaged or cut off. Export or copy it again.") from error
@@ -158,12 +174,12 @@ def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
         raise UnreadableScan("The NIfTI volume holds values that are not numbers. Export the series again.")
     if volume.min() > LOWEST_AIR_HU:
         raise UnreadableScan("The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send a CT.")
-    patient, study = _unnamed(data)
+    study = _study_of(data)
     for number in range(volume.shape[2]):
         axial = volume[::-1, ::-1, number].T
         if axial.min() < axial.max():  # padding slices of one grey hold nothing
             meta: dict[str, str | float] = {"format": "NIfTI", "position_mm": number * spacing}
-            yield Scan(check(axial), "HU", patient, study, meta)
+            yield Scan(check(axial), "HU", None, study, meta)
 
 
 def _checked_nifti(image: Any, megabytes: float) -> Any:
@@ -180,6 +196,15 @@ def _checked_nifti(image: Any, megabytes: float) -> Any:
             "Convert the series again with its orientation, or send it as DICOM."
         )
     return image
+
+
+def _check_axial(across: float, deep: float) -> None:
+    """Raise UnreadableScan where voxels of such sizes in mm make no axial slices as they are."""
+    if max(across, deep) > SQUARE * min(across, deep):
+        raise UnreadableScan(
+            f"The NIfTI volume's axial slices have voxels of {across:.2g} x {deep:.2g} mm: it seems to be a coronal or "
+            "sagittal series. Send the axial one."
+        )
 
 
 def _check_count(slices: int) -> None:

@@ -40,5 +40,6 @@ def thumbnail(content_hash: str) -> str:
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def heat_png(reading_id: int) -> tuple[bytes, Box] | None:
+def heat_png(reading_id: int, content_hash: str) -> tuple[bytes, Box] | None:
+    """`content_hash`: of the scan, for an id that a batch taken back has set free may be another reading's."""
     return pictures.heat_png(workspace(), reading_id)

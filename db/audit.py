@@ -22,6 +22,12 @@ def append(session: Session, actor: str, action: str, detail: dict[str, Any]) ->
     session.flush()
 
 
+def last(session: Session, action: str) -> dict[str, Any] | None:
+    """What the latest event of a kind says; None where there is none."""
+    query = select(AuditEvent.detail).where(AuditEvent.action == action).order_by(AuditEvent.id.desc()).limit(1)
+    return session.scalar(query)
+
+
 def first_break(session: Session) -> int | None:
     """The id of the first event that does not follow from the one before; None where the chain holds."""
     previous = GENESIS

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
+from db.models import AuditEvent, Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +306,23 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
     session.execute(update(Scan).where(Scan.resembles_id.in_(of_batch)).values(resembles_id=None))
     session.execute(delete(Scan).where(Scan.batch_id == batch))
     return hashes
+
+
+TAKEN_BACK = "undo intake"
+
+
+def id_after_taken_back(session: Session) -> int | None:
+    """The id that the next scan must have where the last ones were taken back: SQLite would give theirs again, and a
+    page that still shows a scan taken back would file its verdict on the new one. None where the database counts on."""
+    events = session.scalars(select(AuditEvent.detail).where(AuditEvent.action == TAKEN_BACK))
+    gone = max((int(detail.get("last_scan", 0)) for detail in events), default=0)
+    sqlite = session.get_bind().dialect.name == "sqlite"
+    return gone + 1 if sqlite and gone > last_scan(session) else None
+
+
+def last_scan(session: Session) -> int:
+    """The highest id."""
+    return session.scalar(select(func.max(Scan.id))) or 0
 
 
 def content_hashes(session: Session) -> set[str]:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from core.burned_in import BURNED_IN
 from core.labels import SPLITS
 from core.likeness import Appearance
-from core.scan import Scan
+from core.scan import ASSUMED_BITS, Scan
 from db import queries
 from db.queries import LookRow
 from services.resemblance import Resemblances, to_bytes
@@ -41,16 +41,25 @@ class Arrival:
             said.append(f"Nearly the same image as scan {self.resembles(ids)}, which is in the case log too.")
         if BURNED_IN in self.scan.meta and not self.synthetic:
             said.append("Letters seem to be burned into the image: make sure that they name nobody.")
+        if bits := self.scan.meta.get(ASSUMED_BITS):
+            said.append(f"The PNG does not say how deep its grey is: it was taken for {bits:g} bits.")
         return " ".join(said) or None
 
 
 def arrivals_of(
-    session: Session, new: dict[str, Scan], seen: dict[str, Appearance], resemblances: Resemblances, synthetic: bool
+    session: Session,
+    new: dict[str, Scan],
+    again: dict[int, Scan],
+    seen: dict[str, Appearance],
+    resemblances: Resemblances,
+    synthetic: bool,
 ) -> list[Arrival]:
     """Whose each new scan is. A study is one patient's: whom its first scan named. One that names nobody belongs to
     the patient of the scan that it nearly copies, so that copies do not stand on two sides of a split; else it is a
-    patient and a study of its own."""
+    patient and a study of its own. `again`: scans the log has, by id, that come with their patient's name now."""
     owners = _Owners(session, new.values())
+    for row in queries.scans(session, ids=again):
+        owners.are_one(row.patient_key, again[row.id].patient_key or row.patient_key)
     arrivals = []
     for digest, scan in new.items():
         other = resemblances.of(seen[digest], scan.study_key)

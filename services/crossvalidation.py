@@ -6,6 +6,7 @@ and for the model of all patients on the answers of all folds (as scikit-learn's
 ensemble=False does).
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -179,8 +180,15 @@ def train_part(
     progress: Progress = lambda done, total, loss, epoch: None,
 ) -> Fit:
     """Train on a part of the patients, with what was simulated into them, to the end; or take what is kept of it."""
-    kept = checkpoints.with_name(f"{checkpoints.name}-{name}.network") if checkpoints else None
+    kept = kept_path(checkpoints, part, name) if checkpoints else None
     return fit_once(kept, part, None, len(prepared.classes), recipe, prepared.simulated_for(part), progress)
+
+
+def kept_path(checkpoints: Path, part: Examples, name: str) -> Path:
+    """Where what was trained on these scans of these patients, and no others, is kept."""
+    rows = sorted(f"{s.content_hash} {s.label} {key}" for s, key in zip(part.samples, part.patients, strict=True))
+    digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    return checkpoints.with_name(f"{checkpoints.name}-{name}-{digest[:8]}.network")
 
 
 def fit_once(

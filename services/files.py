@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 
 from core.settings import Limits
@@ -32,11 +34,13 @@ def landed(folder: Path, seen: dict[Path, tuple[int, int]]) -> list[Path]:
     `seen` is what the last look left there; an empty one at first. A file that changes afterwards is given again.
     """
     rested = []
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file() or _is_litter(path.relative_to(folder).parts) or path.name.endswith(_PARTIAL):
+    for path in sorted(_walked(folder, [])):
+        if path.name.endswith(_PARTIAL):
             continue
-        with contextlib.suppress(OSError):  # it may be taken away while we look
+        with contextlib.suppress(OSError):  # it may be taken away while we look, or closed to us
             stat = path.stat()
+            if not S_ISREG(stat.st_mode):
+                continue
             state = stat.st_size, stat.st_mtime_ns
             if seen.get(path) == state:
                 rested.append(path)
@@ -74,19 +78,31 @@ def _counts(info: zipfile.ZipInfo) -> bool:
 
 
 def _folder(folder: Path, limits: Limits) -> Iterator[Incoming]:
+    closed: list[OSError] = []
     empty = True
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() and path.is_dir():
-            empty = False
+    for path in sorted(_walked(folder, closed)):
+        if path.is_dir():
             yield Incoming(str(path), problem="A link to another folder is not followed. Name that folder itself.")
-        elif path.is_file() and not _is_litter(path.relative_to(folder).parts):
-            empty = False
-            if _is_zip(path):
-                yield from _zip(path, str(path), limits)
-            else:
-                yield _file(path, limits)
-    if empty:
+        elif _is_zip(path):
+            yield from _zip(path, str(path), limits)
+        else:
+            yield _file(path, limits)
+        empty = False
+    for error in closed:
+        problem = f"The folder cannot be opened ({error.strerror}). Check its permissions."
+        yield Incoming(str(error.filename), problem=problem)
+    if empty and not closed:
         yield Incoming(str(folder), problem="The folder holds no file.")
+
+
+def _walked(folder: Path, closed: list[OSError]) -> Iterator[Path]:
+    """Files and links under a folder, without litter; folders that cannot be listed go into `closed`."""
+    for place, folders, names in os.walk(folder, onerror=closed.append):
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        for name in (*names, *links):
+            path = Path(place) / name
+            if not _is_litter(path.relative_to(folder).parts):
+                yield path
 
 
 def _is_zip(path: Path) -> bool:

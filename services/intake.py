@@ -58,19 +58,28 @@ class _Chunk:
 
 
 def receive(
-    ws: Workspace, predictor: Predictor, files: Iterable[Incoming], *, source: str, actor: str, synthetic: bool = False
+    ws: Workspace,
+    predictor: Predictor,
+    files: Iterable[Incoming],
+    *,
+    source: str,
+    actor: str,
+    synthetic: bool = False,
+    goes_on: int | None = None,
 ) -> Iterator[Received]:
-    """Store and read files as they come; yields one outcome per file, in order, after it is on the disk.
+    """Store and read files as they come; yields one outcome per file, in order, after it is on the disk. They are one
+    batch, with `goes_on` that of the scan with this id.
 
     Memory holds two chunks of `limits.batch_size` scans, fewer where they are large, however many files there are:
     one is decoded while the one before is read by the model and stored.
     """
-    batch_id: int | None = None
+    with ws.db.reading() as session:
+        batch_id = next((row.batch_id for row in queries.scans(session, ids=[goes_on] if goes_on else [])), None)
     for chunk in _one_ahead(_chunks(ws, files)):
         for digest, scan in chunk.scans.items():
             ws.images.put(digest, to_stored(scan))
         chunk.readings = dict(zip(chunk.scans, predictor.read(list(chunk.scans.values())), strict=True))
-        received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic, predictor.version)
+        received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic, predictor)
         yield from received
 
 
@@ -91,7 +100,8 @@ def _chunks(ws: Workspace, files: Iterable[Incoming]) -> Iterator[_Chunk]:
                 chunk.outcome.append((name, None, str(found)))
             else:
                 digest = found.content_hash
-                chunk.scans.setdefault(digest, found)
+                if digest not in chunk.scans or not chunk.scans[digest].patient_key:  # one that names its patient wins
+                    chunk.scans[digest] = found
                 chunk.outcome.append((name, digest, None))
             if len(chunk.outcome) >= ws.settings.limits.batch_size or chunk.pixels >= CHUNK_PIXELS:
                 yield chunk
@@ -145,7 +155,7 @@ def too_large(size: int, head: bytes, limits: Limits) -> str | None:
 
 
 def _store(
-    ws: Workspace, chunk: _Chunk, batch_id: int | None, source: str, actor: str, synthetic: bool, serving: str
+    ws: Workspace, chunk: _Chunk, batch_id: int | None, source: str, actor: str, synthetic: bool, predictor: Predictor
 ) -> tuple[list[Received], int | None]:
     """One transaction: patients, studies, scans, readings, and the event that says so."""
     seen = {digest: appearance(scan) for digest, scan in chunk.scans.items()}
@@ -160,19 +170,23 @@ def _store(
             session.add(batch)
             session.flush()
             batch_id = batch.id
-        arrivals = arrivals_of(session, new, seen, Resemblances(ws, session), synthetic)
+        again = {ids[digest]: scan for digest, scan in chunk.scans.items() if digest in ids and scan.patient_key}
+        arrivals = arrivals_of(session, new, again, seen, Resemblances(ws, session), synthetic)
         queries.add_patients(session, {one.patient_key: split_of(one.patient_key) for one in arrivals})
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})
+        next_id = queries.id_after_taken_back(session)
         for one in arrivals:
             row = _scan_row(one, ids, batch_id or 0, ws)
+            if next_id:
+                row.id, next_id = next_id, None
             session.add(row)
             session.flush()
             ids[one.digest] = row.id
-            session.add(reading_row(row.id, chunk.readings[one.digest]))
+            session.add(reading_row(row.id, predictor.known(chunk.readings[one.digest], one.patient_key)))
         if new:
             audit.append(session, actor, "intake", {"batch": batch_id, "scans": len(new), "source": source})
         session.flush()
-        shown = queries.readings(session, prefer=serving, scan_ids=ids.values())
+        shown = queries.readings(session, prefer=predictor.version, scan_ids=ids.values())
         audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}
     notes = {one.digest: one.note(ids) for one in arrivals}
     return list(_outcomes(chunk, ids, notes, shown, audits)), batch_id
@@ -239,11 +253,12 @@ def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
     trained on, or is gone already.
     """
     with ws.db.writing() as session:
+        last = queries.last_scan(session)
         gone = queries.delete_batch_of(session, scan_id)
         if gone is None:
             raise BatchInUse("Something in this batch has been reviewed or trained on, so it stays as it is.")
         if gone:
-            audit.append(session, actor, "undo intake", {"scans": len(gone)})
+            audit.append(session, actor, queries.TAKEN_BACK, {"scans": len(gone), "last_scan": last})
     _delete_images(ws, gone)
     return len(gone)
 

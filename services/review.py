@@ -185,9 +185,9 @@ def read_stored(
 
 
 def _stored(ws: Workspace, row: ScanRow) -> Scan:
-    """The scan's pixels, and its patient where one is known."""
+    """The scan's pixels, and its patient."""
     pixels = stored_scan(ws, row.content_hash)
-    return Scan(pixels.pixels, pixels.unit, None if row.patient_key.startswith("image:") else row.patient_key)
+    return Scan(pixels.pixels, pixels.unit, row.patient_key)
 
 
 def record(

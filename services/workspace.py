@@ -7,6 +7,7 @@ from core.decoder import Decoder
 from core.pseudonym import Pseudonym
 from core.scan import Scan, UnreadableScan, from_stored
 from core.settings import ROOT, Settings
+from db import audit
 from db.images import ImageStore
 from db.session import Database
 
@@ -32,19 +33,41 @@ class Workspace:
 
 
 def open_workspace(settings: Settings | None = None) -> Workspace:
-    """Make the home if it is not there, migrate the case log, and hand out the keys."""
+    """Make the home if it is not there, migrate the case log, and hand out the keys.
+
+    Raises ValueError where the key is not the one that the case log's patients were named with.
+    """
     settings = settings or Settings()
     settings.home_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients' images are nobody else's to read
     db = Database(settings.url)
     db.migrate()
+    pseudonym = Pseudonym.at(settings.home_dir / "patient.key")
+    _check_key(db, pseudonym, settings)
     limits = settings.limits
     return Workspace(
         settings,
         db,
         ImageStore(settings.images_dir),
-        Pseudonym.at(settings.home_dir / "patient.key"),
+        pseudonym,
         Decoder(seconds=limits.seconds, memory_mb=limits.memory_mb),
     )
+
+
+def _check_key(db: Database, pseudonym: Pseudonym, settings: Settings) -> None:
+    with db.reading() as session:
+        known = audit.last(session, KEY)
+    if known is None:
+        with db.writing() as session:
+            audit.append(session, "second-read", KEY, {"fingerprint": pseudonym.fingerprint})
+    elif known["fingerprint"] != pseudonym.fingerprint:
+        raise ValueError(
+            f"{settings.home_dir / 'patient.key'} is not the key that this case log's patients were named with: they "
+            "would become new ones. Put the first key back from where it is kept, or begin a new STROKE_HOME."
+        )
+
+
+KEY = "patient key"
+"""The event that says which key a case log was begun with."""
 
 
 def stored_scan(ws: Workspace, content_hash: str) -> Scan:

@@ -28,7 +28,11 @@ try:  # all that takes time comes before the first element, so that picture and 
     case = get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first())
     chosen = st.session_state.get("window", "Brain")
     pixels = resources.scan_png(case.scan.content_hash, chosen)
-    heat = resources.heat_png(case.reading.id) if case.reading and not not_head_ct(case.reading) else None
+    heat = (
+        resources.heat_png(case.reading.id, case.scan.content_hash)
+        if case.reading and not not_head_ct(case.reading)
+        else None
+    )
 except (ImageMissing, UnreadableScan) as error:
     st.error(f"Scan {scan_id}: {error}")
     st.button("Next scan", on_click=reading_desk.step, args=(1,))

@@ -1,15 +1,12 @@
 """A batch of files comes in; each gets its line."""
 
-import time
-from collections import Counter
-
 import pandas as pd
 import streamlit as st
 
 from dashboard import resources
 from dashboard.components import frame, words
-from services.files import files_in, unpacked
-from services.intake import BatchInUse, Received, receive, undo
+from dashboard.components.uploading import Upload, take_in
+from services.intake import BatchInUse, undo
 from services.review import case
 
 NAMED = 12  # files with something to say about are named one by one, up to so many of a kind
@@ -37,46 +34,31 @@ files = st.file_uploader(
 )
 
 
-def _line(received: Received) -> dict[str, str]:
-    reading = received.reading
-    answer = ""
-    if reading:
-        answer = words.HIDDEN if received.audit or frame.blind_first() else words.finding(reading)
-    return {
-        "File": received.file,
-        "Outcome": received.outcome,
-        "Model": answer,
-        "Reason": received.reason or "",
-    }
-
-
 if files:
-    began, lines, scan_ids = time.monotonic(), [], []
-    progress = st.progress(0.0, "Reading…")
-    total = sum(files_in(file.getvalue()) for file in files)
-    incoming = (one for file in files for one in unpacked(file.name, file.getvalue(), limits=ws.settings.limits))
-    for received in receive(ws, predictor, incoming, source="upload", actor=frame.reader()):
-        lines.append(_line(received))
-        if received.outcome == "stored":
-            scan_ids.append(received.scan_id)
-        left = (time.monotonic() - began) / len(lines) * (total - len(lines))
-        so_far = ", ".join(f"{n} {outcome}" for outcome, n in Counter(line["Outcome"] for line in lines).items())
-        progress.progress(min(1.0, len(lines) / total), f"{len(lines)} of {total}: {so_far}; about {left:.0f} s left")
-    st.session_state["uploaded"] = (lines, scan_ids)
+    upload = st.session_state.setdefault("uploading", Upload())
+    take_in(ws, predictor, files, upload)
     st.session_state["upload_round"] = round_ + 1  # a new key lets the server forget the bytes
+upload = st.session_state.pop("uploading", None)  # whole, or left in the middle
+if upload and upload.lines:
+    st.session_state["uploaded"] = upload
+if files:
     st.rerun()
 
 if notice := st.session_state.pop("upload_notice", None):
     st.success(notice)
 if "uploaded" in st.session_state:
-    lines, scan_ids = st.session_state["uploaded"]
-    table = pd.DataFrame(lines)
-    counts = table["Outcome"].value_counts()
-    st.subheader(", ".join(f"{counts[name]} {name}" for name in ("stored", "duplicate", "refused") if name in counts))
+    upload = st.session_state["uploaded"]
+    scan_ids, table = upload.scan_ids, pd.DataFrame(upload.lines)
+    st.subheader(upload.counts)
+    if not upload.whole:
+        st.warning(
+            f"This upload was interrupted after {len(upload.lines)} of {upload.files} files. What is listed is stored; "
+            "upload the rest again.",
+            icon=":material/warning:",
+        )
     read_column, list_column, undo_column, _ = st.columns([1.2, 1.2, 1, 1])
     if scan_ids and read_column.button(f"Read these {len(scan_ids)} scans", type="primary", shortcut="S"):
-        st.session_state["queue"] = scan_ids
-        st.session_state.pop("scan", None)
+        frame.go_through(scan_ids)
         st.switch_page("app_pages/review.py")
     if scan_ids and list_column.button("Show them in the worklist", shortcut="L"):
         st.session_state["worklist_batch"] = case(ws, scan_ids[0], frame.reader()).scan.batch_id

@@ -54,8 +54,7 @@ count.markdown(
     f"**{len(shown)}** of {len(everything)} scans; **{len(waiting)}** of them not read by you. Select a row to open it."
 )
 if waiting and start.button(f"Read these {len(waiting)}", type="primary", shortcut="S", width="stretch"):
-    st.session_state["queue"] = waiting
-    st.session_state.pop("scan", None)
+    frame.go_through(waiting)
     st.switch_page("app_pages/review.py")
 if not shown:
     st.stop()
@@ -93,6 +92,5 @@ event = st.dataframe(
     },
 )
 if event.selection.rows:
-    st.session_state["scan"] = visible[event.selection.rows[0]].scan.id
-    st.session_state["queue"] = [case.scan.id for case in shown]
+    frame.go_through([case.scan.id for case in shown], visible[event.selection.rows[0]].scan.id)
     st.switch_page("app_pages/review.py")

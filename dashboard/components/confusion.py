@@ -47,8 +47,7 @@ def _open(scan_ids: list[int]) -> None:
             f"These {hidden} scans wait for your own blind verdict: opening them here would tell the model's answer."
         )
         return
-    st.session_state["queue"], st.session_state["scan"] = shown, shown[0]
-    st.session_state.pop("finished", None)
+    frame.go_through(shown, shown[0])
     st.session_state["open_review"] = True
     if hidden:
         st.session_state["notice"] = ("info", f"{hidden} more scans of that cell wait for your own blind verdict.")

@@ -73,6 +73,12 @@ def blind_first() -> bool:
     return bool(st.session_state.get("blind_first")) or resources.workspace().settings.review.blind_first
 
 
+def go_through(scan_ids: list[int], scan: int | None = None) -> None:
+    """Make these the list to read, from `scan` on or from its beginning."""
+    forget_queue()
+    st.session_state["queue"], st.session_state["scan"] = scan_ids, scan
+
+
 def forget_queue() -> None:
     """The list to go through is made anew when next asked for."""
     for key in ("queue", "scan", "finished"):

@@ -53,6 +53,7 @@ def sixteen_bits_a_colour():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
+GREY_16 = np.abs(pydicom.dcmread(io.BytesIO(dicom())).pixel_array).tobytes()
 GRADIENT = np.arange(64 * 48, dtype=np.uint8).reshape(64, 48)
 
 
@@ -200,6 +201,8 @@ def test_rescale_and_padding_are_applied():
         (changed_dicom(PhotometricInterpretation="PALETTE COLOR"), "in colour"),
         (b"PK\x03\x04" + b"x" * 300, "a zip inside a zip"),
         (sixteen_bits_a_colour(), "16 bits a colour"),
+        (changed_dicom(RescaleType="Z_EFF"), "no Hounsfield units but Z_EFF"),
+        (changed_dicom(RescaleSlope="1", RescaleIntercept="0", PixelData=GREY_16), "nothing in it is as dark as air"),
         (changed_dicom(RescaleSlope=None), "no rescale"),
         (changed_dicom(RescaleSlope=0), "not a usable number"),
         (changed_dicom(NumberOfFrames=2), "several frames"),
@@ -258,11 +261,12 @@ def test_a_slice_seen_from_above_is_turned_over():
 def test_of_a_header_numbers_are_kept_and_no_words():
     header = pydicom.dcmread(io.BytesIO(dicom()))
     header.KVP = "120"
+    header.GantryDetectorTilt = "+18.5"
     header.add_new(0x00180050, "LO", "SMITH")  # where a slice's thickness belongs
     out = io.BytesIO()
     header.save_as(out)
     meta = read(out.getvalue(), pseudonym=KEY).meta
-    assert meta["KVP"] == 120
+    assert (meta["KVP"], meta["GantryDetectorTilt"]) == (120, 18.5)
     assert "SMITH" not in str(meta)
 
 

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from core.formats import check
 from core.scan import Scan, UnreadableScan, from_stored, to_stored
 from tests.conftest import display_scan, png
 
@@ -19,6 +20,12 @@ def test_storing_loses_nothing(pixels, unit, whole):
     back = from_stored(to_stored(Scan(pixels, unit)))
     assert back.unit == unit
     np.testing.assert_array_equal(back.pixels, pixels)
+
+
+def test_minus_nothing_is_nothing():
+    pixels = np.where(np.eye(40) > 0, np.float32(-0.0), np.float32(7))
+    scan = Scan(check(pixels), "HU")
+    assert from_stored(to_stored(scan)).content_hash == scan.content_hash
 
 
 def test_a_stored_image_that_is_not_ours_is_refused():

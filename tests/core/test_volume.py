@@ -65,6 +65,9 @@ def multi_frame(slices=4, **tags):
     return out.getvalue()
 
 
+NOTHING = bytes(len(pydicom.dcmread(io.BytesIO(multi_frame())).PixelData))
+
+
 def test_an_image_or_a_single_slice_is_one_scan():
     assert len(list(read_all(png(1)))) == 1
     assert len(list(read_all(dicom(1)))) == 1
@@ -74,6 +77,20 @@ def test_frames_whose_place_is_not_said_keep_their_order():
     scans = list(read_all(multi_frame(PerFrameFunctionalGroupsSequence=[])))
     assert [scan.meta["number"] for scan in scans] == [0, 1, 2, 3]
     assert not any("position_mm" in scan.meta for scan in scans)
+
+
+def test_an_empty_frame_costs_no_other():
+    header = pydicom.dcmread(io.BytesIO(multi_frame()))
+    frame = len(header.PixelData) // 4
+    header.PixelData = header.PixelData[:frame] + bytes(frame) + header.PixelData[2 * frame :]
+    out = io.BytesIO()
+    header.save_as(out)
+    assert [scan.meta["number"] for scan in read_all(out.getvalue())] == [3, 2, 0]
+
+
+def test_a_single_frame_described_as_one_of_several_is_read():
+    [scan] = read_all(multi_frame(1))
+    assert scan.meta["position_mm"] == 100
 
 
 def test_frames_are_densities_in_anatomical_order():
@@ -101,6 +118,11 @@ def test_frames_are_densities_in_anatomical_order():
         (nifti(np.where(np.arange(64)[:, None, None] < 3, np.nan, volume()).astype(np.float32)), "not numbers"),
         (nifti(np.stack([volume()] * 3, axis=3)), "4 dimensions"),
         (unoriented(), "how the head lies"),
+        (nifti(volume(), np.diag([0.9, 5, 0.9, 1])), "coronal or sagittal"),
+        (
+            multi_frame(PixelData=bytes(len(pydicom.dcmread(io.BytesIO(multi_frame())).PixelData))),
+            "Every frame has the same grey",
+        ),
         (gzip.compress(bytes(3_000_000)), "more than 2 MB"),
     ],
 )

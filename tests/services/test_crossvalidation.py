@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from core.dataset import DatasetError, Examples, Sample, from_folders
 from core.settings import CalibrationSettings, Recipe
 from services import crossvalidation
-from services.crossvalidation import cross_validate, fit_once, folds_of, for_all_patients, without_copies
+from services.crossvalidation import cross_validate, fit_once, folds_of, for_all_patients, kept_path, without_copies
 from services.training import prepare
 from tests.conftest import png
 
@@ -95,6 +95,14 @@ def test_scans_of_several_folds_are_ranked_by_the_networks_own_answers(prepared)
     report = found.report(real_only=True)
     assert report.per_class["hemorrhagic"].auc.value == pytest.approx(roc_auc_score(is_it, of["raw"]))
     assert report.accuracy.value == pytest.approx(((of["p"] > 0.5) == is_it).mean())
+
+
+def test_what_is_kept_of_a_fold_is_of_its_patients_only(prepared, tmp_path):
+    first, second = (prepared.examples.at(folds_of(prepared.examples, k, 0)[0][0]) for k in (2, 3))
+    kept = {kept_path(tmp_path / "run", part, "1") for part in (first, second)}
+    others = Examples(first.x, first.y, tuple(f"other {key}" for key in first.patients), first.samples)
+    assert len(kept | {kept_path(tmp_path / "run", others, "1")}) == 3
+    assert kept_path(tmp_path / "run", first, "1") in kept
 
 
 def test_a_fold_is_judged_by_rules_from_the_other_folds(prepared, monkeypatch):

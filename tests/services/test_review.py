@@ -159,7 +159,7 @@ def test_every_review_stands_in_the_audit_chain(ws, scan_ids):
         from db.models import AuditEvent
 
         actions = list(session.scalars(select(AuditEvent.action)))
-    assert actions == ["promote", "intake", "review"]
+    assert actions == ["patient key", "promote", "intake", "review"]
 
 
 def test_scans_to_be_read_blind_are_dealt_through_the_list(ws, scan_ids):

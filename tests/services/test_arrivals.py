@@ -1,0 +1,103 @@
+"""Whose an arriving scan is."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.bundle import load
+from core.formats import read
+from core.predict import SEEN_IN_TRAINING, Predictor
+from db import queries
+from services import intake
+from services.intake import Incoming, receive
+from services.models import promote, serving_predictor
+from services.review import NoSuchScan, ensure_reading, new_click, record
+from tests.conftest import dicom, png
+from tests.core.test_volume import nifti
+
+
+@pytest.fixture
+def predictor(ws, publish_untrained):
+    promote(ws, publish_untrained(), actor="test")
+    return serving_predictor(ws)
+
+
+def take(ws, predictor, *files, **more):
+    incoming = (Incoming(name, data) for name, data in files)
+    return list(receive(ws, predictor, incoming, source="upload", actor="a", **more))
+
+
+def patients(ws):
+    with ws.db.reading() as session:
+        return {row.id: row.patient_key for row in queries.scans(session)}
+
+
+def test_a_scan_that_comes_again_with_its_patients_name_joins_them(ws, predictor):
+    [unnamed] = take(ws, predictor, ("export.png", png(1)))
+    assert patients(ws)[unnamed.scan_id].startswith("image:")
+    again, other = take(ws, predictor, ("77 (1).png", png(1)), ("77 (2).png", png(2)))
+    assert again.outcome == "duplicate"
+    assert patients(ws) == dict.fromkeys([unnamed.scan_id, other.scan_id], ws.pseudonym.of("file", "77"))
+
+
+def test_of_two_files_with_one_image_the_one_that_names_its_patient_counts(ws, predictor):
+    first, second = take(ws, predictor, ("plain.png", png(1)), ("88 (1).png", png(1)))
+    assert (first.outcome, second.outcome) == ("stored", "duplicate")
+    assert patients(ws) == {first.scan_id: ws.pseudonym.of("file", "88")}
+
+
+def test_a_volume_that_nearly_copies_a_patients_slices_is_theirs(ws, predictor):
+    data = [dicom(i, patient="PX") for i in range(3)]
+    hu = np.stack([read(one).pixels for one in data], axis=2)
+    take(ws, predictor, *((f"I{i}", one) for i, one in enumerate(data)))
+    received = take(ws, predictor, ("copy.nii", nifti((hu + 0.3).swapaxes(0, 1)[::-1, ::-1])))
+    assert {r.outcome for r in received} == {"stored"}
+    assert all("Nearly the same" in r.reason for r in received)
+    assert set(patients(ws).values()) == {ws.pseudonym.of("PatientID", "PX")}
+
+
+def test_a_patient_that_was_trained_on_is_said_to_be_also_where_no_file_names_them(ws, predictor):
+    [first] = take(ws, predictor, ("plain.png", png(1, size=256)))
+    key = patients(ws)[first.scan_id]
+    manifest = predictor.manifest.model_copy(update={"patients": {"train": [key]}, "version": "2026-01-01-trained0"})
+    with ws.db.writing() as session:
+        queries.register_version(session, manifest.version, "0" * 64, None, False)
+    trained = Predictor(dataclasses.replace(load(ws.models_dir / predictor.version), manifest=manifest))
+    ensure_reading(ws, trained, first.scan_id)
+    out = io.BytesIO()
+    Image.open(io.BytesIO(png(1, size=256))).resize((200, 200)).save(out, "JPEG", quality=90)
+    [copy] = take(ws, trained, ("copy.jpg", out.getvalue()))
+    with ws.db.reading() as session:
+        said = queries.readings(session, version=manifest.version, scan_ids=[first.scan_id, copy.scan_id])
+    assert all(SEEN_IN_TRAINING in reading.flags for reading in said.values())
+    assert len(said) == 2
+
+
+def test_what_was_taken_back_leaves_its_number_to_nobody(ws, predictor):
+    [kept] = take(ws, predictor, ("0.png", png(0)))
+    [gone] = take(ws, predictor, ("1.png", png(1)))
+    intake.undo(ws, gone.scan_id, actor="a")
+    one, two = take(ws, predictor, ("2.png", png(2)), ("3.png", png(3)))
+    assert kept.scan_id < gone.scan_id < one.scan_id < two.scan_id
+    with pytest.raises(NoSuchScan):
+        record(ws, gone.scan_id, reader="R", verdict="unsure", expected_version=0, click_id=new_click())
+
+
+def test_an_upload_that_was_stopped_goes_on_in_its_batch(ws, predictor):
+    [first] = take(ws, predictor, ("0.png", png(0)))
+    [second] = take(ws, predictor, ("1.png", png(1)), goes_on=first.scan_id)
+    [other] = take(ws, predictor, ("2.png", png(2)))
+    with ws.db.reading() as session:
+        batch = {row.id: row.batch_id for row in queries.scans(session)}
+    assert batch[first.scan_id] == batch[second.scan_id] != batch[other.scan_id]
+
+
+def test_a_16_bit_png_says_what_it_was_taken_for(ws, predictor):
+    out = io.BytesIO()
+    Image.fromarray((np.arange(64 * 64, dtype=np.uint16) % 4000).reshape(64, 64)).save(out, "PNG")
+    [received] = take(ws, predictor, ("deep.png", out.getvalue()))
+    assert received.outcome == "stored"
+    assert "taken for 12 bits" in received.reason

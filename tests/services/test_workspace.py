@@ -1,0 +1,19 @@
+import pytest
+
+from core.settings import Settings
+from services.workspace import open_workspace
+
+
+def test_a_case_log_is_not_gone_on_with_under_another_key(tmp_path):
+    settings = Settings(home=tmp_path)
+    key = open_workspace(settings).pseudonym
+    assert open_workspace(settings).pseudonym == key
+    kept = (tmp_path / "patient.key").read_bytes()
+    (tmp_path / "patient.key").unlink()
+    with pytest.raises(ValueError, match="not the key"):
+        open_workspace(settings)
+    (tmp_path / "patient.key").write_bytes(kept[:7])
+    with pytest.raises(ValueError, match="holds 7 bytes"):
+        open_workspace(settings)
+    (tmp_path / "patient.key").write_bytes(kept)
+    assert open_workspace(settings).pseudonym == key
