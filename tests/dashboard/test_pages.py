@@ -5,8 +5,10 @@ from streamlit.testing.v1 import AppTest
 
 from core.settings import ROOT, Settings
 from dashboard import resources
+from dashboard.components.uploading import Upload
 from db import models
 from services.demo import load_demo
+from services.intake import Received
 from services.models import demonstration_predictor, serving_predictor
 from services.review import cases, history
 from services.workspace import open_workspace
@@ -187,3 +189,28 @@ def test_hemorrhage_that_may_not_be_dismissed_stands_beside_the_scan(app, demo):
     app.session_state["scan"], app.session_state["queue"] = chosen.scan.id, [chosen.scan.id]
     on(app, "review")
     assert "Hemorrhage is not excluded" in words(app)
+
+
+def test_after_a_list_has_been_read_to_its_end_another_can_be_chosen(app, demo):
+    on(app, "review")
+    app.session_state["queue"] = [app.session_state["scan"]]
+    next(b for b in app.button if b.label.startswith("Skip")).click().run()
+    assert "read to its end" in words(app)
+    on(app, "worklist")
+    next(b for b in app.button if b.label.startswith("Read these")).click().run()
+    on(app, "review")
+    assert "read to its end" not in words(app)
+    assert app.session_state["scan"]
+
+
+def test_an_upload_that_was_left_says_how_far_it_came(app, demo):
+    upload = Upload(files=9)
+    [first, *_] = cases(demo, "Reader 1")
+    upload.add(Received("a.png", "stored", scan_id=first.scan.id))
+    upload.add(Received("b.png", "refused", "It is damaged."))
+    app.run()
+    app.session_state["uploading"] = upload
+    on(app, "upload")
+    assert "interrupted after 2 of 9 files" in " ".join(element.value for element in app.warning)
+    assert any(element.value == "1 stored, 1 refused" for element in app.subheader)
+    assert any(b.label == "Undo this batch" for b in app.button)
