@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ class Verdict:
     label: str | None
     review_id: int
     readers: int
-    blind: bool  # the first verdict of every reader it rests on was given blind
+    blind: bool  # it is what every reader it rests on said before the model's reading was shown
     reviewed_at: datetime
 
 
@@ -34,7 +34,13 @@ class ReviewRow:
     verdict: str
     adjudication: bool
     created_at: datetime
-    blind: bool  # this reader's first verdict on the scan was given before the model's reading was shown
+    blind_verdict: str | None  # what this reader said before the model's reading was shown
+    own_verdict: str | None  # what this reader last said without settling what readers differed on
+
+    @property
+    def blind(self) -> bool:
+        """Whether the verdict is the one given blind; one changed in view of the model's answer is not."""
+        return self.verdict == self.blind_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +161,10 @@ def latest_reviews(session: Session, scan_ids: Collection[int] | None = None) ->
     latest: dict[int, dict[str, ReviewRow]] = defaultdict(dict)
     for row in session.execute(query):
         earlier = latest[row.scan_id].pop(row.reader, None)
-        blind = earlier.blind if earlier else row.blind
+        blind_verdict = earlier.blind_verdict if earlier else row.verdict if row.blind else None
+        own = row.verdict if not row.adjudication else earlier.own_verdict if earlier else None
         latest[row.scan_id][row.reader] = ReviewRow(
-            row.id, row.scan_id, row.reader, row.verdict, row.adjudication, row.created_at, blind
+            row.id, row.scan_id, row.reader, row.verdict, row.adjudication, row.created_at, blind_verdict, own
         )
     return {scan_id: list(by_reader.values()) for scan_id, by_reader in latest.items()}
 
@@ -180,6 +187,21 @@ def verdict_of(reviews: Sequence[ReviewRow]) -> Verdict:
         all(review.blind for review in counting),
         last.created_at,
     )
+
+
+def blind_reviews(reviews: Sequence[ReviewRow]) -> list[ReviewRow]:
+    """What readers said before they saw the model's reading, whatever they said or settled afterwards."""
+    return [
+        replace(review, verdict=review.blind_verdict, adjudication=False)
+        for review in reviews
+        if review.blind_verdict is not None
+    ]
+
+
+def has_settled(session: Session, reader: str, scan_id: int) -> bool:
+    """Whether the reader's latest review of the scan settled what readers differed on."""
+    query = select(Review.adjudication).where(Review.reader == reader, Review.scan_id == scan_id)
+    return bool(session.scalar(query.order_by(Review.id.desc()).limit(1)))
 
 
 def has_reviewed(session: Session, reader: str, scan_ids: Collection[int] | None = None) -> set[int]:
@@ -275,6 +297,12 @@ def register_version(
             ModelVersion(version=version, manifest_sha256=manifest_sha256, parent=parent, demonstration=demonstration)
         )
         session.flush()
+
+
+def is_demonstration(session: Session, version: str) -> bool:
+    """Whether a version has only met synthetic images."""
+    known = session.get(ModelVersion, version)
+    return bool(known and known.demonstration)
 
 
 def batches(session: Session) -> Sequence[Batch]:

@@ -51,8 +51,9 @@ def in_html(
     if question.since or question.before:
         since = f"{question.since:%d %b %Y}" if question.since else "the first verdict"
         asked.append(f"verdicts from {since}" + (f" to before {question.before:%d %b %Y}" if question.before else ""))
+    reached = at_operating_points(live.rows, points)
     drawn = {
-        "ROC, each class against the rest": figures.roc_figure(report, points),
+        "ROC, each class against the rest": figures.roc_figure(report, reached),
         "Precision and recall": figures.pr_figure(report),
         "Is the confidence right?": figures.reliability_figure(report),
         "What abstaining buys": figures.risk_coverage_figure(report, abstain_below),
@@ -70,7 +71,7 @@ def in_html(
             "<h2>Overall</h2>",
             _table(tables.overall(live)),
             "<h2>By class</h2>",
-            _table(tables.by_class(report, at_operating_points(live.rows, points))),
+            _table(tables.by_class(report, reached)),
             "<h2>Confusion matrix</h2>",
             _table(tables.confusion(report)),
             "<h2>Curves</h2><div class='plots'>",

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from core.calibrate import OperatingPoint
 from core.evaluate import Report
 from core.intervals import Figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
@@ -37,8 +36,9 @@ def confusion_figure(report: Report) -> go.Figure:
     return _styled(figure)
 
 
-def roc_figure(report: Report, points: Mapping[str, OperatingPoint] | None = None) -> go.Figure:
-    """One curve per class against the rest, with its area and interval, and its operating point on these scans."""
+def roc_figure(report: Report, reached: Mapping[str, tuple[Figure, Figure]] | None = None) -> go.Figure:
+    """One curve per class against the rest, with its area and interval, and where its operating point lies on these
+    scans: `reached`, sensitivity and specificity."""
     figure = go.Figure(
         go.Scatter(x=[0, 1], y=[0, 1], mode="lines", name="Chance", line=_GUIDE, hoverinfo="skip", showlegend=False)
     )
@@ -52,20 +52,20 @@ def roc_figure(report: Report, points: Mapping[str, OperatingPoint] | None = Non
             customdata=1 - curve.fpr,
             hovertemplate="sensitivity %{y:.2f}, specificity %{customdata:.2f}<extra></extra>",
         )
-        if points and name in points:
-            reached = int((curve.thresholds >= points[name].threshold).sum()) - 1
+        if reached and name in reached:
+            sensitivity, specificity = (figure_.value for figure_ in reached[name])
             figure.add_scatter(
-                x=[curve.fpr[reached]],
-                y=[curve.tpr[reached]],
+                x=[1 - specificity],
+                y=[sensitivity],
                 mode="markers",
-                name=f"{in_words(name)}: from {points[name].threshold:.0%} on not excluded",
+                name=f"{in_words(name)}: from here on not excluded",
                 marker={
                     "size": 14,
                     "color": COLOURS[name],
                     "symbol": "diamond",
                     "line": {"width": 2, "color": "white"},
                 },
-                customdata=[1 - curve.fpr[reached]],
+                customdata=[specificity],
                 hovertemplate="sensitivity %{y:.2f}, specificity %{customdata:.2f}<extra></extra>",
             )
     figure.update_xaxes(title="1 − specificity", range=[-0.01, 1.01])

@@ -18,7 +18,10 @@ class Busy(RuntimeError):
 
 
 def retraining(ws: Workspace) -> bool:
-    """Whether a retraining holds this home's lock, whoever started it."""
+    """Whether a retraining holds this home's lock, whoever started it, or has been started here and is on its way."""
+    started = _started.get(ws.settings.training_dir)
+    if started and started.poll() is None:
+        return True
     lock = lock_path(ws)
     if not lock.exists():
         return False
@@ -29,12 +32,18 @@ def retraining(ws: Workspace) -> bool:
         return True
 
 
+_started: dict[Path, subprocess.Popen[bytes]] = {}
+"""By training folder: it takes a process seconds to come to its lock."""
+
+
 def lock_path(ws: Workspace) -> Path:
     return ws.settings.training_dir / "retrain.lock"
 
 
 def start_retraining(ws: Workspace) -> None:
-    """Run scripts/retrain.py in the background; what it says goes to a log in the home."""
+    """Run scripts/retrain.py in the background, unless one runs; what it says goes to a log in the home."""
+    if retraining(ws):
+        return
     ws.settings.training_dir.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
@@ -42,7 +51,7 @@ def start_retraining(ws: Workspace) -> None:
         "STROKE_DATABASE_URL": ws.settings.database_url,
     }
     with _log(ws).open("wb") as log:
-        subprocess.Popen(
+        _started[ws.settings.training_dir] = subprocess.Popen(
             [sys.executable, str(ROOT / "scripts" / "retrain.py")],
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -16,7 +16,7 @@ from core import bundle
 from core.bundle import Bundle, Manifest
 from core.dataset import DatasetError, Examples, Sample, load
 from core.evaluate import difference
-from core.labels import CLASSES, SPLITS, in_words
+from core.labels import CLASSES, HEMORRHAGIC, SPLITS, in_words
 from core.network import build
 from core.preprocess import InputSpec
 from core.scan import from_stored
@@ -137,6 +137,7 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
 def _train_and_judge(
     ws: Workspace, items: Sequence[Item], champion: Manifest, synthetic: bool, progress: Progress, *, serve: bool
 ) -> Decision:
+    before = versions.champion(ws)
     model = bundle.load(versions.folder_of(ws, champion.version))
     from_scratch = champion.demonstration and not synthetic
     examples, classes = _examples(ws, items, model.spec, () if from_scratch else champion.classes)
@@ -167,15 +168,25 @@ def _train_and_judge(
         Origin(
             f"{len(parts['train'])} {kind} of {patients} patients in this case log, {basis}",
             lineage={"snapshot": snapshot_digest(items), "from_scratch": from_scratch},
-            parent=None if from_scratch else champion.version,
+            parent=None if from_scratch else champion,
             demonstration=synthetic,
         ),
     )
-    return decide(ws, model, bundle.load(versions.folder_of(ws, candidate.version)), parts["test"], serve)
+    trained = bundle.load(versions.folder_of(ws, candidate.version))
+    return decide(ws, model, trained, parts["test"], serve, before)
 
 
-def decide(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples, serve: bool = True) -> Decision:
-    """The gate: the candidate serves where it is not worse than the champion on the same held-out scans.
+def decide(
+    ws: Workspace,
+    champion: Bundle,
+    candidate: Bundle,
+    test: Examples,
+    serve: bool = True,
+    before: str | None = None,
+) -> Decision:
+    """The gate: the candidate serves where it is not worse than the champion on the same held-out scans, can say as
+    much of its answers, and nobody has let another version serve since the training began (`before`: the one that
+    should have served then, where it is not the champion).
 
     Without `serve` neither is the model that serves, and none of them will be: demonstrations beside a real one.
     """
@@ -190,26 +201,29 @@ def decide(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples, s
     gain = gains["accuracy"]
     metrics["accuracy_gain"] = gain.to_json()
     metrics["gains"] = {name: figure.to_json() for name, figure in gains.items()}
-    seen = set(champion.manifest.patients.get("train", [])) & set(test.patients)
-    metrics["test_patients_the_champion_was_trained_on"] = len(seen)
+    seen, seen_too = (_met(model, test) for model in (champion, candidate))
+    metrics["test_patients_the_champion_was_trained_on"] = seen
+    metrics["test_patients_the_candidate_was_trained_on"] = seen_too
     figures = (
         f"on {len(labels)} held-out scans of {len(set(test.patients))} patients the candidate is right on "
         f"{_right(labels, called['candidate'])}, the champion on {_right(labels, called['champion'])}"
     )
-    if seen:
-        figures += f" (the champion was trained on {len(seen)} of these patients, which favours it)"
+    if seen or seen_too:
+        figures += (
+            f" (the champion was trained on {seen} of these patients, the candidate on {seen_too}: that flatters)"
+        )
+
+    def kept(reason: str) -> Decision:
+        return Decision("kept", reason, champion.manifest.version, candidate.manifest.version, metrics)
+
     if gain.value < -ws.settings.retrain.margin:
-        return Decision(
-            "kept", f"The champion stays: {figures}.", champion.manifest.version, candidate.manifest.version, metrics
-        )
+        return kept(f"The champion stays: {figures}.")
     if not serve:
-        return Decision(
-            "kept",
-            f"For show: {figures}. A demonstration does not take the place of a model of real scans.",
-            champion.manifest.version,
-            candidate.manifest.version,
-            metrics,
-        )
+        return kept(f"For show: {figures}. A demonstration does not take the place of a model of real scans.")
+    if lost := _lost(champion, candidate):
+        return kept(f"The champion stays: {figures}, but too few scans were there to give the candidate {lost}.")
+    if versions.champion(ws) not in (champion.manifest.version, before):
+        return kept(f"The champion stays: {figures}, but another version was let serve meanwhile. Retrain on it.")
     versions.promote(ws, candidate.manifest.version, actor="retrain")
     return Decision(
         "promoted",
@@ -218,6 +232,27 @@ def decide(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples, s
         candidate.manifest.version,
         metrics,
     )
+
+
+def _met(model: Bundle, test: Examples) -> int:
+    """How many of the patients it was trained on."""
+    return len(set(model.manifest.patients.get("train", [])) & set(test.patients))
+
+
+def _lost(champion: Bundle, candidate: Bundle) -> str:
+    """What the champion tells its readers that the candidate could not: a demonstration has nothing to lose."""
+    if champion.manifest.demonstration:
+        return ""
+    has = [
+        {
+            "calibrated probabilities": bool(model.manifest.calibration.scans),
+            "a confidence to abstain below": model.manifest.abstain_below is not None,
+            "a point from which on hemorrhage is not excluded": HEMORRHAGIC in model.manifest.operating_points,
+            "the flag for images that are no head CT": model.typical is not None,
+        }
+        for model in (champion, candidate)
+    ]
+    return ", ".join(what for what in has[0] if has[0][what] and not has[1][what])
 
 
 def _right(labels: Sequence[str], called: Sequence[str]) -> int:

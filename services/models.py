@@ -40,14 +40,16 @@ def folder_of(ws: Workspace, version: str) -> Path:
 
 
 def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:
-    """(version, manifest SHA-256) to try in turn: the promoted one, those it replaced, the one that ships, the
-    demonstration."""
+    """(version, manifest SHA-256) to try in turn: the promoted one, those of this home it replaced, the one that ships
+    now, the demonstration."""
+    first, *replaced = bundle.pointer(ws.models_dir) or [("", "")]
+    own = [entry for entry in replaced if (ws.models_dir / entry[0]).is_dir()]
     shipped = [
         (path.name, bundle.manifest_sha256(path))
         for root in (SHIPPED_BUNDLES, DEMO_BUNDLES)
         for path in reversed(bundle.versions(root))
     ]
-    return tuple(dict.fromkeys([*bundle.pointer(ws.models_dir), *shipped]))
+    return tuple(dict.fromkeys([*([first] if first[0] else []), *own, *shipped]))
 
 
 def manifest_of(ws: Workspace, version: str) -> Manifest:
@@ -150,7 +152,7 @@ def rollback(ws: Workspace, *, actor: str) -> str:
     """Let the version that served before serve again; returns it. Raises NoSuchVersion where there is none: the way
     back ends at the model of real scans that ships."""
     order = serving_order(ws)
-    if len(order) < 2 or (SHIPPED_BUNDLES / order[0][0]).is_dir():
+    if len(order) < 2 or ((SHIPPED_BUNDLES / order[0][0]).is_dir() and (DEMO_BUNDLES / order[1][0]).is_dir()):
         raise NoSuchVersion("There is no earlier version to go back to.")
     _, *rest = order
     bundle.load(folder_of(ws, rest[0][0]))

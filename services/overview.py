@@ -20,6 +20,7 @@ class Overview:
     disputed: int
     agreeing: int  # of `comparable`, those where label and reading are the same
     comparable: int  # scans with a label that is a class, and a reading that gives one
+    compared_on_demo: bool  # these scans are synthetic, for want of others
     uncertain_waiting: int
 
 
@@ -31,7 +32,10 @@ def overview(ws: Workspace) -> Overview:
         verdicts = queries.verdicts(session)
     waiting = [scan.id for scan in scans if scan.id not in verdicts]
     answered = {i for i, reading in readings.items() if NOT_HEAD_CT not in reading.flags}
+    synthetic = {scan.id for scan in scans if scan.synthetic}
     labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in answered]
+    real = [v for v in labelled if v.scan_id not in synthetic]
+    labelled = real or labelled
     return Overview(
         scans=len(scans),
         synthetic=sum(scan.synthetic for scan in scans),
@@ -40,6 +44,7 @@ def overview(ws: Workspace) -> Overview:
         disputed=sum(v.label is None for v in verdicts.values()),
         agreeing=sum(v.label == readings[v.scan_id].label for v in labelled),
         comparable=len(labelled),
+        compared_on_demo=bool(labelled) and not real,
         uncertain_waiting=sum(UNCERTAIN in readings[i].flags for i in waiting if i in readings),
     )
 

@@ -34,7 +34,7 @@ class Origin:
     trained_on: str
     limits: Sequence[str] = (UNTESTED,)
     lineage: Mapping[str, Any] = field(default_factory=dict)
-    parent: str | None = None
+    parent: Manifest | None = None  # whose weights it began from; whom and what those have met, it has met
     demonstration: bool = False  # it has only met synthetic images
 
 
@@ -81,6 +81,9 @@ def publish_model(
     models_dir: Path | None = None,
 ) -> Manifest:
     """Publish a network with the rules it answers by and what was measured of it."""
+    parent = origin.parent
+    patients = {name: set(part.patients) for name, part in parts.items()}
+    patients["train"] |= set(parent.patients.get("train", ()) if parent else ())
     facts: dict[str, Any] = {
         "arch": recipe.arch,
         "width": recipe.width,
@@ -96,9 +99,9 @@ def publish_model(
         "false_flags": ws.settings.calibration.false_flags if rules.typical else None,
         "simulated_classes": _only_simulated(classes, parts["train"]) if recipe.simulation else (),
         "demonstration": origin.demonstration,
-        "parent": origin.parent,
+        "parent": parent.version if parent else None,
         "trained_on": origin.trained_on,
-        "limits": (*origin.limits, *_of_classes(classes)),
+        "limits": tuple(dict.fromkeys([*(parent.limits if parent else ()), *origin.limits, *_of_classes(classes)])),
         "lineage": {
             **origin.lineage,
             "recipe": recipe.model_dump(mode="json"),
@@ -107,13 +110,13 @@ def publish_model(
             "seconds": round(result.seconds, 1),
             "history": [asdict(epoch) for epoch in result.history],
         },
-        "patients": {name: sorted(set(part.patients)) for name, part in parts.items()},
-        "keyed_by": ws.pseudonym.fingerprint,
+        "patients": {name: sorted(keys) for name, keys in patients.items()},
+        "keyed_by": (parent.keyed_by if parent else None) or ws.pseudonym.fingerprint,
         "metrics": {name: report.to_json() for name, report in metrics.items()},
     }
     manifest = bundle.publish(models_dir or ws.models_dir, result.network, facts, rules.typical)
     with ws.db.writing() as session:
-        audit.append(session, "training", "publish", {"version": manifest.version, "parent": origin.parent})
+        audit.append(session, "training", "publish", {"version": manifest.version, "parent": manifest.parent})
     return manifest
 
 

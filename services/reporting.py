@@ -22,7 +22,8 @@ from services.workspace import Workspace
 FEW = 30
 """Figures on fewer scans than this change a lot with the next few verdicts."""
 PICKED_AUC = 0.6
-"""Where confidence tells read from unread scans this well (or 1 less this), they were not picked at random."""
+"""Where confidence tells read from unread scans this well (or 1 less this), and surely not by chance, they were not
+picked at random."""
 _TIME_GROUPS = 12
 
 
@@ -52,8 +53,10 @@ class Selection:
 
     @property
     def looks_random(self) -> bool:
-        """Whether the model's confidence in them speaks against a random choice."""
-        return not self.unread or bool(1 - PICKED_AUC < self.told_apart.value < PICKED_AUC)
+        """Whether the model's confidence in them does not speak against a random choice."""
+        told = self.told_apart
+        sure = told.low > 0.5 or told.high < 0.5
+        return not self.unread or not sure or bool(1 - PICKED_AUC < told.value < PICKED_AUC)
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,8 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
     labelled, unlabelled = _labelled(log, question)
     rows = _rows(log, labelled)
     drawn = [scan for scan in _in_source(log, question) if scan.audit]
-    random = rows[rows["audit"] & rows["blind"]]
+    of_drawn, _ = _labelled(log, replace(question, blind_only=True))
+    random = _rows(log, [entry for entry in of_drawn if entry[0].audit])
     return LiveEvaluation(
         question,
         rows,
@@ -184,10 +188,12 @@ def _labelled(log: _Log, question: Question) -> tuple[list[tuple[ScanRow, str, b
         reviews = log.reviews.get(scan.id, [])
         if question.reader is not None:
             reviews = [review for review in reviews if review.reader == question.reader]
+        if question.blind_only:
+            reviews = queries.blind_reviews(reviews)
         if not reviews:
             continue
         verdict = queries.verdict_of(reviews)
-        if not _in_time(verdict.reviewed_at, question) or (question.blind_only and not verdict.blind):
+        if not _in_time(verdict.reviewed_at, question):
             continue
         if verdict.label in CLASSES:
             found.append((scan, verdict.label, verdict.blind, verdict.reviewed_at))
@@ -315,9 +321,9 @@ def _agreement(log: _Log, question: Question) -> list[Agreement]:
     said: dict[str, dict[int, str]] = {}
     for scan in _in_source(log, question):
         for review in log.reviews.get(scan.id, []):
-            wanted = _in_time(review.created_at, question) and (review.blind or not question.blind_only)
-            if wanted and review.verdict in CLASSES and not review.adjudication:
-                said.setdefault(review.reader, {})[scan.id] = review.verdict
+            verdict = review.blind_verdict if question.blind_only else review.own_verdict
+            if verdict in CLASSES and _in_time(review.created_at, question):
+                said.setdefault(review.reader, {})[scan.id] = verdict
     patients = {scan.id: scan.patient_key for scan in log.scans}
     model = {scan.id: log.readings[scan.id].label for scan in log.scans}
     pairs = [(a, b, said[a], said[b]) for a, b in combinations(sorted(said), 2)]
@@ -339,6 +345,8 @@ def _agreement(log: _Log, question: Question) -> list[Agreement]:
 def read_by_none(ws: Workspace, question: Question) -> list[int]:
     """Ids of the scans with a verdict that the question's version has not read."""
     with ws.db.reading() as session:
+        if question.synthetic and not queries.is_demonstration(session, question.version):
+            return []  # demo cases are read by demonstration models only
         readings = queries.readings(session, version=question.version)
         scans = [scan.id for scan in queries.scans(session) if scan.synthetic == question.synthetic]
         reviewed = queries.latest_reviews(session)

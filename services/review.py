@@ -220,6 +220,7 @@ def record(
         if scan.version != expected_version:
             raise ScanChanged(_who_was_faster(session, scan_id))
         reading = queries.readings(session, prefer=champion(ws), scan_ids=[scan_id]).get(scan_id)
+        adjudication = adjudication or queries.has_settled(session, reader.strip(), scan_id)  # a second thought
         review = models.Review(
             scan_id=scan_id,
             reader=reader.strip(),

@@ -157,8 +157,8 @@ def notes(live: LiveEvaluation) -> list[str]:
         )
     elif selection.unread:
         found.append(
-            f"{selection.read} scans have been reviewed and {selection.unread} have not. "
-            "By the model's confidence the two do not differ."
+            f"{selection.read} scans have been reviewed and {selection.unread} have not. Nothing in the model's "
+            f"confidence shows that the two differ (AUC {with_interval(selection.told_apart)})."
         )
     found += _never_called(live.report) if live.report else []
     if stream.drawn:

@@ -11,7 +11,7 @@ from services import figures, tables
 from services.evaluation_report import in_html
 from services.models import NoSuchVersion, manifest_of, trained_elsewhere
 from services.overview import model_versions
-from services.reporting import FEW, at_operating_points, live_evaluation
+from services.reporting import FEW, at_operating_points, live_evaluation, read_by_none
 
 st.title("Evaluation")
 ws = resources.workspace()
@@ -51,24 +51,25 @@ notes = tables.notes(live)
 for note in notes:
     if note.startswith("**"):
         st.warning(note, icon=":material/info:")
-if live.selection.unread_by_model:
+if live.selection.unread_by_model and read_by_none(ws, question):
     questions.offer_reading(ws, question)
 st.dataframe(tables.overall(live), hide_index=True, width="stretch")
 for note in notes:
     if not note.startswith("**"):
         st.caption(note)
 
+reached = at_operating_points(live.rows, points)
 left, right = st.columns([1, 1.3], gap="large")
 with left:
     st.subheader("Confusion matrix")
     confusion.draw(report, live.rows)
 with right:
     st.subheader("By class")
-    st.dataframe(tables.by_class(report, at_operating_points(live.rows, points)), hide_index=True, width="stretch")
+    st.dataframe(tables.by_class(report, reached), hide_index=True, width="stretch")
 
 curves = {
     "ROC, each class against the rest": (
-        figures.roc_figure(report, points) if report.roc else None,
+        figures.roc_figure(report, reached) if report.roc else None,
         "ROC curves; their areas are in the table by class",
     ),
     "Precision and recall": (

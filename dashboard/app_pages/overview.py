@@ -30,7 +30,7 @@ waiting, read, agreement, scans = st.columns(4)
 waiting.metric("Not read yet", now.waiting, border=True)
 read.metric("Reviewed", now.reviewed, border=True)
 agreement.metric(
-    "Agreed with the model",
+    "Agreed with the model" + (" (demo cases)" if now.compared_on_demo else ""),
     f"{now.agreeing} of {now.comparable}",
     border=True,
     help="Scans whose verdict is the same class as the model's answer. Evaluation has the intervals.",
@@ -59,7 +59,7 @@ if predictor:
     manifest = predictor.manifest
     st.subheader("The model that serves")
     st.markdown(
-        f"**{manifest.version}**, since {words.when(manifest.created_at)}. "
+        f"**{manifest.version}**, made {words.when(manifest.created_at)}. "
         f"It answers {', '.join(in_words(c).lower() for c in manifest.classes[:-1])} or "
         f"{in_words(manifest.classes[-1]).lower()}."
     )

@@ -7,8 +7,8 @@ from core.scan import UnreadableScan
 from dashboard import resources
 from dashboard.components import frame, panel, reading_desk, viewer, words
 from db.images import ImageMissing
+from services.review import NoSuchScan, ensure_reading, not_head_ct
 from services.review import case as get_case
-from services.review import ensure_reading, not_head_ct
 
 ws = resources.workspace()
 predictor = frame.serving()
@@ -33,7 +33,7 @@ try:  # all that takes time comes before the first element, so that picture and 
         if case.reading and not not_head_ct(case.reading)
         else None
     )
-except (ImageMissing, UnreadableScan) as error:
+except (ImageMissing, NoSuchScan, UnreadableScan) as error:
     st.error(f"Scan {scan_id}: {error}")
     st.button("Next scan", on_click=reading_desk.step, args=(1,))
     st.stop()

@@ -7,7 +7,7 @@ from dashboard import resources
 from dashboard.components import frame, words
 from dashboard.components.uploading import Upload, take_in
 from services.intake import BatchInUse, undo
-from services.review import case
+from services.review import NoSuchScan, case
 
 NAMED = 12  # files with something to say about are named one by one, up to so many of a kind
 
@@ -61,8 +61,12 @@ if "uploaded" in st.session_state:
         frame.go_through(scan_ids)
         st.switch_page("app_pages/review.py")
     if scan_ids and list_column.button("Show them in the worklist", shortcut="L"):
-        st.session_state["worklist_batch"] = case(ws, scan_ids[0], frame.reader()).scan.batch_id
-        st.switch_page("app_pages/worklist.py")
+        try:
+            st.session_state["worklist_batch"] = case(ws, scan_ids[0], frame.reader()).scan.batch_id
+        except NoSuchScan:
+            st.error("This batch has been taken back meanwhile.")
+        else:
+            st.switch_page("app_pages/worklist.py")
     if scan_ids and undo_column.button("Undo this batch", help="Possible until something in it has been reviewed."):
         try:
             gone = undo(ws, scan_ids[0], actor=frame.reader())

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from filelock import FileLock
@@ -8,11 +9,19 @@ from core import bundle
 from core.labels import CLASSES
 from core.settings import Recipe, Settings
 from db import models as tables
+from services import learning
 from services.demo import load_demo
 from services.intake import Incoming, receive
 from services.jobs import Busy, lock_path
-from services.learning import labelled_scans, retrain, snapshot_digest, too_few
-from services.models import champion, demonstration_predictor, folder_of, promote, serving_predictor
+from services.learning import decide, labelled_scans, retrain, snapshot_digest, too_few
+from services.models import (
+    champion,
+    demonstration_predictor,
+    folder_of,
+    promote,
+    serving_predictor,
+    trained_elsewhere,
+)
 from services.overview import overview
 from services.reporting import Question, live_evaluation
 from services.review import new_click, record
@@ -174,3 +183,57 @@ def test_demo_cases_never_mix_with_real_ones(ws):
     assert live_evaluation(ws, Question(champion(ws), synthetic=True)).report.n == REVIEWED
     assert labelled_scans(ws) == []
     assert len(labelled_scans(ws, synthetic=True)) == REVIEWED
+
+
+def test_a_candidate_has_met_whom_its_parent_met(reviewed):
+    """And takes over what is said of the parent's limits and of keys made elsewhere."""
+    ws = reviewed
+    parent = bundle.load(folder_of(ws, champion(ws)))
+    facts = {"patients": {"train": ["stranger"]}, "keyed_by": "elsewhere", "limits": ("It has met one hospital.",)}
+    decision = retrain_from(ws, parent, facts)
+    manifest = bundle.load(folder_of(ws, decision.candidate)).manifest
+    assert "stranger" in manifest.patients["train"]
+    assert manifest.keyed_by == "elsewhere"
+    assert "It has met one hospital." in manifest.limits
+    assert trained_elsewhere(ws, manifest)
+
+
+def retrain_from(ws, parent, facts):
+    kept = parent.manifest.model_dump(exclude={"version", "created_at", "weights_sha256"})
+    version = bundle.publish(ws.models_dir, parent.network, {**kept, **facts}, parent.typical).version
+    promote(ws, version, actor="test")
+    return retrain(ws)
+
+
+def test_a_candidate_that_could_say_less_of_its_answers_does_not_serve(reviewed):
+    ws = reviewed
+    parent = bundle.load(folder_of(ws, champion(ws)))
+    decision = retrain_from(ws, parent, {"abstain_below": 0.5})
+    assert decision.decision == "kept"
+    assert "The champion stays" in decision.reason
+    candidate = bundle.load(folder_of(ws, decision.candidate))
+    better = candidate.manifest.model_copy(update={"patients": {}})
+    verdict = decide(ws, bundle.load(folder_of(ws, champion(ws))), replace(candidate, manifest=better), *held_out(ws))
+    assert verdict.decision == "kept"
+    assert "a confidence to abstain below" in verdict.reason
+
+
+def held_out(ws):
+    ws.settings.retrain.margin = 1.0  # any accuracy will do
+    items = [item for item in labelled_scans(ws) if item.split == "test"]
+    model = bundle.load(folder_of(ws, champion(ws)))
+    examples, _ = learning._examples(ws, items, model.spec, model.manifest.classes)
+    return (examples,)
+
+
+def test_what_somebody_lets_serve_during_a_training_stays(reviewed, publish_untrained):
+    ws = reviewed
+    old, candidate, chosen = (
+        folder_of(ws, name) for name in (champion(ws), publish_untrained(5), publish_untrained(6))
+    )
+    test = held_out(ws)
+    promote(ws, chosen.name, actor="a person")
+    decision = decide(ws, bundle.load(old), bundle.load(candidate), *test)
+    assert decision.decision == "kept"
+    assert "let serve meanwhile" in decision.reason
+    assert champion(ws) == chosen.name

@@ -78,3 +78,19 @@ def test_the_model_of_real_scans_serves_before_the_demonstration(home):
     assert "](lesions.png)" not in shipped.card, "a page has no place for the repository's pictures"
     with pytest.raises(NoSuchVersion, match="no earlier"):
         rollback(ws, actor="a")
+
+
+def test_a_shipped_model_that_comes_later_serves_before_the_demonstration(ws, publish_untrained, tmp_path, monkeypatch):
+    """A home that promoted and rolled back before the checkout had its model, or had another one."""
+    first = publish_untrained(1)
+    promote(ws, first, actor="a")
+    rollback(ws, actor="a")
+    promote(ws, first, actor="a")
+    shipped = publish_untrained(2)
+    (tmp_path / "later").mkdir()
+    folder_of(ws, shipped).rename(tmp_path / "later" / shipped)
+    monkeypatch.setattr("services.models.SHIPPED_BUNDLES", tmp_path / "later")
+    assert rollback(ws, actor="a") == shipped
+    promote(ws, first, actor="a")
+    promote(ws, shipped, actor="a")
+    assert rollback(ws, actor="a") == first, "the shipped one was let serve over it"

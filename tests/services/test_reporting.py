@@ -209,3 +209,56 @@ def test_nothing_reviewed_is_no_report(ws):
     assert live.report is None
     with pytest.raises(ValueError, match="nothing to report"):
         in_html(live, made=models.now(), points={}, abstain_below=None, trained_on="")
+
+
+def test_a_verdict_changed_after_the_answer_was_shown_is_not_blind(log):
+    """What was said blind counts where blind verdicts are asked for; what is said now counts elsewhere."""
+    ws, received = log
+    ids = [one.scan_id for one in received[30:34]]
+    with ws.db.writing() as session:
+        for scan_id in ids:
+            session.get(models.Scan, scan_id).audit = True
+    readings = {one.scan_id: one.reading.label for one in received}
+    before = asked(ws, blind_only=True, reader="Cat").report
+    for scan_id in ids:
+        said = "ischemic" if readings[scan_id] == "hemorrhagic" else "hemorrhagic"
+        file(ws, scan_id, "Cat", said, version=0, blind=True)
+        file(ws, scan_id, "Cat", readings[scan_id], version=1)
+    assert before is None
+    assert asked(ws, blind_only=True, reader="Cat").report.accuracy.value == 0
+    everything = asked(ws, reader="Cat")
+    assert everything.report.accuracy.value == 1
+    assert not everything.rows["blind"].any()
+    [with_model] = [a for a in asked(ws, blind_only=True, reader="Cat").agreement if a.second == "the model"]
+    assert with_model.observed.value == 0
+    assert everything.audit_stream.report.accuracy.value == 0
+
+
+def test_a_disputed_scan_that_was_settled_is_a_disagreement_all_the_same(log):
+    ws, received = log
+    [before] = [a for a in asked(ws).agreement if (a.first, a.second) == ("Ann", "Ben")]
+    settled = received[0].scan_id
+    record(
+        ws, settled, reader="Ben", verdict="ischemic", expected_version=2, click_id=new_click(), adjudication=True
+    )  # fmt: skip
+    [after] = [a for a in asked(ws).agreement if (a.first, a.second) == ("Ann", "Ben")]
+    assert (after.observed.value, after.observed.n) == (before.observed.value, before.observed.n)
+    second_thought = record(
+        ws, settled, reader="Ben", verdict="hemorrhagic", expected_version=3, click_id=new_click()
+    )  # fmt: skip
+    assert second_thought.adjudication, "what Ben settled stays settled, the other way"
+    assert asked(ws).unlabelled == 3
+
+
+def test_few_scans_read_are_not_called_picked(ws):
+    predictor = serving_predictor(ws)
+    files = [Incoming(f"{i}.dcm", dicom(i, "hemorrhagic" if i % 2 else "ischemic", f"P{i}")) for i in range(24)]
+    received = sorted(
+        receive(ws, predictor, files, source="upload", actor="t"), key=lambda one: one.reading.confidence
+    )  # fmt: skip
+    file(ws, received[-4].scan_id, "Ann", "hemorrhagic", version=0)
+    file(ws, received[-9].scan_id, "Ann", "hemorrhagic", version=0)
+    live = asked(ws)
+    assert live.selection.told_apart.value > 0.6
+    assert live.selection.looks_random, "two scans show nothing"
+    assert "Nothing in the model's confidence" in " ".join(notes(live))
