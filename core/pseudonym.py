@@ -11,6 +11,10 @@ _CENTURY = 36525
 SECRET_BYTES = 32
 
 
+class WrongKey(ValueError):
+    """The key is not one, or not the one that patients were named with; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class Pseudonym:
     """HMAC-SHA256 under a secret made at first start and kept outside the database."""
@@ -37,7 +41,7 @@ class Pseudonym:
 
     @classmethod
     def at(cls, path: Path) -> "Pseudonym":
-        """The secret in `path`, made on first use, readable by its owner only."""
+        """The secret in `path`, made on first use, readable by its owner only. Raises WrongKey where it is cut off."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         if not path.exists():
@@ -54,7 +58,7 @@ class Pseudonym:
                 temporary.unlink()
         secret = path.read_bytes()
         if len(secret) < SECRET_BYTES:
-            raise ValueError(
+            raise WrongKey(
                 f"{path} is damaged: it holds {len(secret)} bytes, and a key has {SECRET_BYTES}. Restore it from where "
                 "it is kept; without it known patients would become new ones."
             )

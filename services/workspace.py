@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.decoder import Decoder
-from core.pseudonym import Pseudonym
+from core.pseudonym import Pseudonym, WrongKey
 from core.scan import Scan, UnreadableScan, from_stored
 from core.settings import ROOT, Settings
 from db import audit
@@ -35,7 +35,7 @@ class Workspace:
 def open_workspace(settings: Settings | None = None) -> Workspace:
     """Make the home if it is not there, migrate the case log, and hand out the keys.
 
-    Raises ValueError where the key is not the one that the case log's patients were named with.
+    Raises WrongKey where the key is not the one that the case log's patients were named with.
     """
     settings = settings or Settings()
     settings.home_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients' images are nobody else's to read
@@ -60,7 +60,7 @@ def _check_key(db: Database, pseudonym: Pseudonym, settings: Settings) -> None:
         with db.writing() as session:
             audit.append(session, "second-read", KEY, {"fingerprint": pseudonym.fingerprint})
     elif known["fingerprint"] != pseudonym.fingerprint:
-        raise ValueError(
+        raise WrongKey(
             f"{settings.home_dir / 'patient.key'} is not the key that this case log's patients were named with: they "
             "would become new ones. Put the first key back from where it is kept, or begin a new STROKE_HOME."
         )

@@ -5,6 +5,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from core.bundle import BadBundle, Manifest
 from core.predict import Predictor
+from core.pseudonym import WrongKey
 from dashboard import resources
 
 PAGES = {
@@ -42,7 +43,11 @@ def navigation() -> StreamlitPage:
 def draw() -> None:
     """The sidebar and the style around the page."""
     st.html(_STYLE)
-    always = resources.workspace().settings.review.blind_first
+    try:
+        always = resources.workspace().settings.review.blind_first
+    except WrongKey as error:
+        st.error(f"**The case log is not opened.** {error}", icon=":material/key_off:")
+        st.stop()
     with st.sidebar:
         st.text_input(
             "Reading as",

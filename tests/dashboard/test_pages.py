@@ -214,3 +214,12 @@ def test_an_upload_that_was_left_says_how_far_it_came(app, demo):
     assert "interrupted after 2 of 9 files" in " ".join(element.value for element in app.warning)
     assert any(element.value == "1 stored, 1 refused" for element in app.subheader)
     assert any(b.label == "Undo this batch" for b in app.button)
+
+
+def test_without_its_key_the_case_log_stays_closed_and_says_so(app, home):
+    app.run()
+    resources.workspace.clear()
+    (Settings().home_dir / "patient.key").unlink()
+    app.run()
+    assert not app.exception
+    assert "Put the first key back" in app.error[0].value

@@ -1,5 +1,6 @@
 import pytest
 
+from core.pseudonym import WrongKey
 from core.settings import Settings
 from services.workspace import open_workspace
 
@@ -10,10 +11,10 @@ def test_a_case_log_is_not_gone_on_with_under_another_key(tmp_path):
     assert open_workspace(settings).pseudonym == key
     kept = (tmp_path / "patient.key").read_bytes()
     (tmp_path / "patient.key").unlink()
-    with pytest.raises(ValueError, match="not the key"):
+    with pytest.raises(WrongKey, match="not the key"):
         open_workspace(settings)
     (tmp_path / "patient.key").write_bytes(kept[:7])
-    with pytest.raises(ValueError, match="holds 7 bytes"):
+    with pytest.raises(WrongKey, match="holds 7 bytes"):
         open_workspace(settings)
     (tmp_path / "patient.key").write_bytes(kept)
     assert open_workspace(settings).pseudonym == key
