@@ -116,7 +116,7 @@ class _Draws:
 
 
 def _rewindowed(x: Tensor, draws: _Draws) -> Tensor:
-    """Another window, 0.3 to 3.4 times as wide, brain not always in its middle; may leave [0, 1] a little.
+    """Another window, 0.35 to 3.3 times as wide, brain not always in its middle; may leave [0, 1] a little.
 
     What lies beyond the window the scan came with has to be made up: bone far above, fat or air below.
     """
@@ -126,7 +126,7 @@ def _rewindowed(x: Tensor, draws: _Draws) -> Tensor:
     fat = draws.uniform(-3.2, -0.15)
     x = torch.where(x < AIR, torch.where(around < 0.06, -8.0, fat), x)
     usual = draws.chance(0.4)
-    width = torch.where(usual, draws.log_uniform(0.55, 1.2), draws.log_uniform(0.3, 3.4))
+    width = torch.where(usual, draws.log_uniform(0.55, 1.2), draws.log_uniform(0.45, 3.4))
     centre = 0.46 + torch.where(usual, draws.uniform(-0.12, 0.12), draws.uniform(-0.25, 0.3)) * width
     return ((x - centre) / width + 0.5).clamp(-0.3, 1.3)
 

@@ -23,7 +23,7 @@ BRAIN_GREY, BRAIN_SPREAD = 0.4, 0.25
 
 ENLARGED = 1.2
 """How much larger the mirror image is read."""
-HEAD_GREY, LYING = 0.08, 1.06
+HEAD_GREY, LYING = 0.08, 1.1
 """What is brighter than the first is head; a head this much wider than tall lies on its side."""
 
 
@@ -49,10 +49,10 @@ class Network(nn.Module):
     """Features and what is common to all heads. Input (N, 1, S, S) in [0, 1].
 
     Intensity "window": grey as it is, centred on what brain has in a brain window. "image": each image centred on its
-    own brain (`centred`), so that the window it came with matters little. With `upright` it turns a head that lies on
-    its side by a quarter before it reads it, and its map back. With `mirror` it reads, outside training, each image
-    and its mirror image, `ENLARGED`, and its answer is their mean: features learned from images that augmentation has
-    enlarged and blurred read somewhat larger ones better (Touvron et al., NeurIPS 2019).
+    own brain (`centred`), so that the window it came with matters little. Outside training, with `upright` it
+    turns a head that lies on its side by a quarter before it reads it, and its map back; with `mirror` it reads each
+    image and its mirror image, `ENLARGED`, and its answer is their mean: features learned from images that augmentation
+    has enlarged and blurred read somewhat larger ones better (Touvron et al., NeurIPS 2019).
     """
 
     upright = False
@@ -64,7 +64,7 @@ class Network(nn.Module):
         self.intensity = intensity
 
     def forward(self, x: Tensor) -> Output:
-        if not self.upright:
+        if self.training or not self.upright:
             return self._read(x)
         lies = lying(x)[:, None, None, None]
         out = self._read(torch.where(lies, x.rot90(1, (2, 3)), x))
