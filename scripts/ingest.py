@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import getpass
 import json
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -37,6 +38,8 @@ def main() -> None:
         predictor = serving_predictor(ws)
         if args.paths:
             take(ws, predictor, args.paths, args.json)
+            if not args.watch and not all(path.exists() for path in args.paths):
+                sys.exit(1)
         if args.watch:
             watch(ws, args.watch, args.json)
 

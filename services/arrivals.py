@@ -67,6 +67,7 @@ def arrivals_of(
         patient = owners.of(study, scan.patient_key, other.patient_key if other else f"image:{digest[:16]}")
         if other:
             owners.are_one(other.patient_key, patient)
+            owners.are_one(patient, other.patient_key)
         arrivals.append(Arrival(digest, scan, patient, study, to_bytes(seen[digest]), other, synthetic))
         resemblances.add(LookRow(digest, patient, study, arrivals[-1].look))
     return [replace(one, patient_key=owners.now(one.patient_key)) for one in arrivals]

@@ -126,6 +126,8 @@ def _file(path: Path, limits: Limits) -> Incoming:
             problem = too_large(size, head, limits)
             return Incoming(str(path), b"" if problem else head + file.read(), problem)
     except FileNotFoundError:
+        if path.is_symlink():
+            return Incoming(str(path), problem="This is a link, and what it led to is not there. Send the file itself.")
         return Incoming(str(path), problem="There is no such file. Check the path.")
     except OSError as error:
         return Incoming(str(path), problem=f"The file cannot be opened ({error.strerror}). Check its permissions.")

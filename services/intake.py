@@ -1,6 +1,6 @@
 """Files come in: each gets a stated outcome, and none costs another."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -66,9 +66,11 @@ def receive(
     actor: str,
     synthetic: bool = False,
     goes_on: int | None = None,
+    tell: Callable[[list[Received]], None] = lambda received: None,
 ) -> Iterator[Received]:
     """Store and read files as they come; yields one outcome per file, in order, after it is on the disk. They are one
-    batch, with `goes_on` that of the scan with this id.
+    batch, with `goes_on` that of the scan with this id. `tell` hears of what a transaction has stored before any of it
+    is yielded, for who reads this may be stopped.
 
     Memory holds two chunks of `limits.batch_size` scans, fewer where they are large, however many files there are:
     one is decoded while the one before is read by the model and stored.
@@ -80,6 +82,7 @@ def receive(
             ws.images.put(digest, to_stored(scan))
         chunk.readings = dict(zip(chunk.scans, predictor.read(list(chunk.scans.values())), strict=True))
         received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic, predictor)
+        tell(received)
         yield from received
 
 

@@ -41,8 +41,7 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
     settings.home_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients' images are nobody else's to read
     db = Database(settings.url)
     db.migrate()
-    pseudonym = Pseudonym.at(settings.home_dir / "patient.key")
-    _check_key(db, pseudonym, settings)
+    pseudonym = _key(db, settings.home_dir / "patient.key")
     limits = settings.limits
     return Workspace(
         settings,
@@ -53,17 +52,25 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
     )
 
 
-def _check_key(db: Database, pseudonym: Pseudonym, settings: Settings) -> None:
+def _key(db: Database, path: Path) -> Pseudonym:
+    """The key in `path`, made where the case log is new."""
     with db.reading() as session:
         known = audit.last(session, KEY)
+    if known and not path.exists():
+        raise WrongKey(
+            f"{path} is missing: without it known patients would become new ones. Put the key back from where it is "
+            "kept, or begin a new STROKE_HOME."
+        )
+    pseudonym = Pseudonym.at(path)
     if known is None:
         with db.writing() as session:
             audit.append(session, "second-read", KEY, {"fingerprint": pseudonym.fingerprint})
     elif known["fingerprint"] != pseudonym.fingerprint:
         raise WrongKey(
-            f"{settings.home_dir / 'patient.key'} is not the key that this case log's patients were named with: they "
-            "would become new ones. Put the first key back from where it is kept, or begin a new STROKE_HOME."
+            f"{path} is not the key that this case log's patients were named with: they would become new ones. Put the "
+            "first key back from where it is kept, or begin a new STROKE_HOME."
         )
+    return pseudonym
 
 
 KEY = "patient key"

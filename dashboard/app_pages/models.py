@@ -57,7 +57,7 @@ def _card(version: Version) -> None:
         if manifest is None:
             st.error(version.problem)
             return
-        if not version.serving:
+        if not version.serving and not (manifest.demonstration and version.shipped):
             action.button("Let it serve", key=f"promote-{version.name}", on_click=_promote, args=(version.name,))
         st.write(frame.limits(manifest))
         rows = [

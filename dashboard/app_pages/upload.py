@@ -35,11 +35,12 @@ files = st.file_uploader(
 
 
 if files:
+    st.session_state.pop("uploaded", None)
     upload = st.session_state.setdefault("uploading", Upload())
     take_in(ws, predictor, files, upload)
     st.session_state["upload_round"] = round_ + 1  # a new key lets the server forget the bytes
 upload = st.session_state.pop("uploading", None)  # whole, or left in the middle
-if upload and upload.lines:
+if upload and upload.received:
     st.session_state["uploaded"] = upload
 if files:
     st.rerun()
@@ -48,12 +49,12 @@ if notice := st.session_state.pop("upload_notice", None):
     st.success(notice)
 if "uploaded" in st.session_state:
     upload = st.session_state["uploaded"]
-    scan_ids, table = upload.scan_ids, pd.DataFrame(upload.lines)
+    scan_ids, table = upload.scan_ids, pd.DataFrame(upload.lines(ws))
     st.subheader(upload.counts)
     if not upload.whole:
         st.warning(
-            f"This upload was interrupted after {len(upload.lines)} of {upload.files} files. What is listed is stored; "
-            "upload the rest again.",
+            f"This upload was interrupted after {len(upload.received)} of {upload.files} files. What is listed is "
+            "stored; upload the rest again.",
             icon=":material/warning:",
         )
     read_column, list_column, undo_column, _ = st.columns([1.2, 1.2, 1, 1])

@@ -28,7 +28,8 @@ present = [state for state in STATES if any(case.state == state for case in ever
 states = st.pills("State", present, selection_mode="multi", key="worklist_states")
 by_answer, by_batch, by_order = st.columns([4, 3, 2])
 answers = by_answer.pills("Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers")
-names = {None: "All"} | {number: words.batch(*batch) for number, batch in batches(ws).items()}
+held = {case.scan.batch_id for case in everything}
+names = {None: "All"} | {n: f"{words.batch(*batch)} (no. {n})" for n, batch in batches(ws).items() if n in held}
 if st.session_state.get("worklist_batch") not in names:  # taken back since
     st.session_state["worklist_batch"] = None
 batch = by_batch.selectbox("Batch", list(names), format_func=names.__getitem__, key="worklist_batch")

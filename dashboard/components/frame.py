@@ -48,24 +48,31 @@ def draw() -> None:
     except WrongKey as error:
         st.error(f"**The case log is not opened.** {error}", icon=":material/key_off:")
         st.stop()
+    address = st.query_params.get("reader", NOBODY), always or st.query_params.get("blind_first") == "true"
+    for key, value in zip(("reader", "blind_first"), st.session_state.get("reading_as", address), strict=True):
+        st.session_state.setdefault(key, value)
     with st.sidebar:
-        st.text_input(
-            "Reading as",
-            key="reader",
-            value=NOBODY,
-            bind="query-params",  # a reload, or a bookmark, keeps who reads and how
-            help="Your name or initials: each verdict carries it.",
-        )
+        st.text_input("Reading as", key="reader", help="Your name or initials: each verdict carries it.")
         st.toggle(
             "Blind first",
             key="blind_first",
-            value=always,
             disabled=always,
-            bind="query-params",
             on_change=forget_queue,
             help="Hide everything the model says of a scan until your verdict on it is stored.",
         )
         st.caption("**Not a medical device.** For research and quality improvement; every finding needs a reader.")
+    _keep_in_address(always)
+
+
+def _keep_in_address(always: bool) -> None:
+    """A reload, a bookmark, or another page keeps who reads and how. Not by binding the widgets to the address: with
+    those st.switch_page fails."""
+    st.session_state["reading_as"] = st.session_state["reader"], st.session_state["blind_first"]
+    wanted = {} if reader() == NOBODY else {"reader": reader()}
+    if blind_first() and not always:
+        wanted["blind_first"] = "true"
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)
 
 
 def reader() -> str:

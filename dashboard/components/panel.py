@@ -117,14 +117,16 @@ def own_verdict(case: Case) -> None:
     compared, reading = "", case.reading
     if reading is not None and not not_head_ct(reading) and case.own_verdict in CLASSES:
         theirs = "the same" if reading.label == case.own_verdict else in_words(reading.label).lower()
-        compared = f": the model says {theirs}."
+        compared = f": the model says {theirs}." if not abstains(reading) else ": the model abstains."
     st.markdown(f":material/check_circle: **You said {said.lower()}**{compared} Choose again to change it.")
 
 
 def settle(case: Case) -> None:
     """Where readers differ, a verdict may be filed as the one that settles it."""
     if case.state == "readers differ" and not case.hidden:
-        st.checkbox("My next verdict settles what readers differ on (adjudication)", key=f"adjudicate-{case.scan.id}")
+        settles = "My next verdict settles what readers differ on (adjudication)"
+        # a checkbox would keep the focus, and the verdicts' keys with it
+        st.pills(settles, [settles], key=f"adjudicate-{case.scan.id}", label_visibility="collapsed")
 
 
 def past(case: Case) -> None:

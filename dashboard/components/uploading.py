@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from core.predict import Predictor
 from dashboard.components import frame, words
 from services.files import files_in, unpacked
 from services.intake import Received, receive
+from services.review import cases
 from services.workspace import Workspace
 
 
@@ -19,46 +20,55 @@ from services.workspace import Workspace
 class Upload:
     """One batch, so far."""
 
-    lines: list[dict[str, str]] = field(default_factory=list)
-    scan_ids: list[int] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
     files: int = 0
     whole: bool = False
 
-    def add(self, received: Received) -> None:
-        if received.outcome == "stored" and received.scan_id is not None:
-            self.scan_ids.append(received.scan_id)
-        self.lines.append(_line(received))
+    @property
+    def scan_ids(self) -> list[int]:
+        """Of what was stored."""
+        return [one.scan_id for one in self.received if one.outcome == "stored" and one.scan_id is not None]
 
     @property
     def counts(self) -> str:
         """As "3 stored, 1 refused"."""
-        counts = Counter(line["Outcome"] for line in self.lines)
+        counts = Counter(one.outcome for one in self.received)
         return ", ".join(f"{counts[name]} {name}" for name in ("stored", "duplicate", "refused") if counts[name])
+
+    def lines(self, ws: Workspace) -> list[dict[str, str]]:
+        """A line a file, with what this session's reader may know now of the model's answers."""
+        ids = {one.scan_id for one in self.received if one.scan_id is not None}
+        found = {case.scan.id: case for case in cases(ws, frame.reader(), blind_first=frame.blind_first(), ids=ids)}
+        return [_line(one, found) for one in self.received]
 
 
 def take_in(ws: Workspace, predictor: Predictor, files: Sequence[Any], upload: Upload) -> None:
     """Take in what a browser sent, with a bar; goes on where an earlier run of the same files was stopped."""
     progress, began = st.progress(0.0, "Reading…"), time.monotonic()
-    before = {line["File"] for line in upload.lines}
-    done = len(upload.lines)
+    before, done = {one.file for one in upload.received}, len(upload.received)
     upload.files = sum(files_in(file.getvalue()) for file in files)
     incoming = (one for file in files for one in unpacked(file.name, file.getvalue(), limits=ws.settings.limits))
-    goes_on = upload.scan_ids[0] if upload.scan_ids else None
-    for received in receive(ws, predictor, incoming, source="upload", actor=frame.reader(), goes_on=goes_on):
-        if received.outcome == "stored" or received.file not in before:
-            upload.add(received)
-        fresh, total = len(upload.lines) - done, max(upload.files, len(upload.lines))  # a volume holds many
-        left = (time.monotonic() - began) / max(1, fresh) * (total - len(upload.lines))
+
+    def add(chunk: Iterable[Received]) -> None:
+        """All that has just been stored, before anything is drawn, for that may be the end of this run."""
+        upload.received += [one for one in chunk if one.outcome == "stored" or one.file not in before]
+
+    goes_on = next(iter(upload.scan_ids), None)
+    for _ in receive(ws, predictor, incoming, source="upload", actor=frame.reader(), goes_on=goes_on, tell=add):
+        count, total = len(upload.received), max(upload.files, len(upload.received))  # a volume holds many
+        left = (time.monotonic() - began) / max(1, count - done) * (total - count)
         say = f"; about {left:.0f} s left" if left else ""
-        progress.progress(len(upload.lines) / total, f"{len(upload.lines)} of {total}: {upload.counts}{say}")
+        progress.progress(count / total, f"{count} of {total}: {upload.counts}{say}")
     upload.whole = True
 
 
-def _line(received: Received) -> dict[str, str]:
-    reading = received.reading
+def _line(received: Received, found: dict[int, Any]) -> dict[str, str]:
+    case = found.get(received.scan_id or 0)
     answer = ""
-    if reading:
-        answer = words.HIDDEN if received.audit or frame.blind_first() else words.finding(reading)
+    if case and case.hidden:
+        answer = words.HIDDEN
+    elif case and case.reading:
+        answer = words.finding(case.reading)
     return {
         "File": received.file,
         "Outcome": received.outcome,

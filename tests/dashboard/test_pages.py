@@ -6,6 +6,7 @@ from streamlit.testing.v1 import AppTest
 from core.settings import ROOT, Settings
 from dashboard import resources
 from dashboard.components.uploading import Upload
+from dashboard.components.words import HIDDEN
 from db import models
 from services.demo import load_demo
 from services.intake import Received
@@ -204,10 +205,9 @@ def test_after_a_list_has_been_read_to_its_end_another_can_be_chosen(app, demo):
 
 
 def test_an_upload_that_was_left_says_how_far_it_came(app, demo):
-    upload = Upload(files=9)
     [first, *_] = cases(demo, "Reader 1")
-    upload.add(Received("a.png", "stored", scan_id=first.scan.id))
-    upload.add(Received("b.png", "refused", "It is damaged."))
+    stored, refused = Received("a.png", "stored", scan_id=first.scan.id), Received("b.png", "refused", "It is damaged.")
+    upload = Upload([stored, refused], files=9)
     app.run()
     app.session_state["uploading"] = upload
     on(app, "upload")
@@ -222,4 +222,25 @@ def test_without_its_key_the_case_log_stays_closed_and_says_so(app, home):
     (Settings().home_dir / "patient.key").unlink()
     app.run()
     assert not app.exception
-    assert "Put the first key back" in app.error[0].value
+    assert "Put the key back" in app.error[0].value
+
+
+def test_a_reader_with_a_name_goes_from_page_to_page(app, demo):
+    app.query_params["reader"] = "Dr A"
+    app.query_params["blind_first"] = "true"
+    on(app, "overview")
+    assert app.text_input(key="reader").value == "Dr A"
+    next(b for b in app.button if b.label == "Start reading").click().run()
+    assert not app.exception, app.exception
+    assert app.session_state["reader"] == "Dr A"
+    assert app.session_state["blind_first"]
+
+
+def test_an_upload_shows_no_answer_that_its_reader_may_not_know(app, demo):
+    scan = next(case.scan.id for case in cases(demo, "Reader 1") if not case.hidden)
+    app.run()
+    app.session_state["uploaded"] = Upload([Received("a.png", "stored", scan_id=scan)], files=1, whole=True)
+    on(app, "upload")
+    assert app.dataframe[0].value["Model"][0] != HIDDEN
+    app.toggle(key="blind_first").set_value(True).run()
+    assert app.dataframe[0].value["Model"][0] == HIDDEN

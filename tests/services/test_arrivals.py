@@ -101,3 +101,23 @@ def test_a_16_bit_png_says_what_it_was_taken_for(ws, predictor):
     [received] = take(ws, predictor, ("deep.png", out.getvalue()))
     assert received.outcome == "stored"
     assert "taken for 12 bits" in received.reason
+
+
+def test_a_study_joins_the_patient_that_a_later_slice_of_it_nearly_copies(ws, predictor):
+    """Its first slice is like nothing known."""
+    data = [dicom(i, patient="PY") for i in range(2)]
+    take(ws, predictor, *((f"I{i}", one) for i, one in enumerate(data)))
+    hu = np.stack([read(dicom(40)).pixels, *(read(one).pixels + 0.3 for one in data)], axis=2)
+    received = take(ws, predictor, ("copy.nii", nifti(hu.swapaxes(0, 1)[::-1, ::-1])))
+    assert "Nearly" not in (received[0].reason or "")
+    assert "Nearly" in received[1].reason
+    assert set(patients(ws).values()) == {ws.pseudonym.of("PatientID", "PY")}
+
+
+def test_what_was_stored_is_told_before_anything_of_it_is_yielded(ws, predictor):
+    told = []
+    incoming = (Incoming(f"{i}.png", png(i)) for i in range(20))
+    stopped = receive(ws, predictor, incoming, source="upload", actor="a", tell=told.extend)
+    next(stopped)
+    stopped.close()
+    assert {one.scan_id for one in told} == set(patients(ws))

@@ -30,4 +30,4 @@ def test_a_folder_that_is_closed_is_named_and_costs_no_other(tmp_path, monkeypat
 def test_a_link_that_leads_nowhere_is_named(tmp_path):
     (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
     [found] = incoming([tmp_path], limits=Limits())
-    assert "no such file" in found.problem
+    assert "is a link" in found.problem

@@ -11,6 +11,10 @@ def test_a_case_log_is_not_gone_on_with_under_another_key(tmp_path):
     assert open_workspace(settings).pseudonym == key
     kept = (tmp_path / "patient.key").read_bytes()
     (tmp_path / "patient.key").unlink()
+    with pytest.raises(WrongKey, match="is missing"):
+        open_workspace(settings)
+    assert not (tmp_path / "patient.key").exists(), "none is made in its place"
+    (tmp_path / "patient.key").write_bytes(bytes(32))
     with pytest.raises(WrongKey, match="not the key"):
         open_workspace(settings)
     (tmp_path / "patient.key").write_bytes(kept[:7])
