@@ -169,8 +169,10 @@ def test_a_reload_keeps_who_reads_and_how(page, server):
     page.reload()
     settle(page)
     assert page.get_by_role("textbox", name="Reading as").input_value() == "Dr Ada"
-    page.get_by_role("link", name="Review").click()
+    page.get_by_role("button", name="Read these").click()
     page.get_by_text("The model's answer is hidden").wait_for()
+    assert page.get_by_role("textbox", name="Reading as").input_value() == "Dr Ada"
+    assert "reader=Dr+Ada" in page.url
 
 
 def test_the_heat_map_is_one_key_away(page, server):
