@@ -160,9 +160,9 @@ def test_ingest_says_what_became_of_every_file(home, tmp_path):
     (folder / "a.png").write_bytes(png(1))
     (folder / "b.png").write_bytes(png(1))
     (folder / "text.jpg").write_text("hello")
-    lines = [
-        json.loads(line) for line in run_apart("ingest", folder, tmp_path / "gone.png", "--json").stdout.splitlines()
-    ]
+    ended = run_apart("ingest", folder, tmp_path / "gone.png", "--json", check=False)
+    assert ended.returncode == 1, "a path that is not there is an error of whoever called"
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
     assert [line["outcome"] for line in lines] == ["stored", "duplicate", "refused", "refused"]
     assert lines[0]["file"] == f"{folder}/a.png"
     assert lines[0]["scan_id"] == lines[1]["scan_id"]
