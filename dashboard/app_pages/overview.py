@@ -30,7 +30,7 @@ waiting, read, agreement, scans = st.columns(4)
 waiting.metric("Not read yet", now.waiting, border=True)
 read.metric("Reviewed", now.reviewed, border=True)
 agreement.metric(
-    "Agreed with the model" + (" (demo cases)" if now.compared_on_demo else ""),
+    "Agreed on demo cases" if now.compared_on_demo else "Agreed with the model",
     f"{now.agreeing} of {now.comparable}",
     border=True,
     help="Scans whose verdict is the same class as the model's answer. Evaluation has the intervals.",
