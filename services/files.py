@@ -14,6 +14,8 @@ from core.signatures import HEAD
 from services.intake import Incoming, limit_for, too_large
 
 _ZIP = b"PK"
+_BAD_ZIP = (zipfile.BadZipFile, OSError, NotImplementedError, ValueError)
+"""What zipfile raises over a damaged archive, or one packed in a way it does not know."""
 _SKIPPED = {"__MACOSX", "Thumbs.db", ".DS_Store", "desktop.ini"}
 
 
@@ -69,7 +71,7 @@ def files_in(data: bytes) -> int:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return sum(_counts(info) for info in archive.infolist()) or 1
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+    except _BAD_ZIP:
         return 1
 
 
@@ -141,7 +143,7 @@ def _zip(zipped: Path | BinaryIO, name: str, limits: Limits) -> Iterator[Incomin
                 if _counts(info):
                     empty = False
                     yield _member(archive, info, f"{name}/{info.filename}", limits)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+    except _BAD_ZIP:
         yield Incoming(name, problem="The zip is damaged. Pack it again.")
         return
     if empty:
