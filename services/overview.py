@@ -55,6 +55,16 @@ def model_versions(ws: Workspace) -> list[str]:
         return queries.versions_with_readings(session)
 
 
+def version_to_ask(ws: Workspace, versions: list[str]) -> str:
+    """Of these the one that serves; as long as only demo cases have been reviewed, the newest that reads those."""
+    serving = champion(ws)
+    with ws.db.reading() as session:
+        if not queries.has_real_reviews(session):
+            demonstrations = [version for version in versions if queries.is_demonstration(session, version)]
+            versions = demonstrations or versions
+    return serving if serving in versions else versions[0]
+
+
 def has_real_reviews(ws: Workspace) -> bool:
     """Whether anybody has reviewed a scan that is not synthetic."""
     with ws.db.reading() as session:

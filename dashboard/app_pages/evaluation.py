@@ -11,7 +11,7 @@ from services import figures, tables
 from services.evaluation_report import in_html
 from services.models import NoSuchVersion, manifest_of, trained_elsewhere
 from services.overview import model_versions
-from services.reporting import FEW, at_operating_points, live_evaluation, read_by_none
+from services.reporting import FEW, at_operating_points, live_evaluation
 
 st.title("Evaluation")
 ws = resources.workspace()
@@ -51,7 +51,7 @@ notes = tables.notes(live)
 for note in notes:
     if note.startswith("**"):
         st.warning(note, icon=":material/info:")
-if live.selection.unread_by_model and read_by_none(ws, question):
+if live.selection.unread_by_model:
     questions.offer_reading(ws, question)
 st.dataframe(tables.overall(live), hide_index=True, width="stretch")
 for note in notes:

@@ -12,7 +12,7 @@ from dashboard.components import words
 from db.images import ImageMissing
 from services import tables
 from services.models import NoSuchVersion, champion, predictor_of
-from services.overview import has_real_reviews, readers, sources
+from services.overview import has_real_reviews, readers, sources, version_to_ask
 from services.reporting import LiveEvaluation, Question, compare_versions, read_by_none
 from services.review import read_stored
 from services.workspace import Workspace
@@ -27,7 +27,7 @@ def ask(ws: Workspace, versions: list[str]) -> Question:
     version = which.selectbox(
         "Model version",
         versions,
-        index=versions.index(serving) if serving in versions else 0,
+        index=versions.index(version_to_ask(ws, versions)),
         format_func=lambda v: f"{v} (serving)" if v == serving else v,
     )
     real = kind.segmented_control(
@@ -77,6 +77,8 @@ def nothing(question: Question, live: LiveEvaluation) -> str:
         return "The first day of the verdicts is after the last: nothing can be between them."
     if any((question.reader, question.source, question.since, question.before, question.blind_only)):
         return "No reviewed scan passes these filters."
+    if live.selection.unread_by_model and question.synthetic:
+        return "Demo cases are read by demonstration models only: choose one above."
     if live.selection.unread_by_model:
         return f"This version has read none of the {live.selection.unread_by_model} reviewed scans."
     return "No reviewed scan of this kind yet. Figures appear with the first verdict."
@@ -85,7 +87,7 @@ def nothing(question: Question, live: LiveEvaluation) -> str:
 def offer_reading(ws: Workspace, question: Question) -> None:
     """Let the version read the reviewed scans it has not read, so that its figures are on all of them."""
     missing = read_by_none(ws, question)
-    if st.button(f"Let it read these {len(missing)} scans", icon=":material/play_arrow:"):
+    if missing and st.button(f"Let it read these {len(missing)} scans", icon=":material/play_arrow:"):
         bar = st.progress(0.0, "Reading…")
 
         def progress(done: int, total: int) -> None:

@@ -9,10 +9,11 @@ from dashboard.components.uploading import Upload
 from dashboard.components.words import HIDDEN
 from db import models
 from services.demo import load_demo
-from services.intake import Received
+from services.intake import Incoming, Received, receive
 from services.models import demonstration_predictor, serving_predictor
 from services.review import cases, history
 from services.workspace import open_workspace
+from tests.conftest import png
 
 
 @pytest.fixture
@@ -244,3 +245,19 @@ def test_an_upload_shows_no_answer_that_its_reader_may_not_know(app, demo):
     assert app.dataframe[0].value["Model"][0] != HIDDEN
     app.toggle(key="blind_first").set_value(True).run()
     assert app.dataframe[0].value["Model"][0] == HIDDEN
+
+
+def test_of_demo_cases_alone_the_model_that_read_them_is_asked(home):
+    """Also where a model of real scans serves, which has read one."""
+    resources.workspace.clear()
+    ws = open_workspace(Settings())
+    demonstration = demonstration_predictor(ws)
+    load_demo(ws, demonstration)
+    list(receive(ws, serving_predictor(ws), [Incoming("a.png", png(3))], source="upload", actor="a"))
+    app = on(AppTest.from_file(str(ROOT / "dashboard" / "Home.py"), default_timeout=60), "evaluation")
+    assert app.selectbox[0].value == demonstration.version
+    assert len(app.dataframe)
+    app.selectbox[0].set_value(serving_predictor(ws).version).run()
+    assert "read by demonstration models only" in words(app)
+    assert not [b.label for b in app.button if b.label.startswith("Let it read")]
+    resources.workspace.clear()
