@@ -42,14 +42,14 @@ def folder_of(ws: Workspace, version: str) -> Path:
 def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:
     """(version, manifest SHA-256) to try in turn: the promoted one, those of this home it replaced, the one that ships
     now, the demonstration."""
-    first, *replaced = bundle.pointer(ws.models_dir) or [("", "")]
-    own = [entry for entry in replaced if (ws.models_dir / entry[0]).is_dir()]
+    promoted = bundle.pointer(ws.models_dir)
+    own = [entry for entry in promoted[1:] if (ws.models_dir / entry[0]).is_dir()]
     shipped = [
         (path.name, bundle.manifest_sha256(path))
         for root in (SHIPPED_BUNDLES, DEMO_BUNDLES)
         for path in reversed(bundle.versions(root))
     ]
-    return tuple(dict.fromkeys([*([first] if first[0] else []), *own, *shipped]))
+    return tuple(dict.fromkeys([*promoted[:1], *own, *shipped]))
 
 
 def manifest_of(ws: Workspace, version: str) -> Manifest:
