@@ -76,7 +76,7 @@ def _slices(root: Path, finding: str, rng: np.random.Generator) -> Iterator[np.n
     spec, window = InputSpec(size=SIDE, window=(40, 120), crop="head"), Window(-20, 120)
     read = file_reader(PUBLIC, 16)
     for file in rng.permutation(table.loc[table["finding"] == finding, "file"].to_numpy()):
-        yield window.hu(to_input(read(root / file), spec)[0].numpy())
+        yield window.hu(to_input(read(root / file), spec)[0])
 
 
 def _real_bases(root: Path, rng: np.random.Generator) -> Iterator[Base]:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from benchmarks.other_images import other_images
+from core.dataset import to_bytes
 from core.formats import read
 from core.intervals import Clusters, Figure, share_figure
-from core.preprocess import InputSpec, to_input
+from core.preprocess import InputSpec
 from core.scan import UnreadableScan
 from core.train import predict
 from services.crossvalidation import CrossValidation, Fold
@@ -49,7 +50,7 @@ def flagged_by_kind(found: CrossValidation, spec: InputSpec, files: Iterator[tup
     for name, data in files:
         kind = name.split("-")[0]
         try:
-            inputs.append((to_input(read(data, name), spec) * 255).round().to(torch.uint8))
+            inputs.append(to_bytes(read(data, name), spec))
             kinds.append(kind)
         except UnreadableScan:
             caught.setdefault(kind, []).append(1.0)

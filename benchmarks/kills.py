@@ -26,7 +26,7 @@ from sqlalchemy import text
 from core.settings import Limits, Settings
 from db import queries
 from services.intake import Incoming, receive, sweep_images
-from services.models import serving_predictor
+from services.models import serving_model
 from services.workspace import Workspace, open_workspace, stored_scan
 
 LONGEST_S = 0.6
@@ -67,9 +67,9 @@ def kill_intakes(home: Path, times: int, seed: int = 0) -> Damage:
 
 def _take_until_killed(home: Path, number: int, acknowledged: Path) -> None:
     ws = open_workspace(Settings(home=home, limits=Limits(batch_size=4)))
-    predictor = serving_predictor(ws)
+    model = serving_model(ws)
     with acknowledged.open("a", buffering=1) as told:
-        for received in receive(ws, predictor, _new_scans(number), source="ingest", actor="benchmark"):
+        for received in receive(ws, model, _new_scans(number), source="ingest", actor="benchmark"):
             told.write(f"{received.scan_id}\n")
             (home / f"began-{number}").touch()
     os._exit(1)  # there are more scans than can be read in the time

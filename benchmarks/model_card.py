@@ -19,13 +19,13 @@ from benchmarks.ablation import Variant
 from benchmarks.contact_sheet import Tile, sheet
 from benchmarks.flags import Flagged
 from benchmarks.robustness import Robustness
-from core import bundle
+from core import manifest as manifests
 from core.anatomy import Window
+from core.dataset import to_bytes
 from core.evaluate import BY_CLASS, OVERALL, Report, evaluate, per_patient
 from core.formats import read
 from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
-from core.preprocess import to_input
 from core.settings import ROOT
 from core.train import predict
 from services.crossvalidation import CrossValidation
@@ -65,7 +65,7 @@ def main() -> None:
     args = parser.parse_args()
     measured = measure(args.data, args.ablation_epochs, train_variants=not args.no_ablation)
     text = in_markdown(measured, args.ablation_epochs)
-    for out in (args.out, bundle.versions(SHIPPED_BUNDLES)[-1] / CARD):
+    for out in (args.out, manifests.versions(SHIPPED_BUNDLES)[-1] / CARD):
         out.write_text(text)
         print(out)
 
@@ -161,7 +161,7 @@ def within_folds(found: CrossValidation) -> tuple[float, float, float]:
 def on_cpaisd(trained: Trained, folder: Path) -> tuple[float, float, Figure]:
     """Real acute infarcts, never trained on: the mean over the folds' models, beside slices without a finding."""
     scans = [read(path.read_bytes(), path.name) for path in sorted(folder.glob("*.png"))]
-    x = torch.stack([(to_input(scan, trained.prepared.spec) * 255).round().to(torch.uint8) for scan in scans])
+    x = torch.stack([to_bytes(scan, trained.prepared.spec) for scan in scans])
     place = trained.found.classes.index(ISCHEMIC)
     there = np.mean(
         [fold.rules.probabilities(predict(fold.network, x))[:, place] for fold in trained.found.folds], axis=0

@@ -9,9 +9,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.disturbances import DISTURBANCES, disturbed
-from core.dataset import Examples, file_reader
+from core.dataset import Examples, file_reader, to_bytes
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
-from core.preprocess import InputSpec, to_input
+from core.preprocess import InputSpec
 from core.scan import Scan
 from core.train import predict
 from services.crossvalidation import CrossValidation, Fold
@@ -70,7 +70,7 @@ def _scans(part: Examples) -> Iterator[Scan]:
 
 
 def _read(fold: Fold, part: Examples, scans: list[Scan], spec: InputSpec) -> _Answers:
-    x = torch.stack([(to_input(scan, spec) * 255).round().to(torch.uint8) for scan in scans])
+    x = torch.stack([to_bytes(scan, spec) for scan in scans])
     said = predict(fold.network, x)
     typical = fold.rules.typical
     flagged = typical.unlike(said.profile).numpy() if typical else np.zeros(len(x), bool)

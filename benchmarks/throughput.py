@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from core import bundle
+from core import manifest as manifests
 from core.vision import torchvision_models
 from services.workspace import SHIPPED_BUNDLES
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
-    shipped = bundle.load(bundle.versions(SHIPPED_BUNDLES)[-1])
+    shipped = bundle.load(manifests.versions(SHIPPED_BUNDLES)[-1])
     name = f"{shipped.manifest.arch}, {shipped.spec.size} px, with heat map"
     networks: dict[str, tuple[nn.Module, int, int]] = {name: (shipped.network, 1, shipped.spec.size)}
     models = torchvision_models()

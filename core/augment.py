@@ -4,27 +4,14 @@ import math
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+
+from core.settings import Augmentation
 
 AIR = 0.004
 """A grey below this is the window's floor: nothing is known of how far below it lies."""
 ANY_WAY_UP = 0.25
 """Share of the scans from elsewhere that are turned by any angle, a half of them by quarter turns and little more."""
-
-
-class Augmentation(BaseModel):
-    """Ranges, each drawn uniformly and independently per scan; all zero means no change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rotation: float = Field(12.0, ge=0, le=180, description="degrees, either way")
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a left-right mirror")
-    shift: float = Field(0.05, ge=0, le=0.5, description="share of the side, either way")
-    scale: float = Field(0.08, ge=0, lt=1, description="share of the size, either way")
-    contrast: float = Field(0.15, ge=0, lt=1, description="share of the grey range, either way")
-    brightness: float = Field(0.05, ge=0, lt=1, description="share of full white, either way")
-    elsewhere: float = Field(0.0, ge=0, le=1, description="share of scans made to look as if from another hospital")
 
 
 def augment(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:

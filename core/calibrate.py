@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from core.intervals import Clusters, share_figure
+from core.manifest import Calibration, OperatingPoint
 
 MIN_SCANS = 20
 """Fewer validation scans than this calibrate nothing: probabilities stay as they are and there is no threshold."""
@@ -19,33 +19,6 @@ MIN_FINDINGS = 10
 FLOOR = 0.5
 """No answer is given with less confidence than this, whatever the validation scans say."""
 _PRIOR_SCALE = 1.0
-
-
-class Calibration(BaseModel):
-    """Logits -> probabilities: softmax(logits / temperature + bias)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    temperature: float = 1.0
-    bias: tuple[float, ...] = ()  # one a class; empty: none
-    scans: int = 0  # validation scans it rests on; 0: not calibrated
-    patients: int = 0
-
-    def probabilities(self, logits: Tensor) -> np.ndarray:
-        """(N, C) logits -> (N, C) float64, rows summing to 1."""
-        scaled = logits.double() / self.temperature
-        return torch.softmax(scaled + torch.tensor(self.bias) if self.bias else scaled, dim=1).numpy()
-
-
-class OperatingPoint(BaseModel):
-    """The probability of a finding from which on it counts as not excluded, and what that gives on validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    asked_sensitivity: float
-    threshold: float
-    sensitivity: dict[str, float | int | None]  # core.intervals.Figure.to_json()
-    specificity: dict[str, float | int | None]
 
 
 def class_balance(labels: Tensor, classes: int) -> Tensor:

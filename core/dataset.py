@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -201,6 +202,11 @@ def with_patients(samples: Sequence[Sample], pattern: str, pseudonym: Pseudonym)
     return named
 
 
+def to_bytes(scan: Scan, spec: InputSpec) -> Tensor:
+    """A scan as a training keeps it: `core.preprocess.to_input` in whole steps of grey, (1, S, S) uint8."""
+    return torch.from_numpy(np.rint(to_input(scan, spec) * 255).astype(np.uint8))
+
+
 def load(
     samples: Sequence[Sample],
     spec: InputSpec,
@@ -229,7 +235,7 @@ def load(
         else:
             if watcher:
                 watcher.look(sample, scan)
-            inputs.append((to_input(scan, spec) * 255).round().to(torch.uint8))
+            inputs.append(to_bytes(scan, spec))
             digest = scan.content_hash
             patient = sample.patient or scan.patient_key or f"image:{digest[:16]}"
             kept.append(replace(sample, patient=patient, content_hash=digest))

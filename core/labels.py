@@ -54,3 +54,8 @@ def parse_class(name: str) -> str | None:
 def parse_split(name: str) -> str | None:
     """The split a folder or table entry names ("Train", "val", ...); None where it names none."""
     return _match(name, _SPLIT_SPELLINGS)
+
+
+def counted(number: int, what: str) -> str:
+    """ "1 scan", "2 scans"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

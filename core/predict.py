@@ -1,36 +1,24 @@
 """Scans -> readings."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from core.bundle import Bundle
 from core.labels import HEMORRHAGIC
-from core.preprocess import Box, to_input_with_box
+from core.preprocess import to_input_with_box
+from core.reading import (
+    DEMONSTRATION,
+    HEMORRHAGE_NOT_EXCLUDED,
+    LEARNED_FROM_SIMULATION,
+    NOT_HEAD_CT,
+    SEEN_IN_TRAINING,
+    UNCALIBRATED,
+    UNCERTAIN,
+    Reading,
+)
 from core.scan import Scan
-
-UNCERTAIN = "uncertain"
-SEEN_IN_TRAINING = "seen_in_training"
-DEMONSTRATION = "demonstration"
-UNCALIBRATED = "uncalibrated"
-NOT_HEAD_CT = "not_head_ct"
-HEMORRHAGE_NOT_EXCLUDED = "hemorrhage_not_excluded"
-LEARNED_FROM_SIMULATION = "learned_from_simulation"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one model version says of one scan."""
-
-    version: str
-    label: str  # the most probable class, also where the model abstains
-    confidence: float  # its probability, calibrated unless the flags say otherwise
-    probabilities: dict[str, float]
-    heat: np.ndarray  # (h, w) uint8: where the evidence for `label` lies; 255 is the strongest
-    heat_box: Box
-    flags: tuple[str, ...]
 
 
 class Predictor:
@@ -43,16 +31,12 @@ class Predictor:
         self._network = bundle.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._trained = frozenset(bundle.manifest.patients.get("train", []))
 
-    @property
-    def version(self) -> str:
-        return self.manifest.version
-
     def read(self, scans: Sequence[Scan]) -> list[Reading]:
         """One forward pass for all: probabilities and heat maps together."""
         if not scans:
             return []
         prepared = [to_input_with_box(scan, self._spec) for scan in scans]
-        x = torch.stack([tensor for tensor, _ in prepared])
+        x = torch.from_numpy(np.stack([image for image, _ in prepared]))
         with torch.inference_mode():
             output = self._network(x.contiguous(memory_format=torch.channels_last))
             probabilities = self.manifest.calibration.probabilities(output.logits)
@@ -62,30 +46,27 @@ class Predictor:
         for i, scan in enumerate(scans):
             best = int(probabilities[i].argmax())
             by_class = {name: float(value) for name, value in zip(self.manifest.classes, probabilities[i], strict=True)}
+            label, flags = self.manifest.classes[best], tuple(self._flags(scan, by_class, unlike[i]))
+            shown = HEMORRHAGIC if HEMORRHAGE_NOT_EXCLUDED in flags else label
             readings.append(
                 Reading(
-                    version=self.version,
-                    label=self.manifest.classes[best],
+                    version=self.manifest.version,
+                    label=label,
                     confidence=float(probabilities[i][best]),
                     probabilities=by_class,
-                    heat=self._heat(maps[i], best),
+                    heat=self._heat(maps[i], self.manifest.classes.index(shown)),
+                    heat_of=shown,
                     heat_box=prepared[i][1],
-                    flags=tuple(self._flags(scan, by_class, unlike[i])),
+                    flags=flags,
                 )
             )
         return readings
 
-    def known(self, reading: Reading, patient_key: str) -> Reading:
-        """The same, with what there is to say of a patient who is known only now."""
-        if patient_key not in self._trained or SEEN_IN_TRAINING in reading.flags:
-            return reading
-        return replace(reading, flags=(*reading.flags, SEEN_IN_TRAINING))
-
-    def _heat(self, maps: np.ndarray, best: int) -> np.ndarray:
+    def _heat(self, maps: np.ndarray, of: int) -> np.ndarray:
         """Where the evidence lies. That a lesion_cnn finds none has no place of its own."""
-        if self.manifest.head == "strongest" and best == len(maps) - 1:
+        if self.manifest.head == "strongest" and of == len(maps) - 1:
             return np.zeros(maps.shape[1:], np.uint8)
-        return evidence(maps, best)
+        return evidence(maps, of)
 
     def _flags(self, scan: Scan, probabilities: dict[str, float], unlike: bool) -> Iterator[str]:
         """What has to be known about an answer. A scan unlike head CT gets no other word about its content."""

@@ -4,10 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from PIL import Image
 from scipy import ndimage
-from torch import Tensor
 
 from core.scan import Scan
 
@@ -89,7 +87,7 @@ def _square(left: float, top: float, right: float, bottom: float, shape: tuple[i
     )
 
 
-def to_input_with_box(scan: Scan, spec: InputSpec) -> tuple[Tensor, Box]:
+def to_input_with_box(scan: Scan, spec: InputSpec) -> tuple[np.ndarray, Box]:
     """`to_input`, and where in the scan the input was cut from, so that a heat map can be laid over it."""
     if not np.isfinite(scan.pixels).all():
         raise ValueError("the scan holds a non-finite pixel")
@@ -103,10 +101,10 @@ def to_input_with_box(scan: Scan, spec: InputSpec) -> tuple[Tensor, Box]:
     cut = Image.fromarray(np.ascontiguousarray(padded, np.float32)).resize(
         (spec.size, spec.size), Image.Resampling.BILINEAR, box=(x0 + pad, y0 + pad, x1 + pad, y1 + pad)
     )
-    return torch.from_numpy(np.array(cut, np.float32))[None], box
+    return np.array(cut, np.float32)[None], box
 
 
-def to_input(scan: Scan, spec: InputSpec) -> Tensor:
+def to_input(scan: Scan, spec: InputSpec) -> np.ndarray:
     """Window, crop, resize. (H, W) -> (1, S, S) float32 in [0, 1]; 0 is the window's floor.
 
     Raises ValueError where the scan holds a non-finite pixel.

@@ -11,7 +11,6 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from core.augment import Augmentation
 from core.labels import HEMORRHAGIC, ISCHEMIC
 from core.preprocess import WINDOWS, InputSpec
 
@@ -40,6 +39,20 @@ class ReviewSettings(BaseModel):
 
     blind_first: bool = False
     audit_share: float = Field(0.1, ge=0, le=1)
+
+
+class Augmentation(BaseModel):
+    """How training scans vary. Ranges, each drawn uniformly and independently per scan; all zero means no change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rotation: float = Field(12.0, ge=0, le=180, description="degrees, either way")
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a left-right mirror")
+    shift: float = Field(0.05, ge=0, le=0.5, description="share of the side, either way")
+    scale: float = Field(0.08, ge=0, lt=1, description="share of the size, either way")
+    contrast: float = Field(0.15, ge=0, lt=1, description="share of the grey range, either way")
+    brightness: float = Field(0.05, ge=0, lt=1, description="share of full white, either way")
+    elsewhere: float = Field(0.0, ge=0, le=1, description="share of scans made to look as if from another hospital")
 
 
 class Simulation(BaseModel):

@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from core.predict import Predictor
-from core.preprocess import Box
+from core.reading import Model
 from services import intake, models, pictures
 from services.workspace import Workspace, open_workspace
 
@@ -16,16 +15,16 @@ def workspace() -> Workspace:
     return ws
 
 
-def predictor() -> tuple[Predictor, str | None]:
+def model() -> tuple[Model, str | None]:
     """The model that serves now, and a sentence where it is not the one that should. Raises BadBundle.
 
     The order is read from the disk at every call, so that a promotion is served at the next prediction.
     """
-    return _predictor(models.serving_order(workspace()))
+    return _model(models.serving_order(workspace()))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model…")
-def _predictor(order: tuple[tuple[str, str], ...]) -> tuple[Predictor, str | None]:
+def _model(order: tuple[tuple[str, str], ...]) -> tuple[Model, str | None]:
     return models.load_serving(workspace(), order)
 
 
@@ -40,6 +39,6 @@ def thumbnail(content_hash: str) -> str:
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def heat_png(reading_id: int, content_hash: str) -> tuple[bytes, Box] | None:
+def heat_png(reading_id: int, content_hash: str) -> pictures.Heat | None:
     """`content_hash`: of the scan, for an id that a batch taken back has set free may be another reading's."""
     return pictures.heat_png(workspace(), reading_id)

@@ -120,7 +120,7 @@ class Reading(Base):
     probabilities: Mapped[dict[str, Any]]
     flags: Mapped[list[str]]
     heat: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
-    heat_shape: Mapped[dict[str, Any]]  # rows, columns, box
+    heat_shape: Mapped[dict[str, Any]]  # shape; box over the scan; of which class (older readings: their label)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     scan: Mapped[Scan] = relationship(back_populates="readings")

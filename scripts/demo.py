@@ -5,8 +5,9 @@ import argparse
 from console import sentences, training_bar
 
 from core.settings import Settings
-from services.demo import is_empty, load_demo, train_demo_model
-from services.models import demonstration_predictor
+from services.demo import is_empty, load_demo
+from services.demo_model import train_demo_model
+from services.models import demonstration_model
 from services.workspace import DEMO_BUNDLES, open_workspace
 
 
@@ -23,7 +24,7 @@ def main() -> None:
                 print(train_demo_model(ws, DEMO_BUNDLES, tell).version)
             return
         if is_empty(ws):
-            print(f"{load_demo(ws, demonstration_predictor(ws))} synthetic demo cases loaded.")
+            print(f"{load_demo(ws, demonstration_model(ws))} synthetic demo cases loaded.")
         else:
             print("The case log is not empty; nothing was added.")
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from console import errors, sentences
 
-from core.predict import Predictor
+from core.reading import Model
 from core.settings import Settings
 from services.files import incoming, landed
 from services.intake import Received, receive, sweep_images
-from services.models import serving_predictor
+from services.models import serving_model
 from services.review import not_head_ct
 from services.workspace import Workspace, open_workspace
 
@@ -35,20 +35,20 @@ def main() -> None:
     with sentences():
         ws = open_workspace(Settings())
         sweep_images(ws)
-        predictor = serving_predictor(ws)
+        model = serving_model(ws)
         if args.paths:
-            take(ws, predictor, args.paths, args.json)
+            take(ws, model, args.paths, args.json)
             if not args.watch and not all(path.exists() for path in args.paths):
                 sys.exit(1)
         if args.watch:
             watch(ws, args.watch, args.json)
 
 
-def take(ws: Workspace, predictor: Predictor, paths: list[Path], as_lines: bool) -> None:
+def take(ws: Workspace, model: Model, paths: list[Path], as_lines: bool) -> None:
     """One batch."""
     counts: Counter[str] = Counter()
     files = incoming(paths, limits=ws.settings.limits)
-    for received in receive(ws, predictor, files, source="ingest", actor=user()):
+    for received in receive(ws, model, files, source="ingest", actor=user()):
         counts[received.outcome] += 1
         print(json.dumps(as_json(received)) if as_lines else in_a_line(received), flush=True)
     if not as_lines:
@@ -64,7 +64,7 @@ def watch(ws: Workspace, folder: Path, as_lines: bool) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             if paths := landed(folder, seen):
-                take(ws, serving_predictor(ws), paths, as_lines)
+                take(ws, serving_model(ws), paths, as_lines)
             time.sleep(LOOK_S)
 
 

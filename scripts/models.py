@@ -7,7 +7,7 @@ from typing import Any
 
 from console import sentences
 
-from core import bundle
+from core.manifest import read_manifest
 from core.settings import Settings
 from services.models import Version, folder_of, list_versions, promote, rollback
 from services.workspace import open_workspace
@@ -21,7 +21,7 @@ def main() -> None:
             versions = list_versions(ws)
             _print(args.json, [_summary(v) for v in versions], "\n".join(map(_line, versions)) or "No model yet.")
         elif args.action == "show":
-            manifest = bundle.read_manifest(folder_of(ws, args.version))
+            manifest = read_manifest(folder_of(ws, args.version))
             print(manifest.model_dump_json(indent=1))
         elif args.action == "promote":
             promote(ws, args.version, actor=getpass.getuser())

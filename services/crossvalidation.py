@@ -18,9 +18,9 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
-from core.calibrate import Calibration
 from core.dataset import DatasetError, Examples
 from core.evaluate import Report, evaluate, per_patient
+from core.manifest import Calibration
 from core.network import Network
 from core.outlier import Typical, with_threshold
 from core.settings import CalibrationSettings, Recipe

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from core.calibrate import OperatingPoint
+from core.manifest import OperatingPoint
 from services import figures, tables
 from services.reporting import LiveEvaluation, at_operating_points
 

@@ -1,13 +1,13 @@
 """Files come in: each gets a stated outcome, and none costs another."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
 from core.likeness import appearance
-from core.predict import Predictor, Reading
 from core.preprocess import Box
+from core.reading import Model, Reading, for_patient
 from core.scan import Scan, UnreadableScan, to_stored
 from core.settings import Limits
 from core.signatures import HEAD, may_hold_slices
@@ -59,30 +59,25 @@ class _Chunk:
 
 def receive(
     ws: Workspace,
-    predictor: Predictor,
+    model: Model,
     files: Iterable[Incoming],
     *,
     source: str,
     actor: str,
     synthetic: bool = False,
-    goes_on: int | None = None,
-    tell: Callable[[list[Received]], None] = lambda received: None,
 ) -> Iterator[Received]:
     """Store and read files as they come; yields one outcome per file, in order, after it is on the disk. They are one
-    batch, with `goes_on` that of the scan with this id. `tell` hears of what a transaction has stored before any of it
-    is yielded, for who reads this may be stopped.
+    batch.
 
     Memory holds two chunks of `limits.batch_size` scans, fewer where they are large, however many files there are:
     one is decoded while the one before is read by the model and stored.
     """
-    with ws.db.reading() as session:
-        batch_id = next((row.batch_id for row in queries.scans(session, ids=[goes_on] if goes_on else [])), None)
+    batch_id = None
     for chunk in _one_ahead(_chunks(ws, files)):
         for digest, scan in chunk.scans.items():
             ws.images.put(digest, to_stored(scan))
-        chunk.readings = dict(zip(chunk.scans, predictor.read(list(chunk.scans.values())), strict=True))
-        received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic, predictor)
-        tell(received)
+        chunk.readings = dict(zip(chunk.scans, model.read(list(chunk.scans.values())), strict=True))
+        received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic, model)
         yield from received
 
 
@@ -158,7 +153,7 @@ def too_large(size: int, head: bytes, limits: Limits) -> str | None:
 
 
 def _store(
-    ws: Workspace, chunk: _Chunk, batch_id: int | None, source: str, actor: str, synthetic: bool, predictor: Predictor
+    ws: Workspace, chunk: _Chunk, batch_id: int | None, source: str, actor: str, synthetic: bool, model: Model
 ) -> tuple[list[Received], int | None]:
     """One transaction: patients, studies, scans, readings, and the event that says so."""
     seen = {digest: appearance(scan) for digest, scan in chunk.scans.items()}
@@ -185,11 +180,12 @@ def _store(
             session.add(row)
             session.flush()
             ids[one.digest] = row.id
-            session.add(reading_row(row.id, predictor.known(chunk.readings[one.digest], one.patient_key)))
+            reading = for_patient(chunk.readings[one.digest], one.patient_key, model.manifest)
+            session.add(reading_row(row.id, reading))
         if new:
             audit.append(session, actor, "intake", {"batch": batch_id, "scans": len(new), "source": source})
         session.flush()
-        shown = queries.readings(session, prefer=predictor.version, scan_ids=ids.values())
+        shown = queries.readings(session, prefer=model.manifest.version, scan_ids=ids.values())
         audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}
     notes = {one.digest: one.note(ids) for one in arrivals}
     return list(_outcomes(chunk, ids, notes, shown, audits)), batch_id
@@ -241,7 +237,7 @@ def reading_row(scan_id: int, reading: Reading) -> models.Reading:
         probabilities=reading.probabilities,
         flags=list(reading.flags),
         heat=reading.heat.tobytes(),
-        heat_shape={"shape": list(reading.heat.shape), "box": list(reading.heat_box)},
+        heat_shape={"shape": list(reading.heat.shape), "box": list(reading.heat_box), "of": reading.heat_of},
     )
 
 

@@ -13,32 +13,22 @@ from sqlalchemy import select
 from torch import Tensor
 
 from core import bundle
-from core.bundle import Bundle, Manifest
+from core.bundle import Bundle
 from core.dataset import DatasetError, Examples, Sample, load
 from core.evaluate import difference
 from core.labels import CLASSES, HEMORRHAGIC, SPLITS, in_words
+from core.manifest import BadBundle, Manifest
 from core.network import build
 from core.preprocess import InputSpec
 from core.scan import from_stored
 from core.settings import Recipe
 from core.train import Progress, fit
-from db import models, queries
+from db import models
 from services import models as versions
+from services.corrections import Item, labelled_scans, too_few
 from services.jobs import Busy, lock_path
 from services.publishing import Origin, measure, probabilities_of, publish_fit
 from services.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Item:
-    """One labelled scan of a snapshot."""
-
-    scan_id: int
-    content_hash: str
-    label: str
-    review_id: int
-    patient_key: str
-    split: str
 
 
 @dataclass(frozen=True)
@@ -59,37 +49,6 @@ class Decision:
             "reason": self.reason,
             "metrics": self.metrics,
         }
-
-
-def labelled_scans(ws: Workspace, *, synthetic: bool = False) -> list[Item]:
-    """Every scan with a verdict that counts and is a class, in its patient's split. Demo cases only where asked."""
-    with ws.db.reading() as session:
-        scans = [scan for scan in queries.scans(session) if scan.synthetic == synthetic]
-        verdicts = queries.verdicts(session)
-        splits = queries.splits(session)
-    return [
-        Item(scan.id, scan.content_hash, verdict.label, verdict.review_id, scan.patient_key, splits[scan.patient_key])
-        for scan in sorted(scans, key=lambda scan: scan.id)
-        if (verdict := verdicts.get(scan.id)) and verdict.label in CLASSES
-    ]
-
-
-def too_few(ws: Workspace, items: Sequence[Item]) -> str | None:
-    """Why these labels cannot train and judge a model; None where they can."""
-    rule = ws.settings.retrain
-    if len(items) < rule.min_scans:
-        return f"{len(items)} scans have a verdict to train on; at least {rule.min_scans} are needed."
-    by_split = Counter(item.split for item in items)
-    if by_split["test"] < rule.min_test_scans:
-        return (
-            f"{by_split['test']} reviewed scans belong to patients kept for testing; "
-            f"at least {rule.min_test_scans} are needed to compare two models. Review scans of more patients."
-        )
-    if not by_split["validation"]:
-        return "No reviewed scan belongs to a patient kept for validation. Review scans of more patients."
-    if len({item.label for item in items if item.split == "train"}) < 2:
-        return "The reviewed scans to train on are all of one class. Review scans of another one."
-    return None
 
 
 def retrain(
@@ -113,8 +72,8 @@ def retrain(
 
 
 def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, say: Callable[[str], None]) -> Decision:
-    serving = versions.serving_predictor(ws).manifest
-    champion = versions.demonstration_predictor(ws).manifest if synthetic and not serving.demonstration else serving
+    serving = versions.serving_model(ws).manifest
+    champion = versions.demonstration_model(ws).manifest if synthetic and not serving.demonstration else serving
     items = labelled_scans(ws, synthetic=synthetic)
     counts = Counter((item.split, item.label) for item in items)
     for split in SPLITS:
@@ -128,7 +87,7 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
     run_id = _start_run(ws, items, champion.version)
     try:
         decision = _train_and_judge(ws, items, champion, synthetic, progress, serve=champion is serving)
-    except (DatasetError, bundle.BadBundle) as error:
+    except (DatasetError, BadBundle) as error:
         decision = Decision("refused", str(error), champion.version)
     _end_run(ws, run_id, decision)
     return decision
@@ -324,9 +283,3 @@ def _end_interrupted_runs(ws: Workspace) -> None:
     with ws.db.writing() as session:
         for run in session.scalars(select(models.TrainingRun).where(models.TrainingRun.decision.is_(None))):
             run.decision, run.reason, run.ended_at = "refused", "The run was interrupted.", models.now()
-
-
-def runs(ws: Workspace) -> Sequence[models.TrainingRun]:
-    """Retrainings, newest first."""
-    with ws.db.reading() as session:
-        return session.scalars(select(models.TrainingRun).order_by(models.TrainingRun.id.desc())).all()

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import bundle
-from core.bundle import BadBundle, Manifest
-from core.predict import Predictor
+from core import manifest as manifests
+from core.manifest import BadBundle, Manifest
+from core.model_process import ModelProcess
 from db import audit, queries
 from services.workspace import DEMO_BUNDLES, SHIPPED_BUNDLES, Workspace
 
@@ -42,24 +42,24 @@ def folder_of(ws: Workspace, version: str) -> Path:
 def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:
     """(version, manifest SHA-256) to try in turn: the promoted one, those of this home it replaced, the one that ships
     now, the demonstration."""
-    promoted = bundle.pointer(ws.models_dir)
+    promoted = manifests.pointer(ws.models_dir)
     own = [entry for entry in promoted[1:] if (ws.models_dir / entry[0]).is_dir()]
     shipped = [
-        (path.name, bundle.manifest_sha256(path))
+        (path.name, manifests.manifest_sha256(path))
         for root in (SHIPPED_BUNDLES, DEMO_BUNDLES)
-        for path in reversed(bundle.versions(root))
+        for path in reversed(manifests.versions(root))
     ]
     return tuple(dict.fromkeys([*promoted[:1], *own, *shipped]))
 
 
 def manifest_of(ws: Workspace, version: str) -> Manifest:
     """What is known of a version. Raises NoSuchVersion, BadBundle."""
-    return bundle.read_manifest(folder_of(ws, version))
+    return manifests.read_manifest(folder_of(ws, version))
 
 
-def predictor_of(ws: Workspace, version: str) -> Predictor:
+def model_of(ws: Workspace, version: str) -> ModelProcess:
     """Any version, to read with. Raises NoSuchVersion, BadBundle."""
-    return Predictor(bundle.load(folder_of(ws, version)))
+    return ModelProcess(folder_of(ws, version))
 
 
 def trained_elsewhere(ws: Workspace, manifest: Manifest) -> bool:
@@ -67,7 +67,7 @@ def trained_elsewhere(ws: Workspace, manifest: Manifest) -> bool:
     return manifest.keyed_by not in (None, ws.pseudonym.fingerprint) and not manifest.demonstration
 
 
-def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[Predictor, str | None]:
+def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[ModelProcess, str | None]:
     """The first of `order` that passes its check, and a sentence where it is not the first.
 
     Raises BadBundle where none does.
@@ -76,36 +76,35 @@ def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[Pre
     for version, digest in order:
         try:
             folder = folder_of(ws, version)
-            if bundle.manifest_sha256(folder) != digest:
+            if manifests.manifest_sha256(folder) != digest:
                 raise BadBundle(f"The manifest of {version} is not the one that was promoted.")
-            predictor = Predictor(bundle.load(folder))
+            model = ModelProcess(folder)
         except (BadBundle, NoSuchVersion, OSError) as error:
             problems.append(f"{version} failed its check and does not serve ({error})")
             continue
-        _register(ws, predictor, digest)
+        _register(ws, model.manifest, digest)
         notice = f"{'; '.join(problems)}. {version} serves instead." if problems else None
-        return predictor, notice
+        return model, notice
     raise BadBundle("No model can serve: " + ("; ".join(problems) or "none is installed") + ".")
 
 
-def serving_predictor(ws: Workspace) -> Predictor:
+def serving_model(ws: Workspace) -> ModelProcess:
     """The model that serves now, for commands that run once. Raises BadBundle."""
     return load_serving(ws, serving_order(ws))[0]
 
 
-def demonstration_predictor(ws: Workspace) -> Predictor:
+def demonstration_model(ws: Workspace) -> ModelProcess:
     """The model that reads demo cases. Raises BadBundle where it is damaged or missing."""
-    folders = bundle.versions(DEMO_BUNDLES)
+    folders = manifests.versions(DEMO_BUNDLES)
     if not folders:
         raise BadBundle("The demonstration model is missing from this checkout.")
-    predictor = Predictor(bundle.load(folders[-1]))
-    _register(ws, predictor, bundle.manifest_sha256(folders[-1]))
-    return predictor
+    model = ModelProcess(folders[-1])
+    _register(ws, model.manifest, manifests.manifest_sha256(folders[-1]))
+    return model
 
 
-def _register(ws: Workspace, predictor: Predictor, digest: str) -> None:
+def _register(ws: Workspace, manifest: Manifest, digest: str) -> None:
     """Readings name their version: the case log has to know it."""
-    manifest = predictor.manifest
     with ws.db.writing() as session:
         queries.register_version(session, manifest.version, digest, manifest.parent, manifest.demonstration)
 
@@ -121,10 +120,10 @@ def list_versions(ws: Workspace) -> list[Version]:
     serving = champion(ws)
     found = []
     for root in (ws.models_dir, SHIPPED_BUNDLES, DEMO_BUNDLES):
-        for path in reversed(bundle.versions(root)):
+        for path in reversed(manifests.versions(root)):
             shipped = root != ws.models_dir
             try:
-                manifest = bundle.read_manifest(path)
+                manifest = manifests.read_manifest(path)
                 found.append(Version(path.name, path.name == serving, shipped, manifest, card=_card(path)))
             except BadBundle as error:
                 found.append(Version(path.name, path.name == serving, shipped, None, str(error)))
@@ -142,9 +141,9 @@ def _card(folder: Path) -> str | None:
 def promote(ws: Workspace, version: str, *, actor: str) -> Manifest:
     """Let `version` serve from the next prediction on. Raises NoSuchVersion, or BadBundle where it fails its check."""
     folder = folder_of(ws, version)
-    manifest = bundle.load(folder).manifest
+    manifest = _checked(folder)
     history = [entry for entry in serving_order(ws) if entry[0] != version]
-    _serve(ws, [(version, bundle.manifest_sha256(folder)), *history], "promote", actor)
+    _serve(ws, [(version, manifests.manifest_sha256(folder)), *history], "promote", actor)
     return manifest
 
 
@@ -155,17 +154,22 @@ def rollback(ws: Workspace, *, actor: str) -> str:
     if len(order) < 2 or ((SHIPPED_BUNDLES / order[0][0]).is_dir() and (DEMO_BUNDLES / order[1][0]).is_dir()):
         raise NoSuchVersion("There is no earlier version to go back to.")
     _, *rest = order
-    bundle.load(folder_of(ws, rest[0][0]))
+    _checked(folder_of(ws, rest[0][0]))
     _serve(ws, rest, "rollback", actor)
     return rest[0][0]
+
+
+def _checked(folder: Path) -> Manifest:
+    """Its manifest, after it has been loaded once. Raises BadBundle."""
+    return ModelProcess(folder).manifest
 
 
 def _serve(ws: Workspace, order: list[tuple[str, str]], action: str, actor: str) -> None:
     """The event first: a pointer without its event could not be explained, an event without its pointer can."""
     version, digest = order[0]
-    manifest = bundle.read_manifest(folder_of(ws, version))
+    manifest = manifests.read_manifest(folder_of(ws, version))
     with ws.db.writing() as session:
         queries.register_version(session, version, digest, manifest.parent, manifest.demonstration)
         replaced = champion(ws)
         audit.append(session, actor, action, {"version": version, "replaced": replaced})
-    bundle.point_to(ws.models_dir, order)
+    manifests.point_to(ws.models_dir, order)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.labels import CLASSES
-from core.predict import NOT_HEAD_CT, UNCERTAIN
+from core.reading import NOT_HEAD_CT, UNCERTAIN
 from db import queries
 from services.models import champion
 from services.workspace import Workspace

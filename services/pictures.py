@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -35,11 +36,19 @@ def thumbnail(ws: Workspace, content_hash: str, side: int = 96) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
-def heat_png(ws: Workspace, reading_id: int) -> tuple[bytes, Box] | None:
-    """The reading's heat map with transparency, and where over the scan it belongs; None where it is empty."""
+class Heat(NamedTuple):
+    """A heat map to lay over a scan."""
+
+    png: bytes  # with transparency
+    box: Box  # where over the scan it belongs
+    of: str  # the class whose evidence it shows
+
+
+def heat_png(ws: Workspace, reading_id: int) -> Heat | None:
+    """The reading's heat map; None where it is empty."""
     with ws.db.reading() as session:
         row = session.scalars(select(models.Reading).where(models.Reading.id == reading_id)).one()
-        heat, shape, box = row.heat, row.heat_shape["shape"], box_of(row)
+        heat, shape, box, of = row.heat, row.heat_shape["shape"], box_of(row), row.heat_shape.get("of", row.label)
     level = np.frombuffer(heat, np.uint8).reshape(shape)
     if not level.any():
         return None
@@ -48,7 +57,7 @@ def heat_png(ws: Workspace, reading_id: int) -> tuple[bytes, Box] | None:
     stops = np.linspace(0, 1, len(_INFERNO))
     colour = np.stack([np.interp(t, stops, _INFERNO[:, i]) for i in range(3)], axis=-1)
     alpha = np.clip((t - 0.15) / 0.5, 0, 1) * 255
-    return _png(Image.fromarray(np.dstack([colour, alpha]).astype(np.uint8), "RGBA")), box
+    return Heat(_png(Image.fromarray(np.dstack([colour, alpha]).astype(np.uint8), "RGBA")), box, of)
 
 
 def _grey(scan: Scan, window: str) -> Image.Image:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from core import bundle, outlier
-from core.bundle import Bundle, Manifest
+from core.bundle import Bundle
 from core.dataset import Examples, Loaded, Sample, file_reader, load
 from core.evaluate import Report, evaluate
 from core.labels import NO_STROKE
+from core.manifest import Manifest
 from core.preprocess import InputSpec
 from core.settings import Recipe
 from core.train import Fit, predict

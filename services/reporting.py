@@ -10,11 +10,11 @@ import pandas as pd
 from sqlalchemy.orm import Session
 
 from core.agreement import cohens_kappa
-from core.calibrate import OperatingPoint
 from core.evaluate import Report, difference, evaluate, per_patient
 from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import CLASSES, HEMORRHAGIC
-from core.predict import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
+from core.manifest import OperatingPoint
+from core.reading import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
 from db import queries
 from db.queries import ReadingRow, ReviewRow, ScanRow
 from services.workspace import Workspace

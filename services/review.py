@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
-from core.predict import HEMORRHAGE_NOT_EXCLUDED, NOT_HEAD_CT, UNCERTAIN, Predictor
+from core.reading import HEMORRHAGE_NOT_EXCLUDED, NOT_HEAD_CT, UNCERTAIN, Model
 from core.scan import Scan
 from db import audit, models, queries
 from db.queries import ReadingRow, ScanRow, Verdict
@@ -147,14 +147,14 @@ def openable(
     return shown, len(found) - len(shown)
 
 
-def ensure_reading(ws: Workspace, predictor: Predictor, scan_id: int) -> None:
+def ensure_reading(ws: Workspace, model: Model, scan_id: int) -> None:
     """Have the model that serves read the scan, unless it has."""
-    read_stored(ws, predictor, [scan_id])
+    read_stored(ws, model, [scan_id])
 
 
 def read_stored(
     ws: Workspace,
-    predictor: Predictor,
+    model: Model,
     scan_ids: Collection[int],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
@@ -164,18 +164,18 @@ def read_stored(
     Raises ImageMissing or UnreadableScan where a stored image is damaged; what was read before stays.
     """
     with ws.db.reading() as session:
-        known = queries.readings(session, version=predictor.version, scan_ids=scan_ids)
+        known = queries.readings(session, version=model.manifest.version, scan_ids=scan_ids)
         rows = [
             row
             for row in queries.scans(session, ids=scan_ids)
-            if row.id not in known and (predictor.manifest.demonstration or not row.synthetic)
+            if row.id not in known and (model.manifest.demonstration or not row.synthetic)
         ]
     size = ws.settings.limits.batch_size
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
-        readings = predictor.read([_stored(ws, row) for row in batch])
+        readings = model.read([_stored(ws, row) for row in batch])
         with ws.db.writing() as session:
-            since = queries.readings(session, version=predictor.version, scan_ids=[row.id for row in batch])
+            since = queries.readings(session, version=model.manifest.version, scan_ids=[row.id for row in batch])
             session.add_all(
                 reading_row(row.id, reading)
                 for row, reading in zip(batch, readings, strict=True)

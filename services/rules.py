@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from core import calibrate, outlier
-from core.augment import Augmentation, augment
-from core.calibrate import Calibration, OperatingPoint
+from core.augment import augment
 from core.dataset import Examples
+from core.manifest import Calibration, OperatingPoint
 from core.network import Network
 from core.outlier import Typical
-from core.settings import CalibrationSettings, Recipe
+from core.settings import Augmentation, CalibrationSettings, Recipe
 from core.train import Prediction, predict
 
 ELSEWHERE_STEP = 3

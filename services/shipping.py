@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from core.bundle import Manifest
 from core.dataset import ManifestColumns, from_manifest
 from core.labels import ISCHEMIC
+from core.manifest import Manifest
 from core.pseudonym import Pseudonym
 from core.settings import ROOT, Recipe, Settings
 from core.train import Fit

@@ -6,7 +6,7 @@ import pandas as pd
 
 from core.evaluate import BY_CLASS, OVERALL, Report
 from core.intervals import Figure
-from core.labels import in_words
+from core.labels import counted, in_words
 from services.reporting import FEW, Agreement, Group, LiveEvaluation
 
 
@@ -20,8 +20,8 @@ def with_interval(figure: Figure) -> str:
 
 def how_many(figure: Figure) -> str:
     """ "212 scans, 40 patients" """
-    patients = "" if figure.patients is None else f", {figure.patients} patients"
-    return f"{figure.n} scans{patients}"
+    patients = "" if figure.patients is None else f", {counted(figure.patients, 'patient')}"
+    return f"{counted(figure.n, 'scan')}{patients}"
 
 
 def overall(live: LiveEvaluation) -> pd.DataFrame:

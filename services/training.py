@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from core.bundle import Manifest
 from core.dataset import (
     Examples,
     Loaded,
@@ -22,6 +21,7 @@ from core.dataset import (
 )
 from core.dataset_audit import Audit, Auditor, groups_of_images
 from core.labels import CLASSES, SPLITS
+from core.manifest import Manifest
 from core.preprocess import InputSpec
 from core.settings import Recipe, Simulation
 from core.simulated import Simulated, simulate

@@ -18,6 +18,7 @@ from core import bundle
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC
 from core.network import build
 from core.phantom import phantom, to_dicom
+from core.predict import Predictor
 from core.preprocess import InputSpec, windowed
 from core.scan import Scan
 from core.settings import ROOT, Settings
@@ -36,6 +37,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("STROKE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _models_read_here(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Starting PyTorch anew for every test would take minutes. What needs the model's own process asks for it."""
+    if "own_process" not in request.keywords:
+        monkeypatch.setattr("services.models.ModelProcess", lambda folder: Predictor(bundle.load(folder)))
 
 
 @pytest.fixture

@@ -37,6 +37,15 @@ def _imports(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def _modules(path):
+    """Of this house, those that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ROOMS:
+            for alias in node.names:
+                inner = ROOT.joinpath(*node.module.split("."), f"{alias.name}.py")
+                yield f"{node.module}.{alias.name}" if inner.exists() else node.module
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_imports_run_one_way(room):
     for path in (ROOT / room).rglob("*.py"):
@@ -51,12 +60,22 @@ def test_the_vocabulary_needs_nothing_but_python():
     assert {name.split(".")[0] for name in _imports(ROOT / "core" / "labels.py")} <= {"typing"}
 
 
-def test_what_takes_in_scans_never_loads_their_decoders_nor_what_statistics_need():
-    code = (
-        "import sys, services.files, services.intake, services.models\n"
-        "print([name for name in ('pydicom', 'gdcm', 'nibabel', 'pandas', 'sklearn', 'scipy.stats', 'plotly') "
-        "if name in sys.modules])"
-    )
+HEAVY = {
+    "what takes in scans": (
+        ["services.files", "services.intake", "services.models"],
+        ["torch", "pydicom", "gdcm", "nibabel", "pandas", "sklearn", "scipy.stats", "plotly"],
+    ),
+    "the dashboard": (
+        sorted({name for path in (ROOT / "dashboard").rglob("*.py") for name in _modules(path)}),
+        ["torch", "torchvision"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HEAVY)
+def test_nobody_loads_what_has_a_process_of_its_own(what):
+    modules, heavy = HEAVY[what]
+    code = f"import sys, {', '.join(modules)}\nprint([name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
 

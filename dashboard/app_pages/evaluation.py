@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from core.bundle import BadBundle
+from core.labels import counted
+from core.manifest import BadBundle
 from dashboard import resources
 from dashboard.components import confusion, frame, questions, words
 from services import figures, tables
@@ -38,7 +39,8 @@ except (BadBundle, NoSuchVersion):
     points, abstain_below, trained_on = {}, None, "The record of this model version is gone."
 
 st.markdown(
-    f"**{report.n} reviewed scans of {report.patients} patients**, read by {question.version}. {trained_on} "
+    f"**{counted(report.n, 'reviewed scan')} of {counted(report.patients or 0, 'patient')}**, "
+    f"read by {question.version}. {trained_on} "
     f"95 % intervals, {report.interval}."
 )
 if question.synthetic:

@@ -3,13 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from core.bundle import BadBundle, Manifest
-from core.calibrate import Calibration
-from core.labels import in_words
+from core.labels import counted, in_words
+from core.manifest import BadBundle, Calibration, Manifest
 from dashboard import resources
 from dashboard.components import frame, words
 from services import jobs
-from services.learning import labelled_scans, runs, too_few
+from services.corrections import labelled_scans, runs, too_few
 from services.models import NoSuchVersion, Version, list_versions, promote, rollback
 
 st.title("Models")
@@ -104,9 +103,8 @@ start.button(
     args=(ws,),
 )
 back.button("Roll back", width="stretch", on_click=_rollback, help="Let the version that served before serve again.")
-words_column.write(
-    problem or f"{len(items)} reviewed scans of {len({i.patient_key for i in items})} patients to train on."
-)
+patients = counted(len({item.patient_key for item in items}), "patient")
+words_column.write(problem or f"{counted(len(items), 'reviewed scan')} of {patients} to train on.")
 
 
 @st.fragment(run_every=2 if running else None)

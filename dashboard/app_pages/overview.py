@@ -2,16 +2,16 @@
 
 import streamlit as st
 
-from core.labels import in_words
+from core.labels import counted, in_words
 from dashboard import resources
 from dashboard.components import frame, words
 from services.demo import load_demo
-from services.models import demonstration_predictor
+from services.models import demonstration_model
 from services.overview import overview
 
 st.title("Overview")
 ws = resources.workspace()
-predictor = frame.serving()
+model = frame.serving()
 now = overview(ws)
 
 if not now.scans:
@@ -20,9 +20,9 @@ if not now.scans:
     upload, demo, _ = st.columns([1, 1, 3])
     if upload.button("Upload scans", type="primary", width="stretch"):
         st.switch_page("app_pages/upload.py")
-    if predictor and demo.button("Load demo cases", width="stretch"):
+    if model and demo.button("Load demo cases", width="stretch"):
         with st.spinner("Drawing and reading synthetic heads…"):
-            load_demo(ws, demonstration_predictor(ws))
+            load_demo(ws, demonstration_model(ws))
         st.rerun()
     st.stop()
 
@@ -39,7 +39,7 @@ scans.metric("Scans in the log", now.scans, border=True)
 
 if now.waiting:
     uncertain = f", {now.uncertain_waiting} of them where the model abstains" if now.uncertain_waiting else ""
-    st.write(f"**{now.waiting} scans wait for a reader**{uncertain}.")
+    st.write(f"**{counted(now.waiting, 'scan')} not read yet**{uncertain}.")
     if st.button("Start reading", type="primary", shortcut="S"):
         frame.forget_queue()
         st.switch_page("app_pages/review.py")
@@ -47,7 +47,7 @@ else:
     st.success("Nothing waits: every scan has been read.", icon=":material/check:")
 if now.disputed:
     st.warning(
-        f"Readers differ on {now.disputed} scans. The worklist shows them under “readers differ”.",
+        f"Readers differ on {counted(now.disputed, 'scan')}. The worklist shows them under “readers differ”.",
         icon=":material/groups:",
     )
 if now.synthetic:
@@ -55,8 +55,8 @@ if now.synthetic:
         f"{now.synthetic} of the {now.scans} scans are synthetic demo cases. They never mix with real ones in figures."
     )
 
-if predictor:
-    manifest = predictor.manifest
+if model:
+    manifest = model.manifest
     st.subheader("The model that serves")
     st.markdown(
         f"**{manifest.version}**, made {words.when(manifest.created_at)}. "

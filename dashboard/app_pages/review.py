@@ -11,7 +11,7 @@ from services.review import NoSuchScan, ensure_reading, not_head_ct
 from services.review import case as get_case
 
 ws = resources.workspace()
-predictor = frame.serving()
+model = frame.serving()
 reading_desk.show_refusal()
 scan_id = None if st.session_state.get("finished") else reading_desk.current_scan()
 
@@ -23,8 +23,9 @@ if scan_id is None:
     st.stop()
 
 try:  # all that takes time comes before the first element, so that picture and answer change together
-    if predictor:
-        ensure_reading(ws, predictor, scan_id)
+    if model:
+        with frame.model_may_stop():
+            ensure_reading(ws, model, scan_id)
     case = get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first())
     chosen = st.session_state.get("window", "Brain")
     pixels = resources.scan_png(case.scan.content_hash, chosen)

@@ -3,24 +3,31 @@
 import pandas as pd
 import streamlit as st
 
+from core.labels import counted
 from dashboard import resources
 from dashboard.components import frame, words
-from dashboard.components.uploading import Upload, take_in
+from dashboard.components.uploading import lines, running
 from services.intake import BatchInUse, undo
 from services.review import NoSuchScan, case
+from services.uploads import Upload
 
 NAMED = 12  # files with something to say about are named one by one, up to so many of a kind
 
 st.title("Upload")
 ws = resources.workspace()
-predictor = frame.serving()
-if predictor is None:
+model = frame.serving()
+if model is None:
     st.stop()
 
 st.write(
     "Axial brain CT: JPG, PNG, DICOM or NIfTI, any number of files, zips or a whole folder. What cannot be read is "
     "named; the rest goes through."
 )
+upload: Upload | None = st.session_state.get("upload")
+if upload and upload.running:
+    running(upload)
+    st.stop()
+
 round_ = st.session_state.setdefault("upload_round", 0)
 whole = st.segmented_control(
     "What to upload", ["Files or zips", "A folder"], default="Files or zips", label_visibility="collapsed"
@@ -32,33 +39,27 @@ files = st.file_uploader(
     label_visibility="collapsed",
     max_upload_size=int(ws.settings.limits.zip_mb),
 )
-
-
 if files:
-    st.session_state.pop("uploaded", None)
-    upload = st.session_state.setdefault("uploading", Upload())
-    take_in(ws, predictor, files, upload)
+    sent = [(file.name, file.getvalue()) for file in files]
+    st.session_state["upload"] = Upload(ws, model, sent, actor=frame.reader())
     st.session_state["upload_round"] = round_ + 1  # a new key lets the server forget the bytes
-upload = st.session_state.pop("uploading", None)  # whole, or left in the middle
-if upload and upload.received:
-    st.session_state["uploaded"] = upload
-if files:
     st.rerun()
 
 if notice := st.session_state.pop("upload_notice", None):
     st.success(notice)
-if "uploaded" in st.session_state:
-    upload = st.session_state["uploaded"]
-    scan_ids, table = upload.scan_ids, pd.DataFrame(upload.lines(ws))
+if upload and upload.problem:
+    st.error(f"**The upload stopped.** {upload.problem}", icon=":material/error:")
+if upload and upload.received:
+    scan_ids, table = upload.scan_ids, pd.DataFrame(lines(ws, upload))
     st.subheader(upload.counts)
     if not upload.whole:
         st.warning(
-            f"This upload was interrupted after {len(upload.received)} of {upload.files} files. What is listed is "
-            "stored; upload the rest again.",
+            f"It ended after {len(upload.received)} of {upload.expected} files. What is listed is stored; upload the "
+            "rest again.",
             icon=":material/warning:",
         )
     read_column, list_column, undo_column, _ = st.columns([1.2, 1.2, 1, 1])
-    if scan_ids and read_column.button(f"Read these {len(scan_ids)} scans", type="primary", shortcut="S"):
+    if scan_ids and read_column.button(f"Read {counted(len(scan_ids), 'scan')}", type="primary", shortcut="S"):
         frame.go_through(scan_ids)
         st.switch_page("app_pages/review.py")
     if scan_ids and list_column.button("Show them in the worklist", shortcut="L"):
@@ -74,9 +75,9 @@ if "uploaded" in st.session_state:
         except BatchInUse as error:
             st.error(str(error))
         else:
-            del st.session_state["uploaded"]
+            del st.session_state["upload"]
             frame.forget_queue()
-            st.session_state["upload_notice"] = f"{gone} scans were taken back."
+            st.session_state["upload_notice"] = f"{counted(gone, 'scan')} taken back."
             st.rerun()
     refused = table[table["Outcome"] == "refused"]
     noted = table[(table["Outcome"] == "stored") & (table["Reason"] != "")]

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.evaluate import Report
-from core.labels import in_words
+from core.labels import counted, in_words
 from dashboard import resources
 from dashboard.components import frame
 from services.review import openable
@@ -19,7 +19,7 @@ def draw(report: Report, rows: pd.DataFrame) -> None:
         column.markdown(f"**{in_words(called)}**", text_alignment="center")
     for label, counts in zip(report.classes, report.confusion, strict=True):
         line = st.columns(widths, vertical_alignment="center")
-        line[0].markdown(f"**{in_words(label)}**  \n{counts.sum()} scans")
+        line[0].markdown(f"**{in_words(label)}**  \n{counted(int(counts.sum()), 'scan')}")
         for column, called, count in zip(line[1:], report.classes, counts, strict=True):
             share = f" · {count / counts.sum():.0%}" if counts.sum() else ""
             column.button(

@@ -1,11 +1,15 @@
 """What every page has: navigation, who reads, and what must be said on each page."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from core.bundle import BadBundle, Manifest
-from core.predict import Predictor
+from core.manifest import BadBundle, Manifest
+from core.model_process import ModelStopped
 from core.pseudonym import WrongKey
+from core.reading import Model
 from dashboard import resources
 
 PAGES = {
@@ -60,6 +64,8 @@ def draw() -> None:
             on_change=forget_queue,
             help="Hide everything the model says of a scan until your verdict on it is stored.",
         )
+        if (upload := st.session_state.get("upload")) and upload.running:
+            st.caption(f":material/upload: An upload runs: {len(upload.received)} of {upload.expected} files so far.")
         st.caption("**Not a medical device.** For research and quality improvement; every finding needs a reader.")
     _keep_in_address(always)
 
@@ -97,18 +103,27 @@ def forget_queue() -> None:
         st.session_state.pop(key, None)
 
 
-def serving() -> Predictor | None:
+def serving() -> Model | None:
     """The model that serves, with what must be said of it above everything else; None where none can."""
     try:
-        predictor, notice = resources.predictor()
+        model, notice = resources.model()
     except BadBundle as error:
         st.error(f"**No model serves.** {error} Scans can be read without one.", icon=":material/error:")
         return None
     if notice:
         st.warning(notice, icon=":material/warning:")
-    if predictor.manifest.demonstration:
+    if model.manifest.demonstration:
         demonstration_note()
-    return predictor
+    return model
+
+
+@contextmanager
+def model_may_stop() -> Iterator[None]:
+    """What a model is asked in here it may not live to answer; that is said, and the page goes on without."""
+    try:
+        yield
+    except ModelStopped as error:
+        st.error(f"**The model gave no answer.** {error} Scans can be read without one.", icon=":material/error:")
 
 
 def demonstration_note() -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE, UNSURE, UNUSABLE, in_words
-from core.predict import DEMONSTRATION, LEARNED_FROM_SIMULATION, SEEN_IN_TRAINING, UNCALIBRATED
+from core.reading import DEMONSTRATION, LEARNED_FROM_SIMULATION, SEEN_IN_TRAINING, UNCALIBRATED
 from dashboard import resources
 from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow

@@ -6,12 +6,13 @@ from datetime import date, datetime, time, timedelta
 import pandas as pd
 import streamlit as st
 
-from core.bundle import BadBundle
+from core.labels import counted
+from core.manifest import BadBundle
 from core.scan import UnreadableScan
 from dashboard.components import words
 from db.images import ImageMissing
 from services import tables
-from services.models import NoSuchVersion, champion, predictor_of
+from services.models import NoSuchVersion, champion, model_of
 from services.overview import has_real_reviews, readers, sources, version_to_ask
 from services.reporting import LiveEvaluation, Question, compare_versions, read_by_none
 from services.review import read_stored
@@ -87,14 +88,14 @@ def nothing(question: Question, live: LiveEvaluation) -> str:
 def offer_reading(ws: Workspace, question: Question) -> None:
     """Let the version read the reviewed scans it has not read, so that its figures are on all of them."""
     missing = read_by_none(ws, question)
-    if missing and st.button(f"Let it read these {len(missing)} scans", icon=":material/play_arrow:"):
+    if missing and st.button(f"Let it read {counted(len(missing), 'more scan')}", icon=":material/play_arrow:"):
         bar = st.progress(0.0, "Reading…")
 
         def progress(done: int, total: int) -> None:
             bar.progress(done / total, "Reading…")
 
         try:
-            read_stored(ws, predictor_of(ws, question.version), missing, progress)
+            read_stored(ws, model_of(ws, question.version), missing, progress)
         except (BadBundle, NoSuchVersion, ImageMissing, UnreadableScan) as error:
             st.error(f"It stopped: {error}")
         else:

@@ -1,65 +1,45 @@
-"""What an upload has come to, kept while it runs: a page that is left or clicked on stops the run, not what it did."""
+"""An upload while it runs, and what has become of each of its files."""
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
-from core.predict import Predictor
 from dashboard.components import frame, words
-from services.files import files_in, unpacked
-from services.intake import Received, receive
+from services.intake import Received
 from services.review import cases
+from services.uploads import Upload
 from services.workspace import Workspace
 
-
-@dataclass
-class Upload:
-    """One batch, so far."""
-
-    received: list[Received] = field(default_factory=list)
-    files: int = 0
-    whole: bool = False
-
-    @property
-    def scan_ids(self) -> list[int]:
-        """Of what was stored."""
-        return [one.scan_id for one in self.received if one.outcome == "stored" and one.scan_id is not None]
-
-    @property
-    def counts(self) -> str:
-        """As "3 stored, 1 refused"."""
-        counts = Counter(one.outcome for one in self.received)
-        return ", ".join(f"{counts[name]} {name}" for name in ("stored", "duplicate", "refused") if counts[name])
-
-    def lines(self, ws: Workspace) -> list[dict[str, str]]:
-        """A line a file, with what this session's reader may know now of the model's answers."""
-        ids = {one.scan_id for one in self.received if one.scan_id is not None}
-        found = {case.scan.id: case for case in cases(ws, frame.reader(), blind_first=frame.blind_first(), ids=ids)}
-        return [_line(one, found) for one in self.received]
+LOOK_S = 0.3
 
 
-def take_in(ws: Workspace, predictor: Predictor, files: Sequence[Any], upload: Upload) -> None:
-    """Take in what a browser sent, with a bar; goes on where an earlier run of the same files was stopped."""
-    progress, began = st.progress(0.0, "Reading…"), time.monotonic()
-    before, done = {one.file for one in upload.received}, len(upload.received)
-    upload.files = sum(files_in(file.getvalue()) for file in files)
-    incoming = (one for file in files for one in unpacked(file.name, file.getvalue(), limits=ws.settings.limits))
+def running(upload: Upload) -> None:
+    """An upload under way, and what can be done meanwhile; at its end the page is drawn anew.
 
-    def add(chunk: Iterable[Received]) -> None:
-        """All that has just been stored, before anything is drawn, for that may be the end of this run."""
-        upload.received += [one for one in chunk if one.outcome == "stored" or one.file not in before]
+    By a loop, which a click ends: the reruns of a fragment that runs by the clock would end the page gone to next.
+    """
+    bar, here = st.progress(0.0), upload.scan_ids
+    read, stop, _ = st.columns([1.4, 1, 2])
+    if here and read.button("Read those already here", type="primary", shortcut="S"):
+        frame.go_through(here)
+        st.switch_page("app_pages/review.py")
+    if stop.button("Stop", help="What is stored stays stored."):
+        upload.stop()
+    st.caption("You may go on meanwhile: leaving this page does not stop it.")
+    while upload.running and bool(here) == bool(upload.scan_ids):
+        done, left = len(upload.received), upload.seconds_left
+        say = f": {upload.counts}; about {left:.0f} s left" if left else ""
+        bar.progress(done / max(1, upload.expected), f"{done} of {upload.expected}{say}")
+        time.sleep(LOOK_S)
+    st.rerun()
 
-    goes_on = next(iter(upload.scan_ids), None)
-    for _ in receive(ws, predictor, incoming, source="upload", actor=frame.reader(), goes_on=goes_on, tell=add):
-        count, total = len(upload.received), max(upload.files, len(upload.received))  # a volume holds many
-        left = (time.monotonic() - began) / max(1, count - done) * (total - count)
-        say = f"; about {left:.0f} s left" if left else ""
-        progress.progress(count / total, f"{count} of {total}: {upload.counts}{say}")
-    upload.whole = True
+
+def lines(ws: Workspace, upload: Upload) -> list[dict[str, str]]:
+    """A line a file, with what this session's reader may know now of the model's answers."""
+    ids = {one.scan_id for one in upload.received if one.scan_id is not None}
+    found = {case.scan.id: case for case in cases(ws, frame.reader(), blind_first=frame.blind_first(), ids=ids)}
+    return [_line(one, found) for one in upload.received]
 
 
 def _line(received: Received, found: dict[int, Any]) -> dict[str, str]:

@@ -47,6 +47,7 @@ export default function ({ parentElement, data }) {
   if (scan.src !== data.scan) scan.src = data.scan;
   if (data.heat) heat.src = data.heat; else heat.removeAttribute("src");
   root.classList.toggle("no-heat", !data.heat);
+  root.querySelector(".of").textContent = `Heat map: ${data.of}`;
   stage.setAttribute("aria-label", data.description);
   scan.alt = data.description;
   strength.value = remembered("strength", "0.5");

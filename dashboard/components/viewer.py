@@ -5,7 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.preprocess import Box
+from core.labels import in_words
+from services.pictures import Heat
 
 _HERE = Path(__file__).parent
 _component = st.components.v2.component(
@@ -16,14 +17,15 @@ _component = st.components.v2.component(
 )
 
 
-def draw(scan_png: bytes, heat: tuple[bytes, Box] | None, *, key: str, description: str) -> None:
+def draw(scan_png: bytes, heat: Heat | None, *, key: str, description: str) -> None:
     """Show one scan. Everything under the pointer happens in the browser; nothing comes back."""
     _component(
         key=key,
         data={
             "scan": _uri(scan_png),
-            "heat": _uri(heat[0]) if heat else None,
-            "box": heat[1] if heat else None,
+            "heat": _uri(heat.png) if heat else None,
+            "box": heat.box if heat else None,
+            "of": in_words(heat.of).lower() if heat else "",
             "description": description,
         },
     )

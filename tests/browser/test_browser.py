@@ -1,5 +1,6 @@
 """The dashboard as a clinician meets it: a real server, a real Chromium, files, clicks and keys."""
 
+import io
 import os
 import shutil
 import socket
@@ -7,12 +8,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from core import bundle
+from core import manifest as manifests
 from core.labels import CLASSES
 from core.settings import ROOT, Settings
+from services import intake
 from services.models import promote
 from services.review import cases, history
 from services.workspace import SHIPPED_BUNDLES, open_workspace
@@ -110,7 +115,7 @@ def test_a_batch_goes_from_upload_to_verdict_by_keyboard(page, server, home):
     page.get_by_text("6 stored, 1 duplicate, 2 refused").wait_for()
     page.get_by_text("text.jpg: The content is not a JPG").first.wait_for()
 
-    page.get_by_role("button", name="Read these 6 scans").click()
+    page.get_by_role("button", name="Read 6 scans").click()
     page.get_by_text("1 of 6").wait_for()
     scan = page.locator("img.scan").first
     scan.wait_for()
@@ -139,6 +144,29 @@ def test_a_batch_goes_from_upload_to_verdict_by_keyboard(page, server, home):
             page.keyboard.press("ArrowRight")
     page.get_by_text("This list is read to its end").wait_for()
     assert own() == ["hemorrhagic"] * 6
+
+
+def test_the_first_scans_are_read_while_the_rest_come(page, server, home):
+    rng, files = np.random.default_rng(0), 200
+    sent = [{"name": f"{i}.png", "mimeType": "image/png", "buffer": noise(rng)} for i in range(files)]
+    page.goto(f"{server}/upload")
+    settle(page)
+    page.locator('input[type="file"]').set_input_files(sent)
+    page.get_by_role("button", name="Read those already here").click()
+    page.locator("img.scan").first.wait_for()
+    page.get_by_text("An upload runs").wait_for()
+    page.get_by_role("link", name="Upload").click()
+    page.get_by_text(f"{files} stored").wait_for(timeout=240_000)
+    ws = open_workspace(Settings())
+    batches = Counter(case.scan.batch_id for case in cases(ws, "Reader 1"))
+    assert files in batches.values(), "one batch, whole"
+    intake.undo(ws, max(case.scan.id for case in cases(ws, "Reader 1")), actor="test")
+
+
+def noise(rng):
+    out = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (64, 64), np.uint8)).save(out, "PNG")
+    return out.getvalue()
 
 
 def test_a_whole_folder_is_uploaded_and_shown_in_the_worklist(page, server, home, tmp_path):
@@ -213,7 +241,7 @@ def test_a_promoted_version_serves_without_a_restart(page, server, home, publish
     page.goto(server)
     settle(page)
     ws = open_workspace(Settings())
-    page.get_by_text(bundle.versions(SHIPPED_BUNDLES)[-1].name).first.wait_for()
+    page.get_by_text(manifests.versions(SHIPPED_BUNDLES)[-1].name).first.wait_for()
     version = publish_untrained(3)
     promote(ws, version, actor="test")
     page.goto(f"{server}/upload")

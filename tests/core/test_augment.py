@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from core.augment import ANY_WAY_UP, Augmentation, as_elsewhere, as_jpeg, augment, moved, poses
+from core.augment import ANY_WAY_UP, as_elsewhere, as_jpeg, augment, moved, poses
 from core.phantom import phantom
 from core.preprocess import InputSpec, to_input
+from core.settings import Augmentation
 
 STILL = Augmentation(rotation=0, flip=0, shift=0, scale=0, contrast=0, brightness=0)
 
@@ -45,7 +46,7 @@ def test_the_same_seed_draws_the_same():
 
 def heads(n=24):
     spec = InputSpec(size=96, window=(40, 120), crop="head")
-    return torch.stack([to_input(phantom("no_stroke", i, 128), spec) for i in range(n)])
+    return torch.from_numpy(np.stack([to_input(phantom("no_stroke", i, 128), spec) for i in range(n)]))
 
 
 def test_scans_as_from_elsewhere_differ_in_level_and_spread_and_stay_images():

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.calibrate import FLOOR, Calibration, abstention_threshold, calibrate, operating_point
+from core.calibrate import FLOOR, abstention_threshold, calibrate, operating_point
+from core.manifest import Calibration
 
 
 def test_the_temperature_that_made_the_logits_is_found():

@@ -1,6 +1,5 @@
 import io
 import os
-import sys
 import threading
 
 import numpy as np
@@ -19,6 +18,7 @@ KEY = Pseudonym(b"k")
 MISBEHAVES = """
 import os, signal, sys, time
 from core import decoder, volume
+from core.child import pipes, serve
 real = volume.read_all
 
 def read_all(data, name, **limits):
@@ -33,10 +33,8 @@ def read_all(data, name, **limits):
     yield from real(data, name, **limits)
 
 volume.read_all = read_all
-decoder._limit_memory(int(sys.argv[1]))
-out = os.fdopen(os.dup(1), "wb")
-os.dup2(2, 1)
-decoder.serve(sys.stdin.buffer, out)
+decoder.limit_memory(int(sys.argv[1]))
+serve(decoder.answers_to, *pipes(), {"ready": True})
 """
 
 
@@ -49,7 +47,7 @@ def decoder():
 
 @pytest.fixture
 def misbehaving():
-    one = Decoder(seconds=2, memory_mb=2048, command=(sys.executable, "-c", MISBEHAVES))
+    one = Decoder(seconds=2, memory_mb=2048, command=("-c", MISBEHAVES))
     yield one
     one.close()
 

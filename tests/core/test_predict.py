@@ -3,11 +3,14 @@ import pytest
 import torch
 
 from core import bundle
-from core.bundle import Bundle, Manifest
+from core.bundle import Bundle
+from core.manifest import Manifest
 from core.network import build
 from core.outlier import describe, with_threshold
 from core.phantom import phantom
-from core.predict import (
+from core.predict import Predictor, evidence
+from core.preprocess import InputSpec, to_input
+from core.reading import (
     DEMONSTRATION,
     HEMORRHAGE_NOT_EXCLUDED,
     LEARNED_FROM_SIMULATION,
@@ -15,10 +18,7 @@ from core.predict import (
     SEEN_IN_TRAINING,
     UNCALIBRATED,
     UNCERTAIN,
-    Predictor,
-    evidence,
 )
-from core.preprocess import InputSpec, to_input
 from tests.conftest import bundle_facts, display_scan
 
 
@@ -86,13 +86,15 @@ def test_hemorrhage_that_may_not_be_dismissed_is_said():
     for threshold, said in ((bleeding - 0.01, True), (bleeding + 0.01, False)):
         point = {"asked_sensitivity": 0.95, "threshold": threshold, "sensitivity": {}, "specificity": {}}
         model = predictor(calibration=leaning, operating_points={"hemorrhagic": point})
-        assert (HEMORRHAGE_NOT_EXCLUDED in model.read([scan])[0].flags) == said
+        [reading] = model.read([scan])
+        assert (HEMORRHAGE_NOT_EXCLUDED in reading.flags) == said
+        assert reading.heat_of == ("hemorrhagic" if said else reading.label), "the reader is shown where"
 
 
 def test_an_image_unlike_those_it_was_trained_on_gets_no_answer():
     model = predictor(abstain_below=0.99)
     spec, network = InputSpec(size=64), model._network
-    heads = torch.stack([to_input(phantom("ischemic", i, 96), spec) for i in range(160)])
+    heads = torch.from_numpy(np.stack([to_input(phantom("ischemic", i, 96), spec) for i in range(160)]))
     with torch.inference_mode():
         profile = network(heads).profile
     usual = describe(profile[:120])

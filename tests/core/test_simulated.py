@@ -3,17 +3,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.dataset import DatasetError, Examples, Sample
+from core.dataset import DatasetError, Examples, Sample, to_bytes
 from core.labels import CLASSES
 from core.phantom import phantom
-from core.preprocess import InputSpec, to_input
+from core.preprocess import InputSpec
 from core.simulated import OUTLINE, simulate
 
 SPEC = InputSpec(size=96, window=(40, 120), crop="head")
 
 
 def examples(labels):
-    inputs = [(to_input(phantom(label, i), SPEC) * 255).round().byte() for i, label in enumerate(labels)]
+    inputs = [to_bytes(phantom(label, i), SPEC) for i, label in enumerate(labels)]
     samples = tuple(Sample(Path(f"{i}"), label, f"p{i}", None, f"{i + 1:064x}") for i, label in enumerate(labels))
     y = torch.tensor([CLASSES.index(label) for label in labels])
     return Examples(torch.stack(inputs), y, tuple(s.patient for s in samples), samples)

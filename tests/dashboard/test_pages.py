@@ -3,15 +3,17 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.model_process import ModelStopped
+from core.predict import Predictor
 from core.settings import ROOT, Settings
 from dashboard import resources
-from dashboard.components.uploading import Upload
 from dashboard.components.words import HIDDEN
 from db import models
 from services.demo import load_demo
-from services.intake import Incoming, Received, receive
-from services.models import demonstration_predictor, serving_predictor
+from services.intake import Incoming, receive
+from services.models import demonstration_model, promote, serving_model
 from services.review import cases, history
+from services.uploads import Upload
 from services.workspace import open_workspace
 from tests.conftest import png
 
@@ -27,7 +29,7 @@ def app(home, demonstration_serves):
 @pytest.fixture
 def demo(home, demonstration_serves):
     ws = open_workspace(Settings())
-    load_demo(ws, serving_predictor(ws))
+    load_demo(ws, serving_model(ws))
     return ws
 
 
@@ -63,7 +65,7 @@ def test_every_page_draws_over_an_empty_log(app, page):
 def test_where_a_model_of_real_scans_serves_a_demo_case_still_says_who_read_it(home):
     resources.workspace.clear()
     ws = open_workspace(Settings())
-    load_demo(ws, demonstration_predictor(ws))
+    load_demo(ws, demonstration_model(ws))
     app = AppTest.from_file(str(ROOT / "dashboard" / "Home.py"), default_timeout=60)
     on(app, "review")
     while any("The model's answer is hidden" in element.value for element in app.markdown):
@@ -205,16 +207,36 @@ def test_after_a_list_has_been_read_to_its_end_another_can_be_chosen(app, demo):
     assert app.session_state["scan"]
 
 
-def test_an_upload_that_was_left_says_how_far_it_came(app, demo):
-    [first, *_] = cases(demo, "Reader 1")
-    stored, refused = Received("a.png", "stored", scan_id=first.scan.id), Received("b.png", "refused", "It is damaged.")
-    upload = Upload([stored, refused], files=9)
+def test_an_upload_says_what_became_of_its_files(app, demo):
+    upload = Upload(demo, serving_model(demo), [("a.png", png(100)), ("b.png", b"nothing")], actor="Reader 1")
+    upload.wait()
     app.run()
-    app.session_state["uploading"] = upload
+    app.session_state["upload"] = upload
     on(app, "upload")
-    assert "interrupted after 2 of 9 files" in " ".join(element.value for element in app.warning)
     assert any(element.value == "1 stored, 1 refused" for element in app.subheader)
+    assert not app.warning
+    assert any(b.label == "Read 1 scan" for b in app.button)
     assert any(b.label == "Undo this batch" for b in app.button)
+
+
+def test_an_upload_that_ended_early_says_how_far_it_came_and_why(app, demo, monkeypatch):
+    def stops(self, scans):
+        if any(scan.pixels.shape == (80, 80) for scan in scans):
+            raise ModelStopped("Its process stopped.")
+        return real(self, scans)
+
+    real = Predictor.read
+    monkeypatch.setattr(Predictor, "read", stops)
+    chunk = demo.settings.limits.batch_size
+    sent = [(f"{i}.png", png(100 + i, size=80 if i == chunk else 96)) for i in range(chunk + 2)]
+    upload = Upload(demo, serving_model(demo), sent, actor="Reader 1")
+    upload.wait()
+    app.run()
+    app.session_state["upload"] = upload
+    on(app, "upload")
+    assert "Its process stopped." in app.error[0].value
+    assert f"ended after {chunk} of {chunk + 2} files" in app.warning[0].value
+    assert len(cases(demo, "R", ids=upload.scan_ids)) == chunk, "what was listed is stored"
 
 
 def test_without_its_key_the_case_log_stays_closed_and_says_so(app, home):
@@ -238,26 +260,44 @@ def test_a_reader_with_a_name_goes_from_page_to_page(app, demo):
 
 
 def test_an_upload_shows_no_answer_that_its_reader_may_not_know(app, demo):
-    scan = next(case.scan.id for case in cases(demo, "Reader 1") if not case.hidden)
+    upload = Upload(demo, serving_model(demo), [(f"{i}.png", png(100 + i)) for i in range(5)], actor="Reader 1")
+    upload.wait()
     app.run()
-    app.session_state["uploaded"] = Upload([Received("a.png", "stored", scan_id=scan)], files=1, whole=True)
+    app.session_state["upload"] = upload
     on(app, "upload")
-    assert app.dataframe[0].value["Model"][0] != HIDDEN
+    assert set(app.dataframe[0].value["Model"]) != {HIDDEN}
     app.toggle(key="blind_first").set_value(True).run()
-    assert app.dataframe[0].value["Model"][0] == HIDDEN
+    assert set(app.dataframe[0].value["Model"]) == {HIDDEN}
 
 
 def test_of_demo_cases_alone_the_model_that_read_them_is_asked(home):
     """Also where a model of real scans serves, which has read one."""
     resources.workspace.clear()
     ws = open_workspace(Settings())
-    demonstration = demonstration_predictor(ws)
+    demonstration = demonstration_model(ws)
     load_demo(ws, demonstration)
-    list(receive(ws, serving_predictor(ws), [Incoming("a.png", png(3))], source="upload", actor="a"))
+    list(receive(ws, serving_model(ws), [Incoming("a.png", png(3))], source="upload", actor="a"))
     app = on(AppTest.from_file(str(ROOT / "dashboard" / "Home.py"), default_timeout=60), "evaluation")
-    assert app.selectbox[0].value == demonstration.version
+    assert app.selectbox[0].value == demonstration.manifest.version
     assert len(app.dataframe)
-    app.selectbox[0].set_value(serving_predictor(ws).version).run()
+    app.selectbox[0].set_value(serving_model(ws).manifest.version).run()
     assert "read by demonstration models only" in words(app)
     assert not [b.label for b in app.button if b.label.startswith("Let it read")]
     resources.workspace.clear()
+
+
+def test_a_scan_can_be_read_where_the_model_stops(app, home, demonstration_serves, publish_untrained, monkeypatch):
+    ws = open_workspace(Settings())
+    list(receive(ws, serving_model(ws), [Incoming("a.png", png(3))], source="upload", actor="a"))
+    promote(ws, publish_untrained(), actor="a")
+
+    def stops(self, scans):
+        raise ModelStopped("Its process stopped.")
+
+    monkeypatch.setattr(Predictor, "read", stops)
+    on(app, "review")
+    assert "The model gave no answer" in app.error[0].value
+    next(b for b in app.button if "Hemorrhagic" in b.label).click().run()
+    assert not app.exception, app.exception
+    [case] = cases(ws, "Reader 1")
+    assert case.verdict.label == "hemorrhagic"

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from core import bundle
+from core import manifest as manifests
 from core.settings import ROOT, Settings
 from services.models import champion
 from services.workspace import open_workspace
@@ -75,7 +76,7 @@ def test_folds_measure_a_recipe_and_publish_nothing(home, class_folders, tmp_pat
     args = ["--data", class_folders, "--folds", 3, "--recipe", recipe, "--json", out, "--predictions", table]
     said = run("train", *args).stdout
     assert "Nothing is published" in said
-    assert not bundle.versions(home / "models")
+    assert not manifests.versions(home / "models")
     figures = json.loads(out.read_text())
     assert figures["scans"]["n"] == 44
     assert figures["patients"]["n"] == 44
@@ -103,7 +104,7 @@ def test_options_that_would_be_ignored_or_lost_are_refused_first(home, class_fol
         failed = run("audit_data", "--data", class_folders, option, nowhere, check=False)
         assert failed.returncode == 2, "1 would mean a leak"
         assert "cannot be written" in failed.stderr.replace("\n", " ")
-    assert not bundle.versions(home / "models")
+    assert not manifests.versions(home / "models")
 
 
 def test_an_audit_of_nothing_is_no_clean_bill(home, tmp_path):
@@ -232,12 +233,12 @@ def test_a_killed_training_leaves_no_version_and_resumes(home, class_folders, af
             process.send_signal(signal.SIGKILL)
             break
     process.wait()
-    assert bundle.versions(home / "models") == []
+    assert manifests.versions(home / "models") == []
     began = time.monotonic()
     resumed = run("train", *slow, "--resume")
     assert "Going on" in resumed.stderr
     assert "epoch 1:" not in resumed.stderr
-    assert len(bundle.versions(home / "models")) == 1
+    assert len(manifests.versions(home / "models")) == 1
     assert time.monotonic() - began < 200
 
 

@@ -9,11 +9,12 @@ from PIL import Image
 
 from core.bundle import load
 from core.formats import read
-from core.predict import SEEN_IN_TRAINING, Predictor
+from core.predict import Predictor
+from core.reading import SEEN_IN_TRAINING
 from db import queries
 from services import intake
 from services.intake import Incoming, receive
-from services.models import promote, serving_predictor
+from services.models import promote, serving_model
 from services.review import NoSuchScan, ensure_reading, new_click, record
 from tests.conftest import dicom, png
 from tests.core.test_volume import nifti
@@ -22,7 +23,7 @@ from tests.core.test_volume import nifti
 @pytest.fixture
 def predictor(ws, publish_untrained):
     promote(ws, publish_untrained(), actor="test")
-    return serving_predictor(ws)
+    return serving_model(ws)
 
 
 def take(ws, predictor, *files, **more):
@@ -65,7 +66,7 @@ def test_a_patient_that_was_trained_on_is_said_to_be_also_where_no_file_names_th
     manifest = predictor.manifest.model_copy(update={"patients": {"train": [key]}, "version": "2026-01-01-trained0"})
     with ws.db.writing() as session:
         queries.register_version(session, manifest.version, "0" * 64, None, False)
-    trained = Predictor(dataclasses.replace(load(ws.models_dir / predictor.version), manifest=manifest))
+    trained = Predictor(dataclasses.replace(load(ws.models_dir / predictor.manifest.version), manifest=manifest))
     ensure_reading(ws, trained, first.scan_id)
     out = io.BytesIO()
     Image.open(io.BytesIO(png(1, size=256))).resize((200, 200)).save(out, "JPEG", quality=90)
@@ -86,15 +87,6 @@ def test_what_was_taken_back_leaves_its_number_to_nobody(ws, predictor):
         record(ws, gone.scan_id, reader="R", verdict="unsure", expected_version=0, click_id=new_click())
 
 
-def test_an_upload_that_was_stopped_goes_on_in_its_batch(ws, predictor):
-    [first] = take(ws, predictor, ("0.png", png(0)))
-    [second] = take(ws, predictor, ("1.png", png(1)), goes_on=first.scan_id)
-    [other] = take(ws, predictor, ("2.png", png(2)))
-    with ws.db.reading() as session:
-        batch = {row.id: row.batch_id for row in queries.scans(session)}
-    assert batch[first.scan_id] == batch[second.scan_id] != batch[other.scan_id]
-
-
 def test_a_16_bit_png_says_what_it_was_taken_for(ws, predictor):
     out = io.BytesIO()
     Image.fromarray((np.arange(64 * 64, dtype=np.uint16) % 4000).reshape(64, 64)).save(out, "PNG")
@@ -112,12 +104,3 @@ def test_a_study_joins_the_patient_that_a_later_slice_of_it_nearly_copies(ws, pr
     assert "Nearly" not in (received[0].reason or "")
     assert "Nearly" in received[1].reason
     assert set(patients(ws).values()) == {ws.pseudonym.of("PatientID", "PY")}
-
-
-def test_what_was_stored_is_told_before_anything_of_it_is_yielded(ws, predictor):
-    told = []
-    incoming = (Incoming(f"{i}.png", png(i)) for i in range(20))
-    stopped = receive(ws, predictor, incoming, source="upload", actor="a", tell=told.extend)
-    next(stopped)
-    stopped.close()
-    assert {one.scan_id for one in told} == set(patients(ws))

@@ -15,7 +15,7 @@ from pydicom.uid import RLELossless
 
 from db import queries
 from services.intake import Incoming, receive
-from services.models import promote, serving_predictor
+from services.models import promote, serving_model
 from tests.conftest import dicom, png
 from tests.core.test_volume import multi_frame, nifti, volume
 from tests.services.test_intake import zipped
@@ -168,7 +168,7 @@ MAKES = {
 @pytest.fixture
 def predictor(ws, publish_untrained):
     promote(ws, publish_untrained(), actor="test")
-    return serving_predictor(ws)
+    return serving_model(ws)
 
 
 def test_each_odd_file_has_its_outcome_and_none_costs_a_good_one(ws, predictor):

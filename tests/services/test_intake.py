@@ -20,7 +20,7 @@ from services import intake
 from services.arrivals import split_of
 from services.files import files_in, incoming, landed, unpacked
 from services.intake import Incoming, receive
-from services.models import promote, serving_predictor
+from services.models import promote, serving_model
 from services.review import cases, new_click, record, remarks
 from services.workspace import stored_scan
 from tests.conftest import dicom, png
@@ -30,7 +30,7 @@ from tests.core.test_volume import nifti, volume
 @pytest.fixture
 def predictor(ws, publish_untrained):
     promote(ws, publish_untrained(), actor="test")
-    return serving_predictor(ws)
+    return serving_model(ws)
 
 
 def take(ws, predictor, files):
@@ -171,7 +171,7 @@ def test_every_stored_scan_has_its_file_and_its_reading(ws, predictor):
         scan = stored_scan(ws, row.content_hash)
         assert scan.unit == row.unit
     for r in received:
-        assert r.reading.model_version == predictor.version
+        assert r.reading.model_version == predictor.manifest.version
         assert set(r.reading.probabilities) == set(CLASSES)
         assert sum(r.reading.probabilities.values()) == pytest.approx(1)
 

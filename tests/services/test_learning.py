@@ -6,20 +6,22 @@ from filelock import FileLock
 from sqlalchemy import select
 
 from core import bundle
+from core import manifest as manifests
 from core.labels import CLASSES
 from core.settings import Recipe, Settings
 from db import models as tables
 from services import learning
+from services.corrections import labelled_scans, too_few
 from services.demo import load_demo
 from services.intake import Incoming, receive
 from services.jobs import Busy, lock_path
-from services.learning import decide, labelled_scans, retrain, snapshot_digest, too_few
+from services.learning import decide, retrain, snapshot_digest
 from services.models import (
     champion,
-    demonstration_predictor,
+    demonstration_model,
     folder_of,
     promote,
-    serving_predictor,
+    serving_model,
     trained_elsewhere,
 )
 from services.overview import overview
@@ -38,7 +40,7 @@ def reviewed(ws, publish_untrained, monkeypatch):
     ws.settings.retrain.min_test_scans = 2
     promote(ws, publish_untrained(lineage={"recipe": RECIPE}), actor="test")
     files = (Incoming(f"{i} (1).png", png(i, CLASSES[i % 3])) for i in range(40))
-    received = list(receive(ws, serving_predictor(ws), files, source="upload", actor="a"))
+    received = list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
     for i, one in enumerate(received):
         record(ws, one.scan_id, reader="Ann", verdict=CLASSES[i % 3], expected_version=0, click_id=new_click())
     deal_splits(ws)
@@ -108,9 +110,9 @@ def test_too_few_labels_are_said_not_trained_on(ws):
 
 def test_a_dry_run_writes_nothing(reviewed):
     ws = reviewed
-    versions = bundle.versions(ws.models_dir)
+    versions = manifests.versions(ws.models_dir)
     assert retrain(ws, dry_run=True).reason.startswith("Dry run")
-    assert bundle.versions(ws.models_dir) == versions
+    assert manifests.versions(ws.models_dir) == versions
     with ws.db.reading() as session:
         assert session.scalars(select(tables.TrainingRun)).all() == []
 
@@ -165,20 +167,20 @@ def test_a_demonstration_does_not_take_the_place_of_a_model_of_real_scans(home):
     ws.settings.retrain.epochs = 2
     ws.settings.retrain.min_test_scans = 2
     serving = champion(ws)
-    load_demo(ws, demonstration_predictor(ws))
+    load_demo(ws, demonstration_model(ws))
     deal_splits(ws)
     decision = retrain(ws, synthetic=True)
     assert decision.decision == "kept", decision.reason
     assert decision.candidate is not None
-    assert decision.champion == demonstration_predictor(ws).version
+    assert decision.champion == demonstration_model(ws).manifest.version
     assert champion(ws) == serving
 
 
 def test_demo_cases_never_mix_with_real_ones(ws):
     from services.demo import CASES, REVIEWED
 
-    assert load_demo(ws, serving_predictor(ws)) == CASES
-    assert load_demo(ws, serving_predictor(ws)) == 0, "only an empty log is filled"
+    assert load_demo(ws, serving_model(ws)) == CASES
+    assert load_demo(ws, serving_model(ws)) == 0, "only an empty log is filled"
     assert live_evaluation(ws, Question(champion(ws))).report is None
     assert live_evaluation(ws, Question(champion(ws), synthetic=True)).report.n == REVIEWED
     assert labelled_scans(ws) == []

@@ -1,26 +1,26 @@
 import pytest
 
-from core import bundle
-from core.bundle import BadBundle
+from core import manifest as manifests
+from core.manifest import BadBundle
 from core.settings import Settings
 from services.models import (
     NoSuchVersion,
     champion,
-    demonstration_predictor,
+    demonstration_model,
     folder_of,
     list_versions,
     load_serving,
     promote,
     rollback,
+    serving_model,
     serving_order,
-    serving_predictor,
 )
 from services.workspace import DEMO_BUNDLES, open_workspace
 
 
 def test_without_a_promotion_the_shipped_bundle_serves(ws):
-    assert serving_predictor(ws).manifest.demonstration
-    assert champion(ws) == bundle.versions(DEMO_BUNDLES)[-1].name
+    assert serving_model(ws).manifest.demonstration
+    assert champion(ws) == manifests.versions(DEMO_BUNDLES)[-1].name
 
 
 def test_promotions_can_be_taken_back_one_by_one(ws, publish_untrained):
@@ -28,7 +28,7 @@ def test_promotions_can_be_taken_back_one_by_one(ws, publish_untrained):
     first, second = publish_untrained(1), publish_untrained(2)
     promote(ws, first, actor="a")
     promote(ws, second, actor="a")
-    assert serving_predictor(ws).version == second
+    assert serving_model(ws).manifest.version == second
     assert rollback(ws, actor="a") == first
     assert rollback(ws, actor="a") == shipped
     with pytest.raises(NoSuchVersion, match="no earlier"):
@@ -44,7 +44,7 @@ def test_a_damaged_champion_is_replaced_by_the_last_good_one_and_said(ws, publis
     data[-1] ^= 1
     weights.write_bytes(data)
     predictor, notice = load_serving(ws, serving_order(ws))
-    assert predictor.version == first
+    assert predictor.manifest.version == first
     assert second in notice
     assert "SHA-256" in notice
     with pytest.raises(BadBundle):
@@ -63,14 +63,14 @@ def test_every_version_is_listed_with_its_state(ws, publish_untrained):
     listed = {v.name: v for v in list_versions(ws)}
     assert listed[version].serving
     assert sum(v.serving for v in listed.values()) == 1
-    assert sum(v.shipped for v in listed.values()) == len(bundle.versions(DEMO_BUNDLES))
+    assert sum(v.shipped for v in listed.values()) == len(manifests.versions(DEMO_BUNDLES))
 
 
 def test_the_model_of_real_scans_serves_before_the_demonstration(home):
     ws = open_workspace(Settings())
-    predictor = serving_predictor(ws)
+    predictor = serving_model(ws)
     assert not predictor.manifest.demonstration
-    assert demonstration_predictor(ws).manifest.demonstration
+    assert demonstration_model(ws).manifest.demonstration
     shipped = next(v for v in list_versions(ws) if v.serving)
     assert shipped.shipped
     assert shipped.card is not None

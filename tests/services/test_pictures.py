@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from db import models
 from services.intake import Incoming, receive
-from services.models import promote, serving_predictor
+from services.models import promote, serving_model
 from services.pictures import heat_png, scan_png, thumbnail
 from tests.conftest import dicom
 
@@ -15,7 +15,7 @@ from tests.conftest import dicom
 @pytest.fixture
 def scan(ws, publish_untrained):
     promote(ws, publish_untrained(), actor="test")
-    list(receive(ws, serving_predictor(ws), [Incoming("a.dcm", dicom(1))], source="upload", actor="a"))
+    list(receive(ws, serving_model(ws), [Incoming("a.dcm", dicom(1))], source="upload", actor="a"))
     with ws.db.reading() as session:
         return session.scalars(select(models.Scan)).one()
 
@@ -37,7 +37,8 @@ def test_the_heat_map_is_strongest_where_the_evidence_is(ws, scan):
         level = np.zeros((4, 4), np.uint8)
         level[0, 3] = 255
         reading.heat, reading.heat_shape = level.tobytes(), {"shape": [4, 4], "box": [0, 0, 1, 1]}
-    png, box = heat_png(ws, reading.id)
+    png, box, of = heat_png(ws, reading.id)
+    assert of == reading.label, "what a reading of before shows, where it does not say"
     alpha = shown(png)[..., 3]
     assert box == (0, 0, 1, 1)
     assert alpha[:32, -32:].min() > 200

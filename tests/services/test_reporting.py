@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from core.calibrate import OperatingPoint
+from core.manifest import OperatingPoint
 from db import models
 from services.evaluation_report import in_html
 from services.intake import Incoming, receive
-from services.models import champion, serving_predictor
+from services.models import champion, serving_model
 from services.reporting import Question, at_operating_points, compare_versions, live_evaluation
 from services.review import new_click, record
 from services.tables import agreement, groups, notes, overall
@@ -20,7 +20,7 @@ SCANS = 40
 @pytest.fixture
 def log(ws):
     """Forty scans of forty patients by two ways; Ann reads the surest 30, Ben ten of them and says no stroke."""
-    predictor = serving_predictor(ws)
+    predictor = serving_model(ws)
     received = []
     for source in ("upload", "ingest"):
         start = 0 if source == "upload" else SCANS // 2
@@ -115,7 +115,7 @@ def test_agreement_is_asked_of_the_same_verdicts_as_the_figures(log):
 
 
 def test_a_version_that_has_not_read_all_reviewed_scans_says_so_and_can(log, publish_untrained):
-    from services.models import predictor_of
+    from services.models import model_of
     from services.reporting import read_by_none
     from services.review import read_stored
 
@@ -127,10 +127,10 @@ def test_a_version_that_has_not_read_all_reviewed_scans_says_so_and_can(log, pub
     live = live_evaluation(ws, question)
     assert live.report is None
     assert live.selection.unread_by_model == 30
-    read_stored(ws, predictor_of(ws, other), [received[0].scan_id])
+    read_stored(ws, model_of(ws, other), [received[0].scan_id])
     assert notes(live_evaluation(ws, question))[0].startswith("**Not all reviewed scans.** 29 scans")
     told = []
-    read_stored(ws, predictor_of(ws, other), read_by_none(ws, question), lambda done, total: told.append((done, total)))
+    read_stored(ws, model_of(ws, other), read_by_none(ws, question), lambda done, total: told.append((done, total)))
     assert told[-1] == (29, 29)
     live = live_evaluation(ws, question)
     assert live.selection.unread_by_model == 0
@@ -204,7 +204,7 @@ def test_the_report_needs_nothing_but_itself_and_runs_nothing_of_a_readers_name(
 def test_nothing_reviewed_is_no_report(ws):
     from services.demo import load_demo
 
-    load_demo(ws, serving_predictor(ws))
+    load_demo(ws, serving_model(ws))
     live = asked(ws)
     assert live.report is None
     with pytest.raises(ValueError, match="nothing to report"):
@@ -251,7 +251,7 @@ def test_a_disputed_scan_that_was_settled_is_a_disagreement_all_the_same(log):
 
 
 def test_few_scans_read_are_not_called_picked(ws):
-    predictor = serving_predictor(ws)
+    predictor = serving_model(ws)
     files = [Incoming(f"{i}.dcm", dicom(i, "hemorrhagic" if i % 2 else "ischemic", f"P{i}")) for i in range(24)]
     received = sorted(
         receive(ws, predictor, files, source="upload", actor="t"), key=lambda one: one.reading.confidence

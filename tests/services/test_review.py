@@ -4,7 +4,7 @@ import pytest
 
 from db import audit
 from services.intake import Incoming, receive
-from services.models import promote, rollback, serving_predictor
+from services.models import promote, rollback, serving_model
 from services.review import NoSuchScan, ScanChanged, case, cases, ensure_reading, history, new_click, queue, record
 from tests.conftest import png
 
@@ -13,7 +13,7 @@ from tests.conftest import png
 def scan_ids(ws, publish_untrained):
     promote(ws, publish_untrained(), actor="test")
     files = (Incoming(f"{i} (1).png", png(i)) for i in range(6))
-    received = list(receive(ws, serving_predictor(ws), files, source="upload", actor="a"))
+    received = list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
     with ws.db.writing() as session:
         from sqlalchemy import text
 
@@ -126,16 +126,16 @@ def test_hidden_scans_are_not_sorted_by_what_the_model_thinks(ws, scan_ids):
 
 def test_a_new_champion_reads_a_scan_when_it_is_opened(ws, scan_ids, publish_untrained):
     promote(ws, publish_untrained(seed=9), actor="test")
-    predictor = serving_predictor(ws)
+    predictor = serving_model(ws)
     ensure_reading(ws, predictor, scan_ids[0])
     ensure_reading(ws, predictor, scan_ids[0])
-    assert case(ws, scan_ids[0], "Ann").reading.model_version == predictor.version
+    assert case(ws, scan_ids[0], "Ann").reading.model_version == predictor.manifest.version
 
 
 def test_after_a_rollback_the_model_that_serves_again_is_the_one_shown(ws, scan_ids, publish_untrained):
     before = case(ws, scan_ids[0], "Ann").reading.model_version
     promote(ws, publish_untrained(seed=9), actor="test")
-    ensure_reading(ws, serving_predictor(ws), scan_ids[0])
+    ensure_reading(ws, serving_model(ws), scan_ids[0])
     assert case(ws, scan_ids[0], "Ann").reading.model_version != before
     rollback(ws, actor="test")
     assert case(ws, scan_ids[0], "Ann").reading.model_version == before

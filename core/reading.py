@@ -1,0 +1,49 @@
+"""What a model says of a scan."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from core.manifest import Manifest
+from core.preprocess import Box
+from core.scan import Scan
+
+UNCERTAIN = "uncertain"
+SEEN_IN_TRAINING = "seen_in_training"
+DEMONSTRATION = "demonstration"
+UNCALIBRATED = "uncalibrated"
+NOT_HEAD_CT = "not_head_ct"
+HEMORRHAGE_NOT_EXCLUDED = "hemorrhage_not_excluded"
+LEARNED_FROM_SIMULATION = "learned_from_simulation"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one model version says of one scan."""
+
+    version: str
+    label: str  # the most probable class, also where the model abstains
+    confidence: float  # its probability, calibrated unless the flags say otherwise
+    probabilities: dict[str, float]
+    heat: np.ndarray  # (h, w) uint8: where the evidence for `heat_of` lies; 255 is the strongest
+    heat_of: str  # `label`, but hemorrhage where that is not excluded
+    heat_box: Box
+    flags: tuple[str, ...]
+
+
+class Model(Protocol):
+    """What reads scans: `core.predict.Predictor` here, `core.model_process.ModelProcess` in a process of its own."""
+
+    manifest: Manifest
+
+    def read(self, scans: Sequence[Scan]) -> list[Reading]:
+        """One forward pass for all."""
+
+
+def for_patient(reading: Reading, patient_key: str, manifest: Manifest) -> Reading:
+    """The same, with what there is to say of a patient who is known only now."""
+    if patient_key not in manifest.patients.get("train", []) or SEEN_IN_TRAINING in reading.flags:
+        return reading
+    return replace(reading, flags=(*reading.flags, SEEN_IN_TRAINING))
