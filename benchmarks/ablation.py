@@ -35,13 +35,13 @@ class Variant:
     infarct: Figure  # AUC, simulated infarcts against none
 
 
-def variants(recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """Name -> what is changed."""
+def variants(recipe: Recipe, size: int) -> dict[str, dict[str, Any]]:
+    """Name -> what is changed. `size`: the pixels that the shipped recipe ends with."""
     plain = recipe.augmentation.model_copy(update={"elsewhere": 0.0})
     how = recipe.simulation
     assert how is not None
     return {
-        "as shipped": {},
+        f"as shipped, but {recipe.image_size} pixels throughout": {},
         "no simulated hemorrhages": {"simulation": how.model_copy(update={"hemorrhagic": 0.0})},
         "no outlines": {"simulation": how.model_copy(update={"outline": 0.0})},
         "pooled by the mean, no outlines": {
@@ -51,8 +51,8 @@ def variants(recipe: Recipe) -> dict[str, dict[str, Any]]:
         "no scans as from elsewhere": {"augmentation": plain},
         "not centred on the brain": {"intensity": "window"},
         "no mirror image": {"mirror": False},
-        "input 112": {"image_size": 112},
-        "input 208": {"image_size": 208},
+        "112 pixels throughout": {"image_size": 112},
+        f"{size} pixels in the last epochs, as shipped": {"image_size": size, "first_size": recipe.image_size},
         "mobilenet_v3_small, from scratch": {"arch": "mobilenet_v3_small"},
         "resnet18, from scratch": {"arch": "resnet18"},
     }  # fmt: skip
@@ -60,11 +60,19 @@ def variants(recipe: Recipe) -> dict[str, dict[str, Any]]:
 
 def measure_all(ws: Workspace, root: Path, epochs: int = EPOCHS, *, train: bool = True) -> list[Variant]:
     """Test every variant; one that has not been trained is trained or, without `train`, left out."""
-    shipped = read_recipe(ws, RECIPE).model_copy(update={"epochs": epochs, "patience": epochs})
-    usual = prepare_findings(ws, root, shipped)
+    shipped = read_recipe(ws, RECIPE)
+    base = shipped.model_copy(
+        update={
+            "epochs": epochs,
+            "patience": epochs,
+            "image_size": shipped.size_in(1),
+            "first_size": None,
+        }
+    )
+    usual = prepare_findings(ws, root, base)
     found = []
-    for name, change in variants(shipped).items():
-        recipe = Recipe.model_validate({**shipped.model_dump(), **_plain(change)})
+    for name, change in variants(base, shipped.image_size).items():
+        recipe = Recipe.model_validate({**base.model_dump(), **_plain(change)})
         if not train and not _kept(ws, usual, recipe).exists():
             continue
         prepared = usual if recipe.input_spec == usual.spec else prepare_findings(ws, root, recipe)

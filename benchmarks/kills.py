@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from sqlalchemy import text
 
@@ -46,8 +45,7 @@ class Damage:
 
 
 def kill_intakes(home: Path, times: int, seed: int = 0) -> Damage:
-    """Kill `times` intakes into one home. Whoever calls it must not have run a network before: forks and OpenMP."""
-    torch.set_num_threads(1)
+    """Kill `times` intakes into one home."""
     chance, damage = random.Random(seed), Damage()
     acknowledged = home.parent / "acknowledged"
     acknowledged.touch()

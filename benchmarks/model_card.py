@@ -250,6 +250,8 @@ def in_markdown(measured: Measured, ablation_epochs: int) -> str:
         robust=robustness.in_markdown(measured.robust),
         ablation=ablation.in_markdown(measured.ablation),
         ablation_epochs=ablation_epochs,
+        first_size=measured.trained.recipe.size_in(1),
+        image_size=measured.trained.recipe.image_size,
         epochs=measured.trained.recipe.epochs,
         failures=failures(found),
         folds=FOLDS,

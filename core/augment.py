@@ -44,9 +44,10 @@ def poses(n: int, ranges: Augmentation, generator: torch.Generator) -> Tensor:
     return torch.stack(rows, dim=1)
 
 
-def moved(x: Tensor, pose: Tensor) -> Tensor:
-    """Images or masks (N, 1, S, S), each in its pose."""
-    grid = F.affine_grid(pose.to(x.device), list(x.shape), align_corners=False)
+def moved(x: Tensor, pose: Tensor, side: int | None = None) -> Tensor:
+    """Images or masks (N, 1, S, S), each in its pose; with `side` pixels a side instead of S, where given."""
+    shape = [*x.shape[:2], side, side] if side else list(x.shape)
+    grid = F.affine_grid(pose.to(x.device), shape, align_corners=False)
     return F.grid_sample(x, grid, align_corners=False)
 
 

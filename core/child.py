@@ -40,7 +40,7 @@ class Child:
             self.start()
         assert self._process is not None
         assert self._process.stdin is not None
-        _send(self._process.stdin, head, body)
+        send(self._process.stdin, head, body)
 
     def answer(self, seconds: float | None = None) -> Frame:
         """Its next frame. Raises TimeoutError after so many seconds, EOFError or OSError where it has gone."""
@@ -88,11 +88,11 @@ def serve(
     first: dict[str, Any],
 ) -> None:
     """The child's whole life: say `first`, then answer what is asked, until the parent goes."""
-    _send(answers, first)
-    with contextlib.suppress(EOFError):
+    send(answers, first)
+    with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             for frame in answers_to(*_receive(requests)):
-                _send(answers, *frame)
+                send(answers, *frame)
 
 
 def pipes() -> tuple[IO[bytes], IO[bytes]]:
@@ -103,7 +103,8 @@ def pipes() -> tuple[IO[bytes], IO[bytes]]:
     return sys.stdin.buffer, out
 
 
-def _send(pipe: IO[bytes], head: dict[str, Any], body: bytes = b"") -> None:
+def send(pipe: IO[bytes], head: dict[str, Any], body: bytes = b"") -> None:
+    """One frame."""
     text = json.dumps(head).encode()
     pipe.write(_SIZES.pack(len(text), len(body)) + text)
     pipe.write(body)

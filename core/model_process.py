@@ -1,6 +1,8 @@
 """A model that reads scans in a process of its own: whoever asks it never loads PyTorch, and waits for nobody's turn
 with the interpreter."""
 
+import logging
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.child import Child, Frame, pipes, serve
+from core.child import Child, Frame, pipes, send, serve
 from core.manifest import BadBundle, read_manifest
 from core.reading import Reading
 from core.scan import Scan
@@ -22,21 +24,23 @@ _COMMAND = ("-m", "core.model_process")
 
 
 class ModelStopped(BadBundle):
-    """The model's process ended before it answered, twice."""
+    """The model's process gave no answer. That says nothing of the bundle: no other version may answer in its place."""
 
 
 class ModelProcess:
     """`core.predict.Predictor` in a child process. Safe to share between threads: one batch at a time."""
 
     def __init__(self, folder: Path, *, command: Sequence[str] = _COMMAND) -> None:
-        """Verify the bundle in `folder` and load it there. Raises BadBundle."""
+        """Verify the bundle in `folder` and load it there. Raises BadBundle, ModelStopped where no process starts."""
         self.manifest = read_manifest(folder)
         self._child = Child([*command, str(folder.resolve())])
         self._lock = threading.Lock()
         try:
             problem = self._child.start().get("bad")
         except (OSError, EOFError, ValueError) as error:
-            raise BadBundle(f"The process that loads {folder.name} did not start.") from error
+            raise ModelStopped(
+                f"The process that loads {folder.name} did not start. Give this machine more memory, and try again."
+            ) from error
         if problem:
             raise BadBundle(problem)
 
@@ -65,6 +69,8 @@ class ModelProcess:
             self._child.ask({"scans": head}, b"".join(np.ascontiguousarray(s.pixels, np.float32).data for s in scans))
             for _ in scans:
                 answer, heat = self._child.answer()
+                if "failed" in answer:
+                    raise ModelStopped(f"{self.manifest.version} failed over these scans: {answer['failed']}.")
                 readings.append(_reading(answer, heat))
             whole = True
         finally:
@@ -98,21 +104,28 @@ def answers_to(predictor: "Predictor", head: dict[str, Any], body: bytes) -> Ite
         pixels = np.frombuffer(body, np.float32, int(np.prod(one["shape"])), begin).reshape(one["shape"])
         begin += pixels.nbytes
         scans.append(Scan(pixels, one["unit"], one["patient_key"]))
-    for reading in predictor.read(scans):
+    try:
+        readings = predictor.read(scans)
+    except Exception as error:  # to be said to who asked; the process can go on
+        logging.getLogger(__name__).exception("a model failed over a batch")
+        yield {"failed": f"{type(error).__name__}: {error}"}, b""
+        return
+    for reading in readings:
         facts = {name: value for name, value in vars(reading).items() if name != "heat"}
         yield {**facts, "shape": reading.heat.shape}, reading.heat.tobytes()
 
 
 def main() -> None:
     """The child's whole life."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, and the child ends with it
+    requests, answers = pipes()
     from core.bundle import load
     from core.predict import Predictor
 
-    requests, answers = pipes()
     try:
         predictor = Predictor(load(Path(sys.argv[1])))
     except BadBundle as error:
-        serve(lambda head, body: (), requests, answers, {"bad": str(error)})
+        send(answers, {"bad": str(error)})
         return
     serve(partial(answers_to, predictor), requests, answers, {"ready": True})
 

@@ -80,6 +80,8 @@ class Recipe(BaseModel):
     upright: bool = False
     mirror: bool = False
     image_size: int = Field(128, ge=32, le=1024)
+    first_size: int | None = Field(None, ge=32, le=1024, description="pixels a side of what the first epochs show")
+    first_share: float = Field(0.7, ge=0, le=1, description="of the epochs that show `first_size`")
     window: tuple[float, float] = WINDOWS["Brain"]
     crop: Literal["none", "head"] = "none"
     epochs: int = Field(60, gt=0)
@@ -95,6 +97,12 @@ class Recipe(BaseModel):
     seed: int = 0
     augmentation: Augmentation = Augmentation()
     simulation: Simulation | None = None
+
+    def size_in(self, epoch: int) -> int:
+        """Pixels a side of what an epoch (from 1) shows. Beginning with smaller images and ending with the size that is
+        read later takes less time and fits the scale of what is read (Touvron et al., NeurIPS 2019)."""
+        early = self.first_size is not None and epoch <= self.first_share * self.epochs
+        return min(self.first_size or self.image_size, self.image_size) if early else self.image_size
 
     @property
     def input_spec(self) -> InputSpec:

@@ -106,7 +106,8 @@ def fit(
         network.train()
         for batch in batches.epoch(generator):
             pose = poses(len(batch.y), recipe.augmentation, generator)
-            x = grey(moved(batch.x.to(device).float() / 255, pose), recipe.augmentation, generator)
+            x = moved(batch.x.to(device).float() / 255, pose, recipe.size_in(number))
+            x = grey(x, recipe.augmentation, generator)
             y = batch.y.to(device)
             with _mixed_precision(device):
                 out = network(x.contiguous(memory_format=torch.channels_last))

@@ -23,7 +23,7 @@ def model() -> tuple[Model, str | None]:
     return _model(models.serving_order(workspace()))
 
 
-@st.cache_resource(max_entries=2, show_spinner="Loading the model…")
+@st.cache_resource(max_entries=1, show_spinner="Loading the model…")
 def _model(order: tuple[tuple[str, str], ...]) -> tuple[Model, str | None]:
     return models.load_serving(workspace(), order)
 

@@ -15,7 +15,7 @@ from core.reading import Model
 from core.settings import Settings
 from services.files import incoming, landed
 from services.intake import Received, receive, sweep_images
-from services.models import serving_model
+from services.models import serving_model, serving_order
 from services.review import not_head_ct
 from services.workspace import Workspace, open_workspace
 
@@ -41,7 +41,7 @@ def main() -> None:
             if not args.watch and not all(path.exists() for path in args.paths):
                 sys.exit(1)
         if args.watch:
-            watch(ws, args.watch, args.json)
+            watch(ws, model, args.watch, args.json)
 
 
 def take(ws: Workspace, model: Model, paths: list[Path], as_lines: bool) -> None:
@@ -55,16 +55,19 @@ def take(ws: Workspace, model: Model, paths: list[Path], as_lines: bool) -> None
         print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()), flush=True)
 
 
-def watch(ws: Workspace, folder: Path, as_lines: bool) -> None:
+def watch(ws: Workspace, model: Model, folder: Path, as_lines: bool) -> None:
     """A batch whenever files have come to rest in the folder; each is read by the model that serves then."""
     if not folder.is_dir():
         raise NotADirectoryError(f"There is no folder {folder} to watch.")
     errors.print(f"Watching {folder}; Ctrl-C ends it.", markup=False)
     seen: dict[Path, tuple[int, int]] = {}
+    order = serving_order(ws)
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             if paths := landed(folder, seen):
-                take(ws, serving_model(ws), paths, as_lines)
+                if order != serving_order(ws):
+                    order, model = serving_order(ws), serving_model(ws)
+                take(ws, model, paths, as_lines)
             time.sleep(LOOK_S)
 
 

@@ -40,12 +40,12 @@ def too_few(ws: Workspace, items: Sequence[Item]) -> str | None:
     """Why these labels cannot train and judge a model; None where they can."""
     rule = ws.settings.retrain
     if len(items) < rule.min_scans:
-        return f"{len(items)} scans have a verdict to train on; at least {rule.min_scans} are needed."
+        return f"At least {rule.min_scans} scans with a verdict are needed to train on; there are {len(items)}."
     by_split = Counter(item.split for item in items)
     if by_split["test"] < rule.min_test_scans:
         return (
-            f"{by_split['test']} reviewed scans belong to patients kept for testing; "
-            f"at least {rule.min_test_scans} are needed to compare two models. Review scans of more patients."
+            f"At least {rule.min_test_scans} reviewed scans of patients kept for testing are needed to compare two "
+            f"models; there are {by_split['test']}. Review scans of more patients."
         )
     if not by_split["validation"]:
         return "No reviewed scan belongs to a patient kept for validation. Review scans of more patients."

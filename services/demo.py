@@ -1,4 +1,4 @@
-"""Demo cases and the demo model: synthetic heads, so that the house can be walked through before a scan is in it."""
+"""Demo cases: synthetic heads, so that the house can be walked through before a scan is in it."""
 
 from collections.abc import Iterator
 

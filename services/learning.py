@@ -109,6 +109,7 @@ def _train_and_judge(
             "learning_rate": ws.settings.retrain.learning_rate,
             "patience": ws.settings.retrain.epochs,
             "keep": "best",
+            "first_size": None,
             "simulation": None,
         }
     )

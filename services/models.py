@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core import manifest as manifests
 from core.manifest import BadBundle, Manifest
-from core.model_process import ModelProcess
+from core.model_process import ModelProcess, ModelStopped
 from db import audit, queries
 from services.workspace import DEMO_BUNDLES, SHIPPED_BUNDLES, Workspace
 
@@ -70,7 +70,7 @@ def trained_elsewhere(ws: Workspace, manifest: Manifest) -> bool:
 def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[ModelProcess, str | None]:
     """The first of `order` that passes its check, and a sentence where it is not the first.
 
-    Raises BadBundle where none does.
+    Raises BadBundle where none does, ModelStopped where the process of one does not start.
     """
     problems = []
     for version, digest in order:
@@ -79,6 +79,8 @@ def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[Mod
             if manifests.manifest_sha256(folder) != digest:
                 raise BadBundle(f"The manifest of {version} is not the one that was promoted.")
             model = ModelProcess(folder)
+        except ModelStopped:
+            raise
         except (BadBundle, NoSuchVersion, OSError) as error:
             problems.append(f"{version} failed its check and does not serve ({error})")
             continue

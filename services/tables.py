@@ -61,8 +61,8 @@ def _basis(report: Report | None, *, of: str) -> str:
         return "no scan yet"
     few = " (few)" if report.n < FEW else ""
     if of == "Per patient":
-        return f"{report.n} patients{few}"
-    return f"{report.n} scans of {report.patients} patients{few}"
+        return f"{counted(report.n, 'patient')}{few}"
+    return f"{counted(report.n, 'scan')} of {counted(report.patients or 0, 'patient')}{few}"
 
 
 def by_class(report: Report, reached: Mapping[str, tuple[Figure, Figure]]) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def confusion(report: Report) -> pd.DataFrame:
         total = int(counts.sum())
         cells = [f"{count} ({count / total:.0%})" if total else "0" for count in counts]
         called = {f"Called {other}": cell for other, cell in zip(names, cells, strict=True)}
-        rows.append({"Reviewed as": f"{name}, {total} scans", **called})
+        rows.append({"Reviewed as": f"{name}, {counted(total, 'scan')}", **called})
     return pd.DataFrame(rows)
 
 

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -20,12 +21,18 @@ class Upload:
     """One batch, on its way in or in. May be looked at from any thread; only its own changes it."""
 
     def __init__(self, ws: Workspace, model: Model, sent: Sent, *, actor: str) -> None:
+        """Nothing happens before `start`."""
         sent = list(sent)
+        self.token = uuid.uuid4().hex  # tells it from every other
         self.received: list[Received] = []
         self.problem: str | None = None  # why it ended before its end
         self.files = sum(files_in(data) for _, data in sent)
-        self._began, self._stopped = time.monotonic(), threading.Event()
+        self._began, self._stopped, self._cut_short = time.monotonic(), threading.Event(), False
         self._thread = threading.Thread(target=self._take_in, args=(ws, model, sent, actor), daemon=True)
+
+    def start(self) -> None:
+        """Begin to take in."""
+        self._began = time.monotonic()
         self._thread.start()
 
     def _take_in(self, ws: Workspace, model: Model, sent: Sent, actor: str) -> None:
@@ -42,6 +49,7 @@ class Upload:
         for name, data in sent:
             for incoming in unpacked(name, data, limits=ws.settings.limits):
                 if self._stopped.is_set():
+                    self._cut_short = True
                     return
                 yield incoming
 
@@ -60,7 +68,7 @@ class Upload:
     @property
     def whole(self) -> bool:
         """Whether it has come to its end, and was not ended before."""
-        return not (self.running or self.problem or self._stopped.is_set())
+        return not (self.running or self.problem or self._cut_short)
 
     @property
     def expected(self) -> int:

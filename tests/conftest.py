@@ -40,10 +40,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _models_read_here(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Starting PyTorch anew for every test would take minutes. What needs the model's own process asks for it."""
-    if "own_process" not in request.keywords:
-        monkeypatch.setattr("services.models.ModelProcess", lambda folder: Predictor(bundle.load(folder)))
+def _models_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting PyTorch anew for every test would take minutes. Commands and browser tests run as they are."""
+    monkeypatch.setattr("services.models.ModelProcess", lambda folder: Predictor(bundle.load(folder)))
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ def _rollback() -> None:
 def _calibrated(calibration: Calibration) -> str:
     if not calibration.scans:
         return "not calibrated"
-    of = f" of {calibration.patients} patients" if calibration.patients else ""
-    return f"calibrated on {calibration.scans} scans{of}"
+    of = f" of {counted(calibration.patients, 'patient')}" if calibration.patients else ""
+    return f"calibrated on {counted(calibration.scans, 'scan')}{of}"
 
 
 def _operating_points(manifest: Manifest) -> None:

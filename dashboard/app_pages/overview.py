@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.labels import counted, in_words
+from core.manifest import BadBundle
 from dashboard import resources
 from dashboard.components import frame, words
 from services.demo import load_demo
@@ -21,9 +22,13 @@ if not now.scans:
     if upload.button("Upload scans", type="primary", width="stretch"):
         st.switch_page("app_pages/upload.py")
     if model and demo.button("Load demo cases", width="stretch"):
-        with st.spinner("Drawing and reading synthetic heads…"):
-            load_demo(ws, demonstration_model(ws))
-        st.rerun()
+        try:
+            with st.spinner("Drawing and reading synthetic heads…"):
+                load_demo(ws, demonstration_model(ws))
+        except BadBundle as error:
+            st.error(f"The demo cases were not read. {error}", icon=":material/error:")
+        else:
+            st.rerun()
     st.stop()
 
 waiting, read, agreement, scans = st.columns(4)
@@ -52,7 +57,8 @@ if now.disputed:
     )
 if now.synthetic:
     st.caption(
-        f"{now.synthetic} of the {now.scans} scans are synthetic demo cases. They never mix with real ones in figures."
+        f"{now.synthetic} of {counted(now.scans, 'scan')} are synthetic demo cases. They never mix with real ones in "
+        "figures."
     )
 
 if model:

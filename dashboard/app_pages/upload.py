@@ -28,21 +28,21 @@ if upload and upload.running:
     running(upload)
     st.stop()
 
-round_ = st.session_state.setdefault("upload_round", 0)
 whole = st.segmented_control(
     "What to upload", ["Files or zips", "A folder"], default="Files or zips", label_visibility="collapsed"
 )
 files = st.file_uploader(
     "Scans",
     accept_multiple_files="directory" if whole == "A folder" else True,
-    key=f"files-{whole}-{round_}",
+    key=f"files-{whole}-{upload.token if upload else 0}",  # a new one lets the server forget the bytes
     label_visibility="collapsed",
     max_upload_size=int(ws.settings.limits.zip_mb),
 )
 if files:
     sent = [(file.name, file.getvalue()) for file in files]
-    st.session_state["upload"] = Upload(ws, model, sent, actor=frame.reader())
-    st.session_state["upload_round"] = round_ + 1  # a new key lets the server forget the bytes
+    upload = Upload(ws, model, sent, actor=frame.reader())
+    st.session_state["upload"] = upload  # first, for what is clicked meanwhile may end this run here
+    upload.start()
     st.rerun()
 
 if notice := st.session_state.pop("upload_notice", None):
@@ -54,8 +54,8 @@ if upload and upload.received:
     st.subheader(upload.counts)
     if not upload.whole:
         st.warning(
-            f"It ended after {len(upload.received)} of {upload.expected} files. What is listed is stored; upload the "
-            "rest again.",
+            f"It ended after {len(upload.received)} of {counted(upload.expected, 'file')}. What is listed is stored; "
+            "upload the rest again.",
             icon=":material/warning:",
         )
     read_column, list_column, undo_column, _ = st.columns([1.2, 1.2, 1, 1])

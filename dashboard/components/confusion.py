@@ -44,10 +44,14 @@ def _open(scan_ids: list[int]) -> None:
     shown, hidden = openable(resources.workspace(), scan_ids, frame.reader(), blind_first=frame.blind_first())
     if not shown:
         st.session_state["evaluation_notice"] = (
-            f"These {hidden} scans wait for your own blind verdict: opening them here would tell the model's answer."
+            f"{counted(hidden, 'scan')} of this cell: your own blind verdict comes first, for opening them here would "
+            "tell the model's answer."
         )
         return
     frame.go_through(shown, shown[0])
     st.session_state["open_review"] = True
     if hidden:
-        st.session_state["notice"] = ("info", f"{hidden} more scans of that cell wait for your own blind verdict.")
+        st.session_state["notice"] = (
+            "info",
+            f"Of that cell, {counted(hidden, 'more scan')} left out until your own blind verdict.",
+        )

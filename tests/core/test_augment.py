@@ -77,6 +77,14 @@ def test_a_mask_moves_with_its_image():
     assert (moved(coarse, pose) - fine).abs().mean() < 0.5 * (coarse - fine).abs().mean()
 
 
+def test_an_image_may_come_out_smaller_than_it_was():
+    x, pose = heads(4), poses(4, Augmentation(rotation=10, shift=0.02, scale=0.1), seeded())
+    small = moved(x, pose, 48)
+    assert small.shape == (4, 1, 48, 48)
+    fine = torch.nn.functional.interpolate(moved(x, pose), size=(48, 48), mode="area")
+    assert (small - fine).abs().mean() < 0.2 * (small - fine.roll(4, 3)).abs().mean()
+
+
 def test_jpeg_does_what_a_real_encoder_does():
     x = heads(1)
     for quality in (20, 75):

@@ -16,6 +16,15 @@ from services.workspace import DEMO_BUNDLES
 from tests.conftest import display_scan
 
 DEMONSTRATION = versions(DEMO_BUNDLES)[-1]
+FAILS = """
+import sys
+from core.child import pipes, serve
+from core.model_process import answers_to
+class Broken:
+    def read(self, scans):
+        raise KeyError("weights")
+serve(lambda head, body: answers_to(Broken(), head, body), *pipes(), {"ready": True})
+"""
 DIES = """
 import sys
 from core.child import pipes, serve
@@ -81,6 +90,24 @@ def test_one_that_stops_at_the_same_scans_again_is_said_to():
     model.close()
 
 
+def test_one_that_fails_over_scans_says_how_and_goes_on():
+    model = ModelProcess(DEMONSTRATION, command=("-c", FAILS))
+    for _ in range(2):
+        with pytest.raises(ModelStopped, match="KeyError: 'weights'"):
+            model.read(scans(2))
+    model.close()
+
+
+def test_a_bundle_that_is_damaged_while_its_process_is_gone_is_not_waited_for(tmp_path):
+    folder = tmp_path / DEMONSTRATION.name
+    shutil.copytree(DEMONSTRATION, folder)
+    model = ModelProcess(folder)
+    os.kill(model._child.pid, signal.SIGKILL)
+    (folder / bundle.WEIGHTS).write_bytes(b"x")
+    with pytest.raises(ModelStopped):
+        model.read(scans(2))
+
+
 def test_a_damaged_bundle_does_not_load(tmp_path):
     folder = tmp_path / DEMONSTRATION.name
     shutil.copytree(DEMONSTRATION, folder)
@@ -94,7 +121,7 @@ def test_a_damaged_bundle_does_not_load(tmp_path):
 
 
 def test_a_process_that_does_not_start_is_said_to():
-    with pytest.raises(BadBundle, match="did not start"):
+    with pytest.raises(ModelStopped, match="did not start"):
         ModelProcess(DEMONSTRATION, command=("-c", "raise SystemExit(1)"))
 
 

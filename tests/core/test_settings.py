@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from core.settings import ROOT, Settings
+from core.settings import ROOT, Recipe, Settings
 
 
 def test_config_yaml_gives_the_defaults_and_the_environment_overrides_them(monkeypatch, tmp_path):
@@ -20,3 +20,11 @@ def test_a_setting_that_makes_no_sense_is_refused(monkeypatch):
     monkeypatch.setenv("STROKE_REVIEW__AUDIT_SHARE", "3")
     with pytest.raises(ValidationError, match="audit_share"):
         Settings()
+
+
+def test_the_first_epochs_may_show_smaller_images():
+    recipe = Recipe(image_size=192, first_size=160, first_share=0.7, epochs=10)
+    assert [recipe.size_in(epoch) for epoch in range(1, 11)] == [160] * 7 + [192] * 3
+    assert recipe.input_spec.size == 192, "what it reads"
+    assert Recipe(image_size=96, first_size=160).size_in(1) == 96, "never larger"
+    assert {Recipe(image_size=96, epochs=5).size_in(epoch) for epoch in range(1, 6)} == {96}

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from core.augment import moved
 from core.dataset import DatasetError, Examples, Sample, file_reader, from_folders, load
 from core.labels import CLASSES
 from core.preprocess import InputSpec
@@ -32,6 +33,19 @@ def test_the_same_seed_trains_the_same_network(parts):
     other = fit(*parts, 2, RECIPE.model_copy(update={"seed": 1}))
     assert torch.equal(weights(first), weights(again))
     assert not torch.equal(weights(first), weights(other))
+
+
+def test_the_first_epochs_are_trained_on_smaller_images(parts, monkeypatch):
+    shown = []
+
+    def noted(x, pose, side=None):
+        shown.append(side)
+        return moved(x, pose, side)
+
+    monkeypatch.setattr("core.train.moved", noted)
+    fit(*parts, 2, RECIPE.model_copy(update={"image_size": 64, "first_size": 32, "first_share": 0.7}))
+    steps = len(shown) // 3
+    assert shown == [32] * 2 * steps + [64] * steps
 
 
 @pytest.mark.parametrize("scheduler", ["onecycle", "cosine", "plateau"])

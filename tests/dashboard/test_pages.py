@@ -209,6 +209,7 @@ def test_after_a_list_has_been_read_to_its_end_another_can_be_chosen(app, demo):
 
 def test_an_upload_says_what_became_of_its_files(app, demo):
     upload = Upload(demo, serving_model(demo), [("a.png", png(100)), ("b.png", b"nothing")], actor="Reader 1")
+    upload.start()
     upload.wait()
     app.run()
     app.session_state["upload"] = upload
@@ -230,6 +231,7 @@ def test_an_upload_that_ended_early_says_how_far_it_came_and_why(app, demo, monk
     chunk = demo.settings.limits.batch_size
     sent = [(f"{i}.png", png(100 + i, size=80 if i == chunk else 96)) for i in range(chunk + 2)]
     upload = Upload(demo, serving_model(demo), sent, actor="Reader 1")
+    upload.start()
     upload.wait()
     app.run()
     app.session_state["upload"] = upload
@@ -261,6 +263,7 @@ def test_a_reader_with_a_name_goes_from_page_to_page(app, demo):
 
 def test_an_upload_shows_no_answer_that_its_reader_may_not_know(app, demo):
     upload = Upload(demo, serving_model(demo), [(f"{i}.png", png(100 + i)) for i in range(5)], actor="Reader 1")
+    upload.start()
     upload.wait()
     app.run()
     app.session_state["upload"] = upload

@@ -2,6 +2,7 @@ import pytest
 
 from core import manifest as manifests
 from core.manifest import BadBundle
+from core.model_process import ModelStopped
 from core.settings import Settings
 from services.models import (
     NoSuchVersion,
@@ -94,3 +95,17 @@ def test_a_shipped_model_that_comes_later_serves_before_the_demonstration(ws, pu
     promote(ws, first, actor="a")
     promote(ws, shipped, actor="a")
     assert rollback(ws, actor="a") == first, "the shipped one was let serve over it"
+
+
+def test_a_process_that_does_not_start_lets_no_other_version_serve(ws, publish_untrained, monkeypatch):
+    version, loaded = publish_untrained(), []
+
+    def too_little_memory(folder):
+        loaded.append(folder.name)
+        raise ModelStopped("It did not start.")
+
+    promote(ws, version, actor="a")
+    monkeypatch.setattr("services.models.ModelProcess", too_little_memory)
+    with pytest.raises(ModelStopped):
+        serving_model(ws)
+    assert loaded == [version]

@@ -13,6 +13,7 @@ def sent(n, first=0):
 def test_it_takes_in_what_was_sent_and_says_how_far_it_is(ws):
     upload = Upload(ws, serving_model(ws), [*sent(3), ("a.txt", b"no image")], actor="a")
     assert upload.expected == 4
+    upload.start()
     upload.wait()
     assert [one.outcome for one in upload.received] == ["stored"] * 3 + ["refused"]
     assert upload.counts == "3 stored, 1 refused"
@@ -31,10 +32,19 @@ def test_stopped_it_takes_in_no_further_file_and_keeps_what_it_has(ws, monkeypat
 
     monkeypatch.setattr(uploads, "unpacked", stopped_at_the_third)
     upload = Upload(ws, serving_model(ws), sent(9), actor="a")
+    upload.start()
     upload.wait()
     assert upload.counts == "3 stored"
     assert not upload.whole
     assert upload.problem is None
+
+
+def test_stopped_after_its_last_file_it_is_whole(ws):
+    upload = Upload(ws, serving_model(ws), sent(2), actor="a")
+    upload.start()
+    upload.wait()
+    upload.stop()
+    assert upload.whole
 
 
 @pytest.mark.parametrize(("error", "said"), [(OSError("The disk is full."), "disk is full"), (KeyError("x"), "log")])
@@ -44,6 +54,7 @@ def test_what_ends_it_is_said(ws, monkeypatch, error, said):
 
     monkeypatch.setattr(uploads, "unpacked", fails)
     upload = Upload(ws, serving_model(ws), sent(1), actor="a")
+    upload.start()
     upload.wait()
     assert said in upload.problem
     assert not upload.whole
