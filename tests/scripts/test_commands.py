@@ -205,7 +205,7 @@ def test_retrain_without_labels_says_why_not(home):
     decision = json.loads(run_apart("retrain", "--json").stdout)
     assert decision["decision"] == "refused"
     assert decision["candidate"] is None
-    assert "at least 20" in decision["reason"]
+    assert "At least 20" in decision["reason"]
 
 
 def test_wrong_data_is_a_sentence_not_a_traceback(home, tmp_path):

@@ -1,6 +1,7 @@
 import gzip
 import io
 import os
+import signal
 import zipfile
 from pathlib import Path
 
@@ -321,7 +322,7 @@ def test_a_decoder_that_dies_costs_its_file_only(ws, predictor, monkeypatch):
 
     def dies(data, name, **limits):
         if name == "bad.dcm":
-            ws.decoder._child.kill()
+            os.kill(ws.decoder._child.pid, signal.SIGKILL)
         yield from real(data, name, **limits)
 
     list(real(png(9), "warm"))
