@@ -61,14 +61,8 @@ def variants(recipe: Recipe, size: int) -> dict[str, dict[str, Any]]:
 def measure_all(ws: Workspace, root: Path, epochs: int = EPOCHS, *, train: bool = True) -> list[Variant]:
     """Test every variant; one that has not been trained is trained or, without `train`, left out."""
     shipped = read_recipe(ws, RECIPE)
-    base = shipped.model_copy(
-        update={
-            "epochs": epochs,
-            "patience": epochs,
-            "image_size": shipped.size_in(1),
-            "first_size": None,
-        }
-    )
+    one_size = {"image_size": shipped.size_in(1), "first_size": None}
+    base = shipped.model_copy(update={"epochs": epochs, "patience": epochs, **one_size})
     usual = prepare_findings(ws, root, base)
     found = []
     for name, change in variants(base, shipped.image_size).items():

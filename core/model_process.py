@@ -70,6 +70,7 @@ class ModelProcess:
             for _ in scans:
                 answer, heat = self._child.answer()
                 if "failed" in answer:
+                    whole = True  # there is no more to come
                     raise ModelStopped(f"{self.manifest.version} failed over these scans: {answer['failed']}.")
                 readings.append(_reading(answer, heat))
             whole = True

@@ -32,7 +32,6 @@ class Upload:
 
     def start(self) -> None:
         """Begin to take in."""
-        self._began = time.monotonic()
         self._thread.start()
 
     def _take_in(self, ws: Workspace, model: Model, sent: Sent, actor: str) -> None:
