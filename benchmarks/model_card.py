@@ -253,6 +253,7 @@ def in_markdown(measured: Measured, ablation_epochs: int) -> str:
         first_size=measured.trained.recipe.size_in(1),
         image_size=measured.trained.recipe.image_size,
         epochs=measured.trained.recipe.epochs,
+        weights=f"{sum(weights.numel() for weights in measured.trained.whole.network.parameters()) / 1e6:.1f}",
         failures=failures(found),
         folds=FOLDS,
         torch=torch.__version__,

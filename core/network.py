@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.normalise import BRAIN_GREY, BRAIN_SPREAD, centred, lying
+from core.normalise import BRAIN_GREY, BRAIN_SPREAD, centred, lying, reflection
 from core.vision import torchvision_models
 
 ENLARGED = 1.2
@@ -31,6 +31,8 @@ class Output(NamedTuple):
     profile: Tensor  # (N, F), mean and spread of every channel at every depth: what the image looks like
 
 
+_FLIPPED = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])
+"""What a reflection's map is multiplied by for the image's own mirror image."""
 _INCOMPLETE = (nn.Conv2d, nn.BatchNorm2d)
 """Stages whose activation is yet to come."""
 
@@ -58,6 +60,7 @@ class Network(nn.Module, ABC):
         super().__init__()
         self.features = features
         self.intensity = intensity
+        self._compares = any(isinstance(stage, Context) and stage.compare for stage in features)
 
     def forward(self, x: Tensor) -> Output:
         if self.training or not self.upright:
@@ -67,24 +70,27 @@ class Network(nn.Module, ABC):
         return out._replace(maps=torch.where(lies, out.maps.rot90(-1, (2, 3)), out.maps))
 
     def _read(self, x: Tensor) -> Output:
-        out = self._answer(x)
+        image = centred(x) if self.intensity == "image" else (x - BRAIN_GREY) / BRAIN_SPREAD
+        across = reflection(x, image) if self._compares else None
+        out = self._answer(image, across)
         if self.training or not self.mirror:
             return out
         side = round(x.shape[-1] * ENLARGED / 16) * 16
-        other = self._answer(F.interpolate(x.flip(3), size=(side, side), mode="bilinear"))
+        larger = F.interpolate(image.flip(3), size=(side, side), mode="bilinear")
+        other = self._answer(larger, None if across is None else across * _FLIPPED.to(x.device))
         maps = F.interpolate(other.maps, size=out.maps.shape[-2:], mode="bilinear").flip(3)
         return Output((out.logits + other.logits) / 2, (out.maps + maps) / 2, (out.profile + other.profile) / 2)
 
     @abstractmethod
-    def _answer(self, x: Tensor) -> Output:
-        """As `forward`, of the image as it is given."""
+    def _answer(self, image: Tensor, across: Tensor | None) -> Output:
+        """As `forward`, of an image as it is given, its greys made comparable; `across`: see `Context`."""
 
-    def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _look(self, image: Tensor, across: Tensor | None) -> tuple[Tensor, Tensor]:
         """(N, F, h, w) features, and the profile. The profile is only made in evaluation mode; in training it is the
         pooled features."""
-        features, looks = centred(x) if self.intensity == "image" else (x - BRAIN_GREY) / BRAIN_SPREAD, []
+        features, looks = image, []
         for stage in self.features:
-            features = stage(features)
+            features = stage(features, across) if isinstance(stage, Context) else stage(features)
             if not self.training and not isinstance(stage, _INCOMPLETE):
                 looks.append(_moments(features))
         return features, torch.cat(looks, dim=1) if looks else features.mean(dim=(2, 3))
@@ -105,8 +111,8 @@ class Classifier(Network):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels, classes)
 
-    def _answer(self, x: Tensor) -> Output:
-        features, profile = self._look(x)
+    def _answer(self, image: Tensor, across: Tensor | None) -> Output:
+        features, profile = self._look(image, across)
         maps = torch.einsum("nfhw,cf->nchw", features, self.head.weight.to(features.dtype))
         return Output(self.head(self.dropout(features.mean(dim=(2, 3)))), maps, profile)
 
@@ -134,8 +140,8 @@ class Localiser(Network):
         self.gain = nn.Parameter(torch.zeros(classes - 1))  # log of what a pooled value is multiplied by
         self.bias = nn.Parameter(torch.zeros(classes - 1))
 
-    def _answer(self, x: Tensor) -> Output:
-        features, profile = self._look(x)
+    def _answer(self, image: Tensor, across: Tensor | None) -> Output:
+        features, profile = self._look(image, across)
         maps = self.head(self.dropout(features)).float()
         outstanding = (maps[:, :-1] - maps[:, -1:]).flatten(2) * self.SHARPNESS
         pooled = (torch.logsumexp(outstanding, dim=2) - math.log(outstanding.shape[2])) / self.SHARPNESS
@@ -192,26 +198,38 @@ def _stroke_cnn(width: int) -> Features:
 
 
 class Context(nn.Module):
-    """Adds to each place what a coarser look at its surroundings finds (Lin et al., CVPR 2017, one level)."""
+    """Adds to each place what a coarser look at its surroundings finds (Lin et al., CVPR 2017, one level) and, with
+    `compare`, how it differs from its mirror place across the head's midline, as a reader compares the two sides."""
 
-    def __init__(self, inputs: int, inner: int, outputs: int) -> None:
+    def __init__(self, inputs: int, inner: int, outputs: int, *, compare: bool = False) -> None:
         super().__init__()
+        self.compare = compare
+        inputs *= 2 if compare else 1
         self.around = nn.Sequential(ResidualBlock(inputs, inner, 2), ResidualBlock(inner, inner, 1))
         self.merge = nn.Sequential(
             nn.Conv2d(inputs + inner, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, across: Tensor | None = None) -> Tensor:
+        """(N, F, h, w) features, and (N, 2, 3) where each place's mirror place lies, needed to compare."""
+        if self.compare:
+            assert across is not None
+            grid = F.affine_grid(across, [len(x), 1, *x.shape[-2:]], align_corners=False)
+            x = torch.cat([x, x - F.grid_sample(x.float(), grid, align_corners=False).to(x.dtype)], dim=1)
         around = F.interpolate(self.around(x), size=x.shape[-2:], mode="bilinear")
         return self.merge(torch.cat([x, around], dim=1))
 
 
-def _lesion_cnn(width: int) -> Features:
+def _lesion_cnn(width: int, *, compare: bool = False) -> Features:
     features = nn.Sequential(
         *_trunk(width),
-        Context(4 * width, 8 * width, 6 * width),
+        Context(4 * width, 8 * width, 6 * width, compare=compare),
     )
     return features, 6 * width
+
+
+def _symmetry_cnn(width: int) -> Features:
+    return _lesion_cnn(width, compare=True)
 
 
 def _to_one_channel(model: nn.Module) -> None:
@@ -240,7 +258,11 @@ def _plain_features(model: nn.Module) -> nn.Sequential:
     return nn.Sequential(*model.get_submodule("features").children())
 
 
-OWN: Mapping[str, Callable[[int], Features]] = {"stroke_cnn": _stroke_cnn, "lesion_cnn": _lesion_cnn}
+OWN: Mapping[str, Callable[[int], Features]] = {
+    "stroke_cnn": _stroke_cnn,
+    "lesion_cnn": _lesion_cnn,
+    "symmetry_cnn": _symmetry_cnn,
+}
 BACKBONES: Mapping[str, tuple[str, Callable[[nn.Module], nn.Sequential], int]] = {
     "resnet18": ("IMAGENET1K_V1", _resnet_features, 512),
     "resnet50": ("IMAGENET1K_V2", _resnet_features, 2048),

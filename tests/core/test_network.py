@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from core.network import ARCHITECTURES, build
-from core.normalise import BRAIN_GREY
+from core.augment import moved
+from core.network import _FLIPPED, ARCHITECTURES, Context, build
+from core.normalise import BRAIN_GREY, reflection
 from core.vision import torchvision_models
 from tests.core.test_normalise import ellipse
 
@@ -32,7 +33,7 @@ def test_the_other_head_pools_by_a_soft_maximum():
 @pytest.mark.parametrize("head", ["mean", "strongest"])
 def test_with_its_mirror_image_an_answer_is_the_mean_of_two(head):
     torch.manual_seed(0)
-    network = build("lesion_cnn", 3, width=8, head=head, intensity="image", mirror=True).eval()
+    network = build("lesion_cnn", 3, width=8, head=head, mirror=True).eval()
     x = torch.rand(2, 1, 80, 80)
     larger = nn.functional.interpolate(x.flip(3), size=(96, 96), mode="bilinear")
     with torch.inference_mode():
@@ -53,6 +54,34 @@ def test_of_the_mirror_image_the_map_is_turned_back():
     with torch.inference_mode():
         strength = network(x).maps[0].abs().sum(dim=0)
     assert strength[20:40, 10:30].mean() > 10 * strength[20:40, 50:70].mean()
+
+
+def test_the_two_sides_of_a_head_are_compared_at_mirror_places():
+    torch.manual_seed(0)
+    stage = Context(4, 8, 6, compare=True).eval()
+    merged = []
+    stage.merge.register_forward_pre_hook(lambda _module, given: merged.append(given[0]))
+    across = torch.tensor([[[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])  # the midline stands in the middle
+    x = torch.rand(1, 4, 12, 12)
+    alike = (x + x.flip(3)) / 2
+    with torch.inference_mode():
+        stage(alike, across)
+        stage(x, across)
+    assert merged[0][:, 4:8].abs().max() < 1e-5, "nothing differs where the sides are alike"
+    torch.testing.assert_close(merged[1][:, 4:8], x - x.flip(3), rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_that_compares_sides_reads_a_mirror_image_by_the_mirrored_midline():
+    torch.manual_seed(0)
+    network = build("symmetry_cnn", 3, width=8, head="strongest", mirror=True).eval()
+    x = moved(ellipse(44, 34), torch.tensor([[[0.97, -0.26, 0.1], [0.26, 0.97, 0.05]]]))
+    with torch.inference_mode():
+        both = network(x)
+        network.mirror = False
+        one, of_mirrored = network(x), network(x.flip(3))
+    assert not torch.allclose(both.logits, one.logits)
+    assert not torch.allclose(of_mirrored.logits, one.logits), "the network itself knows left from right"
+    torch.testing.assert_close(reflection(x.flip(3), x.flip(3)), reflection(x, x) * _FLIPPED, rtol=1e-3, atol=1e-3)
 
 
 def test_a_lying_head_is_read_upright_and_its_map_turned_back():

@@ -1,7 +1,11 @@
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 
-from core.normalise import BRAIN_GREY, centred, lying
+from core.augment import moved
+from core.normalise import BRAIN_GREY, centred, lying, reflection
 
 
 def ellipse(tall: int, wide: int) -> torch.Tensor:
@@ -42,3 +46,32 @@ def test_centring_an_even_image_gives_finite_numbers(value):
     out = centred(torch.full((1, 1, 64, 64), value))
     assert torch.isfinite(out).all()
     assert out.abs().max() <= 2
+
+
+def two_sided_head() -> torch.Tensor:
+    """(1, 1, 96, 96), a head whose two sides are alike, with ventricles and a skull."""
+    rows, columns = torch.meshgrid(torch.linspace(-1, 1, 96), torch.linspace(-1, 1, 96), indexing="ij")
+    r = ((rows / 0.8) ** 2 + (columns / 0.66) ** 2).sqrt()
+    head = torch.where(r < 0.88, BRAIN_GREY, torch.where(r < 1, 1.0, 0.0))
+    ventricles = ((rows + 0.1) / 0.3) ** 2 + ((columns.abs() - 0.14) / 0.09) ** 2 < 1
+    front = ((rows + 0.62) ** 2 + columns**2).sqrt() < 0.08
+    return torch.where(ventricles, 0.2, torch.where(front, 0.9, head))[None, None]
+
+
+def turned(x: torch.Tensor, degrees: float, shift: float = 0.0) -> torch.Tensor:
+    a = math.radians(degrees)
+    return moved(x, torch.tensor([[[math.cos(a), -math.sin(a), shift], [math.sin(a), math.cos(a), -shift]]]))
+
+
+@pytest.mark.parametrize("degrees", [0, 4, -11, 25, 60, 90, 180])
+def test_across_the_midline_a_head_is_its_own_mirror_image(degrees):
+    head = turned(two_sided_head(), degrees, shift=0.05)
+    grid = F.affine_grid(reflection(head, centred(head)), list(head.shape), align_corners=False)
+    other = F.grid_sample(head, grid, align_corners=False)
+    assert (other - head).abs().mean() < 0.03
+    assert (F.grid_sample(head, grid.roll(6, 1), align_corners=False) - head).abs().mean() > 0.08, "a false one"
+
+
+def test_the_midline_of_a_head_that_is_not_there_is_upright():
+    nothing = torch.zeros(1, 1, 64, 64)
+    torch.testing.assert_close(reflection(nothing, nothing), torch.tensor([[[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]))
