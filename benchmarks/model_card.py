@@ -230,8 +230,16 @@ def in_markdown(measured: Measured, ablation_epochs: int) -> str:
         patients_within=f"{patients_within:.2f}",
         infarcts_within=f"{infarcts_within:.2f}",
         infarct_n=how_many(infarcts.per_class[ISCHEMIC].auc),
-        three=_three({"All": calibrated, "Where it answered": _report(found, answered)}),
+        three=_three(
+            {
+                "All": calibrated,
+                "Where it answered": _report(found, answered),
+                "Sent from elsewhere": _report(found, alike, "sent_"),
+                "Where it answered then": _report(found, alike[alike["sent_answered"]], "sent_"),
+            }
+        ),
         answered=f"{len(answered) / len(alike):.0%}",
+        sent_answered=f"{alike['sent_answered'].mean():.0%}",
         each=len(alike) // len(found.classes),
         sensitivity=f"{with_interval(sensitivity)} ({how_many(sensitivity)})",
         specificity=f"{with_interval(specificity)} ({how_many(specificity)})",

@@ -28,7 +28,9 @@ class Robustness:
     name: str
     hemorrhage: float  # AUC of real hemorrhages against none
     infarct: float  # AUC of simulated infarcts against none
-    answered: float  # share of these scans that are not flagged as no head CT
+    recognised: float  # share of these scans that are not flagged as no head CT
+    answered: float  # share that it answered
+    wrong: float  # of these, weighing the classes alike
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class _Answers:
     labels: list[str]
     p: np.ndarray
     flagged: np.ndarray
+    answered: np.ndarray
 
 
 def robustness(found: CrossValidation, spec: InputSpec) -> list[Robustness]:
@@ -71,22 +74,29 @@ def _scans(part: Examples) -> Iterator[Scan]:
 
 def _read(fold: Fold, part: Examples, scans: list[Scan], spec: InputSpec) -> _Answers:
     x = torch.stack([to_bytes(scan, spec) for scan in scans])
-    said = predict(fold.network, x)
-    typical = fold.rules.typical
-    flagged = typical.unlike(said.profile).numpy() if typical else np.zeros(len(x), bool)
-    return _Answers(part.labels, fold.rules.probabilities(said), flagged)
+    return _Answers(part.labels, *fold.rules.applied(predict(fold.network, x)))
 
 
 def _measured(name: str, answers: list[_Answers], classes: tuple[str, ...]) -> Robustness:
     labels = np.array([label for one in answers for label in one.labels])
     p = np.concatenate([one.p for one in answers])
     flagged = np.concatenate([one.flagged for one in answers])
+    answered = np.concatenate([one.answered for one in answers])
 
     def against_none(label: str) -> float:
         keep = np.isin(labels, [label, NO_STROKE])
         return float(roc_auc_score(labels[keep] == label, p[keep, classes.index(label)]))
 
-    return Robustness(name, against_none(HEMORRHAGIC), against_none(ISCHEMIC), float(1 - flagged.mean()))
+    right = np.array(classes)[p.argmax(axis=1)] == labels
+    wrong = [1 - right[answered & (labels == name)].mean() for name in classes if (answered & (labels == name)).any()]
+    return Robustness(
+        name,
+        against_none(HEMORRHAGIC),
+        against_none(ISCHEMIC),
+        float(1 - flagged.mean()),
+        float(answered.mean()),
+        float(np.mean(wrong)) if wrong else float("nan"),
+    )
 
 
 def in_markdown(rows: list[Robustness]) -> str:
@@ -98,6 +108,6 @@ def in_markdown(rows: list[Robustness]) -> str:
 
     return "\n".join(
         f"| {row.name} | {beside(row.hemorrhage, first.hemorrhage)} | {beside(row.infarct, first.infarct)} | "
-        f"{row.answered:.0%} |"
+        f"{row.recognised:.0%} | {row.answered:.0%} | {row.wrong:.1%} |"
         for row in rows
     )

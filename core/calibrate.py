@@ -86,13 +86,14 @@ def operating_point(
 ) -> OperatingPoint | None:
     """The highest probability at which at least `sensitivity` of the findings are at or above it.
 
-    `score` (N,) probability of the finding, `is_it` (N,) bool. None where there are too few findings to say.
+    `score` (N,) probability of the finding, or (k N,) of the same N scans sent in k ways, all of which it is found on;
+    its figures are of the first way. `is_it` (N,) bool. None where there are too few findings to say.
     """
-    found = np.sort(score[is_it])[::-1]
-    if len(found) < MIN_FINDINGS:
+    if is_it.sum() < MIN_FINDINGS:
         return None
+    found = np.sort(score[np.tile(is_it, len(score) // len(is_it))])[::-1]
     threshold = float(found[math.ceil(sensitivity * len(found) - 1e-9) - 1])
-    called, clusters = score >= threshold, Clusters.of(patients, len(score))
+    called, clusters = score[: len(is_it)] >= threshold, Clusters.of(patients, len(is_it))
     return OperatingPoint(
         asked_sensitivity=sensitivity,
         threshold=threshold,
@@ -105,7 +106,8 @@ def operating_points(
     probabilities: np.ndarray, labels: Sequence[str], classes: Sequence[str], asked: Mapping[str, float],
     patients: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
-    """An operating point for every class in `asked` (class -> sensitivity) that the model knows and that allows one."""
+    """An operating point for every class in `asked` (class -> sensitivity) that the model knows and that allows one.
+    `probabilities` (N, C), or (k N, C): see `operating_point`."""
     points = {}
     for name, sensitivity in asked.items():
         if name in classes:

@@ -26,7 +26,7 @@ from core.outlier import Typical, with_threshold
 from core.settings import CalibrationSettings, Recipe
 from core.simulated import Simulated
 from core.train import Epoch, Fit, Prediction, Progress, build_for, fit, predict
-from services.rules import Rules, settle, typical_of, usual_distances
+from services.rules import Rules, predict_sent, settle, typical_of, usual_distances
 from services.training import Prepared
 
 
@@ -51,7 +51,8 @@ class CrossValidation:
     examples: Examples
     classes: tuple[str, ...]
     folds: tuple[Fold, ...]
-    table: pd.DataFrame  # file, patient, label, synthetic, fold, p_<class>, raw_<class>, answered, flagged
+    table: pd.DataFrame  # file, patient, label, synthetic, fold, p_<class>, raw_<class>, answered, flagged; where the
+    # network was trained on scans as from elsewhere, of the same scans sent so: sent_<class>, sent_answered
     rules: Rules  # for a model of all patients; its `typical` is of no network but holds the threshold
 
     def report(self, *, raw: bool = False, answered_only: bool = False, real_only: bool = False) -> Report:
@@ -128,13 +129,14 @@ def cross_validate(
         tested = prepared.with_missing_classes(examples.at(test))
         typical = typical_of(network, prepared.with_lesions(part), recipe)
         distances = usual_distances(typical, network, prepared.with_lesions(examples.at(test)), recipe)
-        unmet.append(_Unmet(network, tested, predict(network, tested.x), typical, distances))
+        said, sent = predict(network, tested.x), predict_sent(network, tested, recipe)
+        unmet.append(_Unmet(network, tested, said, sent, typical, distances))
     rules = [_settled([one for one in unmet if one is not this], prepared, asked) for this in unmet]
     folds = tuple(
         Fold(number, one.test, one.network, replace(of, typical=_with_limit_of(one.typical, of.typical)))
         for number, (one, of) in enumerate(zip(unmet, rules, strict=True), 1)
     )
-    tables = [_answers(fold, one.said, prepared.classes) for fold, one in zip(folds, unmet, strict=True)]
+    tables = [_answers(fold, one.said, one.sent, prepared.classes) for fold, one in zip(folds, unmet, strict=True)]
     table = pd.concat(tables, ignore_index=True)
     return CrossValidation(examples, prepared.classes, folds, table, _settled(unmet, prepared, asked))
 
@@ -146,19 +148,27 @@ class _Unmet:
     network: Network
     test: Examples
     said: Prediction
+    sent: Prediction | None  # of the same scans sent from elsewhere
     typical: Typical | None
     distances: Tensor  # of its scans from what is usual
 
 
 def _settled(unmet: Sequence[_Unmet], prepared: Prepared, asked: CalibrationSettings) -> Rules:
     """Rules from the answers of several networks. Their `typical` is the last one's, for its threshold."""
-    part, said = unmet[0].test, [one.said for one in unmet]
+    part = unmet[0].test
     for one in unmet[1:]:
         part = part.and_also(one.test)
-    answers = Prediction(torch.cat([one.logits for one in said]), said[-1].profile)
-    rules = settle(answers, part, prepared.classes, asked, balanced=prepared.simulated is not None)
+    said = _joined([one.said for one in unmet])
+    sent = _joined([one.sent for one in unmet if one.sent])
+    assert said is not None
+    rules = settle(said, part, prepared.classes, asked, sent=sent, balanced=prepared.simulated is not None)
     distances = torch.cat([one.distances for one in unmet])
     return replace(rules, typical=with_threshold(unmet[-1].typical, distances, asked.false_flags))
+
+
+def _joined(said: Sequence[Prediction]) -> Prediction | None:
+    """What several networks say; its profiles are the last one's."""
+    return Prediction(torch.cat([one.logits for one in said]), said[-1].profile) if said else None
 
 
 def _with_limit_of(typical: Typical | None, other: Typical | None) -> Typical | None:
@@ -225,13 +235,11 @@ def without_copies(examples: Examples) -> Examples:
     return examples.at(list(first.values()))
 
 
-def _answers(fold: Fold, said: Prediction, classes: Sequence[str]) -> pd.DataFrame:
+def _answers(fold: Fold, said: Prediction, sent: Prediction | None, classes: Sequence[str]) -> pd.DataFrame:
     test = fold.test
-    p, raw = fold.rules.probabilities(said), Calibration().probabilities(said.logits)
-    typical = fold.rules.typical
-    flagged = typical.unlike(said.profile).numpy() if typical else np.zeros(len(test), bool)
-    threshold = fold.rules.abstain_below or 0.0
-    return pd.DataFrame(
+    p, flagged, answered = fold.rules.applied(said)
+    raw = Calibration().probabilities(said.logits)
+    table = pd.DataFrame(
         {
             "file": [str(sample.path) for sample in test.samples],
             "patient": test.patients,
@@ -240,7 +248,11 @@ def _answers(fold: Fold, said: Prediction, classes: Sequence[str]) -> pd.DataFra
             "fold": fold.number,
             **{f"p_{name}": p[:, i] for i, name in enumerate(classes)},
             **{f"raw_{name}": raw[:, i] for i, name in enumerate(classes)},
-            "answered": (p.max(axis=1) >= threshold) & ~flagged,
+            "answered": answered,
             "flagged": flagged,
         }
     )
+    if sent:
+        p, _, answered = fold.rules.applied(sent)
+        table = table.assign(**{f"sent_{name}": p[:, i] for i, name in enumerate(classes)}, sent_answered=answered)
+    return table

@@ -18,7 +18,7 @@ from core.preprocess import InputSpec
 from core.settings import Recipe
 from core.train import Fit, predict
 from db import audit
-from services.rules import Rules, settle, typical_of, usual_distances
+from services.rules import Rules, predict_sent, settle, typical_of, usual_distances
 from services.workspace import Workspace
 
 SIMULATED_LIMIT = (
@@ -58,7 +58,10 @@ def publish_fit(
     """
     asked = ws.settings.calibration
     said = {name: predict(result.network, part.x) for name, part in parts.items() if name != "train" and len(part)}
-    rules = settle(said["validation"], parts["validation"], classes, asked, balanced=recipe.simulation is not None)
+    sent = predict_sent(result.network, parts["validation"], recipe)
+    rules = settle(
+        said["validation"], parts["validation"], classes, asked, sent=sent, balanced=recipe.simulation is not None
+    )
     if not origin.demonstration:
         of = usual or parts
         typical = typical_of(result.network, of["train"], recipe)

@@ -33,24 +33,49 @@ class Rules:
         """(N, C) calibrated, rows summing to 1."""
         return self.calibration.probabilities(prediction.logits)
 
+    def applied(self, prediction: Prediction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(N, C) probabilities; (N,) whether a scan is flagged as no head CT; (N,) whether it is answered."""
+        p = self.probabilities(prediction)
+        flagged = self.typical.unlike(prediction.profile).numpy() if self.typical else np.zeros(len(p), bool)
+        return p, flagged, (p.max(axis=1) >= (self.abstain_below or 0.0)) & ~flagged
+
 
 def settle(
-    said: Prediction, part: Examples, classes: Sequence[str], asked: CalibrationSettings, *, balanced: bool = False
+    said: Prediction,
+    part: Examples,
+    classes: Sequence[str],
+    asked: CalibrationSettings,
+    *,
+    sent: Prediction | None = None,
+    balanced: bool = False,
 ) -> Rules:
     """Calibration, abstention and operating points from what a network says of patients it was not trained on.
 
-    `balanced`: each class counts alike, however many scans it has, for shares that were chosen say nothing of a ward.
+    `sent`: what it says of the same scans sent from elsewhere (`predict_sent`); rules then hold for both together, and
+    the figures of an operating point are of the scans as they are. `balanced`: each class counts alike, however many
+    scans it has, for shares that were chosen say nothing of a ward.
     """
-    weights = calibrate.class_balance(part.y, len(classes)) if balanced else None
-    calibration = calibrate.calibrate(said.logits, part.y, part.patients, weights)
-    p = calibration.probabilities(said.logits)
+    ways = [said] if sent is None else [said, sent]
+    logits, y = torch.cat([way.logits for way in ways]), part.y.repeat(len(ways))
+    weights = calibrate.class_balance(y, len(classes)) if balanced else None
+    calibration = calibrate.calibrate(logits, y, part.patients * len(ways), weights)
+    calibration = calibration.model_copy(update={"scans": calibration.scans // len(ways)})
+    p = calibration.probabilities(logits)
     counts = weights.numpy() if weights is not None else None
     return Rules(
         calibration,
-        calibrate.abstention_threshold(p, part.y.numpy(), asked.error_rate, counts),
+        calibrate.abstention_threshold(p, y.numpy(), asked.error_rate, counts),
         calibrate.operating_points(p, part.labels, classes, asked.sensitivity, part.patients),
         None,
     )
+
+
+def predict_sent(network: Network, part: Examples, recipe: Recipe) -> Prediction | None:
+    """What a network says of scans sent as another hospital might, once each; None for one that has not been trained
+    on such scans, whose rules are those of its own source."""
+    if not recipe.augmentation.elsewhere or not len(part):
+        return None
+    return predict(network, from_elsewhere(part.x, seed=2))
 
 
 def typical_of(network: Network, train: Examples, recipe: Recipe) -> Typical | None:

@@ -80,5 +80,16 @@ def test_an_operating_point_keeps_its_sensitivity_and_no_more():
     assert point.sensitivity["low"] < 0.95 < point.sensitivity["high"]
 
 
+def test_an_operating_point_of_scans_sent_in_two_ways_holds_for_both():
+    rng = np.random.default_rng(0)
+    is_it, patients = np.arange(1000) < 200, [str(i // 5) for i in range(1000)]
+    score, paler = rng.normal(is_it * 1.5, 1), rng.normal(is_it * 1.0, 1)
+    point = operating_point(np.r_[score, paler], is_it, 0.95, patients)
+    assert (np.r_[score[is_it], paler[is_it]] >= point.threshold).mean() == pytest.approx(0.95)
+    assert point.sensitivity["value"] == pytest.approx((score[is_it] >= point.threshold).mean())
+    assert point.sensitivity["value"] > 0.96, "of the scans as they are"
+    assert point.sensitivity["n"] == 200
+
+
 def test_too_few_findings_give_no_operating_point():
     assert operating_point(np.linspace(0, 1, 100), np.arange(100) > 95, 0.95, ["a"] * 100) is None

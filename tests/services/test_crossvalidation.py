@@ -88,6 +88,24 @@ def test_every_scan_is_answered_by_the_model_that_has_not_met_its_patient(prepar
     assert found.table.groupby("fold")["patient"].nunique().sum() == 36
 
 
+def test_scans_sent_from_elsewhere_are_answered_too_and_rules_settled_on_both(prepared, monkeypatch):
+    settled = []
+    real = crossvalidation.settle
+
+    def note(said, part, *args, sent=None, **kwargs):
+        settled.append((len(said.logits), len(sent.logits)))
+        return real(said, part, *args, sent=sent, **kwargs)
+
+    monkeypatch.setattr(crossvalidation, "settle", note)
+    elsewhere = TINY.model_copy(update={"augmentation": TINY.augmentation.model_copy(update={"elsewhere": 0.5})})
+    found = cross_validate(prepared, elsewhere, 3, CalibrationSettings())
+    np.testing.assert_allclose(found.table[["sent_hemorrhagic", "sent_no_stroke"]].sum(axis=1), 1)
+    assert not np.allclose(found.table["sent_hemorrhagic"], found.table["p_hemorrhagic"])
+    assert found.table["sent_answered"].dtype == bool
+    assert all(said == sent for said, sent in settled)
+    assert settled[-1][0] == 36, "the model of all patients is settled on all folds"
+
+
 def test_scans_of_several_folds_are_ranked_by_the_networks_own_answers(prepared):
     found = cross_validate(prepared, TINY, 3, CalibrationSettings())
     of = {column: found.table[f"{column}_hemorrhagic"].to_numpy() for column in ("p", "raw")}

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import torch
+
+from core.dataset import Examples, Sample
+from core.network import build
+from core.settings import Augmentation, CalibrationSettings, Recipe
+from core.train import Prediction
+from services.rules import predict_sent, settle
+
+CLASSES = ("hemorrhagic", "no_stroke")
+N = 400
+
+
+def part() -> Examples:
+    y = torch.arange(N) % 2
+    samples = tuple(Sample(f"{i}.png", CLASSES[label], f"p{i // 4}") for i, label in enumerate(y.tolist()))
+    return Examples(torch.zeros(N, 1, 32, 32, dtype=torch.uint8), y, tuple(s.patient for s in samples), samples)
+
+
+def answers(sharpness: float, noise: float) -> Prediction:
+    rng = torch.Generator().manual_seed(0)
+    right = torch.nn.functional.one_hot(torch.arange(N) % 2, 2) * sharpness
+    return Prediction(right + noise * torch.randn(N, 2, generator=rng), torch.zeros(N, 1))
+
+
+def test_rules_hold_for_scans_as_they_are_and_as_sent_from_elsewhere():
+    said, sent, asked = answers(6, 1.5), answers(3, 2.0), CalibrationSettings(error_rate=0.05)
+    alone, both = settle(said, part(), CLASSES, asked), settle(said, part(), CLASSES, asked, sent=sent)
+    assert both.calibration.temperature > alone.calibration.temperature, "less sure, for it is wrong more often there"
+    p = np.concatenate([both.probabilities(way) for way in (said, sent)])
+    y = np.tile(np.arange(N) % 2, 2)
+    answered = p.max(axis=1) >= both.abstain_below
+    assert 0 < (p.argmax(axis=1) != y)[answered].mean() <= 0.05
+    assert 0.5 < answered.mean() < 1
+    then = settle(said, part(), CLASSES, asked).probabilities(sent)
+    kept = then.max(axis=1) >= alone.abstain_below
+    assert (then.argmax(axis=1) != y[:N])[kept].mean() > 0.06, "rules of the scans as they are would not hold there"
+
+
+def test_what_rules_rest_on_is_counted_once():
+    said, sent = answers(6, 1.5), answers(3, 2.0)
+    rules = settle(said, part(), CLASSES, CalibrationSettings(), sent=sent)
+    assert rules.calibration.scans == N
+    assert rules.calibration.patients == N // 4
+    assert rules.operating_points["hemorrhagic"].sensitivity["n"] == N // 2
+
+
+@pytest.mark.parametrize(("elsewhere", "asks"), [(0.0, False), (0.5, True)])
+def test_only_a_network_trained_on_scans_from_elsewhere_is_asked_about_them(elsewhere, asks):
+    recipe = Recipe(image_size=32, width=8, augmentation=Augmentation(elsewhere=elsewhere))
+    few = part().at([0, 1, 2])
+    sent = predict_sent(build("stroke_cnn", 2, width=8), few, recipe)
+    assert (sent is not None) == asks
+    assert sent is None or sent.logits.shape == (3, 2)
