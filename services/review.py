@@ -49,6 +49,11 @@ class Case:
         place = f"{self.scan.number:.1f} mm" if self.scan.in_mm else f"{self.scan.number:g}"
         return f"Patient {patient} · {place}"
 
+    def is_meant_by(self, words: str) -> bool:
+        """Whether what a reader types names this scan: its number, or a part of what it is called."""
+        wanted = words.strip().casefold()
+        return wanted in (str(self.scan.id), f"scan {self.scan.id}") or wanted in self.title.casefold()
+
 
 @dataclass(frozen=True)
 class HistoryLine:

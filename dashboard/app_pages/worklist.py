@@ -25,7 +25,9 @@ if not everything:
     st.stop()
 
 present = [state for state in STATES if any(case.state == state for case in everything)]
-states = st.pills("State", present, selection_mode="multi", key="worklist_states")
+by_state, by_name = st.columns([7, 2])
+states = by_state.pills("State", present, selection_mode="multi", key="worklist_states")
+wanted = by_name.text_input("Find", placeholder="scan number or patient", key="worklist_find")
 by_answer, by_batch, by_order = st.columns([4, 3, 2])
 answers = by_answer.pills("Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers")
 held = {case.scan.batch_id for case in everything}
@@ -47,6 +49,7 @@ shown = [
     if (not states or case.state in states)
     and (not answers or _answer(case) in answers)
     and (batch is None or case.scan.batch_id == batch)
+    and case.is_meant_by(wanted)
 ]
 shown.sort(key=ORDERS[order])
 waiting = queue(shown, second_readings=True)
@@ -68,6 +71,7 @@ visible = shown[(number - 1) * PER_PAGE : number * PER_PAGE]
 def _row(case: Case) -> dict[str, object]:
     return {
         "Scan": resources.thumbnail(case.scan.content_hash),
+        "No.": case.scan.id,
         "Case": case.title + (" · synthetic" if case.scan.synthetic else ""),
         "Model": words.model_column(case),
         "Confidence": words.whole_percent(case.reading.confidence) if case.reading and _answer(case) else None,
@@ -85,9 +89,10 @@ event = st.dataframe(
     row_height=76,
     on_select="rerun",
     selection_mode="single-row",
-    key=f"worklist-{frame.reader()}-{number}-{order}-{states}-{answers}-{batch}",
+    key=f"worklist-{frame.reader()}-{number}-{order}-{states}-{answers}-{batch}-{wanted}",
     column_config={
         "Scan": st.column_config.ImageColumn(width="small"),
+        "No.": st.column_config.NumberColumn(format="%d", width="small"),
         "Confidence": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100, width="small"),
         "Received": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
     },

@@ -187,6 +187,21 @@ def test_what_is_no_head_ct_is_given_no_stroke_type(app, demo):
     assert "No head CT, it seems: no answer" in set(app.dataframe[0].value["Model"])
 
 
+def test_a_scan_is_found_by_the_number_that_a_note_names(app, demo):
+    wanted = cases(demo, "Reader 1")[3]
+    on(app, "worklist")
+    app.text_input(key="worklist_find").set_value(str(wanted.scan.id)).run()
+    [row] = app.dataframe[0].value.to_dict("records")
+    assert row["No."] == wanted.scan.id
+    patient = wanted.title.split()[1].lower()
+    app.text_input(key="worklist_find").set_value(f" {patient} ").run()
+    assert {case.split()[1].lower() for case in app.dataframe[0].value["Case"]} == {patient}
+    app.text_input(key="worklist_find").set_value("nobody").run()
+    assert "**0** of 40 scans" in words(app)
+    app.session_state["scan"] = wanted.scan.id
+    assert f"scan {wanted.scan.id}" in words(on(app, "review"))
+
+
 def test_hemorrhage_that_may_not_be_dismissed_stands_beside_the_scan(app, demo):
     chosen = next(c for c in cases(demo, "Reader 1") if c.verdict is None and not c.hidden)
     mark(demo, chosen.scan.id, ["hemorrhage_not_excluded"])
