@@ -50,9 +50,10 @@ class Case:
         return f"Patient {patient} · {place}"
 
     def is_meant_by(self, words: str) -> bool:
-        """Whether what a reader types names this scan: its number, or a part of what it is called."""
-        wanted = words.strip().casefold()
-        return wanted in (str(self.scan.id), f"scan {self.scan.id}") or wanted in self.title.casefold()
+        """Whether what a reader types names this scan: its number, or how its patient's pseudonym begins."""
+        wanted, title = words.strip().casefold(), self.title.casefold()
+        numbers = (str(self.scan.id), f"scan {self.scan.id}")
+        return wanted in numbers or title.startswith(wanted) or title.startswith(f"patient {wanted}")
 
 
 @dataclass(frozen=True)
