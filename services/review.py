@@ -50,10 +50,11 @@ class Case:
         return f"Patient {patient} · {place}"
 
     def is_meant_by(self, words: str) -> bool:
-        """Whether what a reader types names this scan: its number, or how its patient's pseudonym begins."""
-        wanted, title = words.strip().casefold(), self.title.casefold()
-        numbers = (str(self.scan.id), f"scan {self.scan.id}")
-        return wanted in numbers or title.startswith(wanted) or title.startswith(f"patient {wanted}")
+        """Whether what a reader types names this scan: its number, or at least three letters that its patient's
+        pseudonym begins with, for a pseudonym may begin with any short number. Nothing typed means every scan."""
+        wanted = words.strip().casefold().removeprefix("scan ").removeprefix("patient ")
+        pseudonym = self.title.casefold().removeprefix("patient ")
+        return not wanted or wanted == str(self.scan.id) or (len(wanted) > 2 and pseudonym.startswith(wanted))
 
 
 @dataclass(frozen=True)

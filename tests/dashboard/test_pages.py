@@ -196,6 +196,8 @@ def test_a_scan_is_found_by_the_number_that_a_note_names(app, demo):
     patient = wanted.title.split()[1].lower()
     app.text_input(key="worklist_find").set_value(f" {patient} ").run()
     assert {case.split()[1].lower() for case in app.dataframe[0].value["Case"]} == {patient}
+    app.text_input(key="worklist_find").set_value(f"Scan {wanted.scan.id}").run()
+    assert list(app.dataframe[0].value["No."]) == [wanted.scan.id]
     app.text_input(key="worklist_find").set_value("nobody").run()
     assert "**0** of 40 scans" in words(app)
     app.session_state["scan"] = wanted.scan.id
