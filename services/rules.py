@@ -57,7 +57,7 @@ def settle(
     the figures of an operating point are of the scans as they are. `balanced`: each class counts alike, however many
     scans it has, for shares that were chosen say nothing of a ward.
     """
-    ways = [said] if sent is None else [said, sent]
+    ways = [said, sent] if sent and len(part) >= calibrate.MIN_SCANS else [said]  # twice too few are too few
     logits, y = torch.cat([way.logits for way in ways]), part.y.repeat(len(ways))
     weights = calibrate.class_balance(y, len(classes)) if balanced else None
     calibration = calibrate.calibrate(logits, y, part.patients * len(ways), weights)

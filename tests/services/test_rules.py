@@ -46,6 +46,14 @@ def test_what_rules_rest_on_is_counted_once():
     assert rules.operating_points["hemorrhagic"].sensitivity["n"] == N // 2
 
 
+def test_too_few_scans_are_too_few_also_when_sent_in_two_ways():
+    few = part().at(list(range(15)))
+    said, sent = (Prediction(way.logits[:15], way.profile[:15]) for way in (answers(6, 1.5), answers(3, 2.0)))
+    rules = settle(said, few, CLASSES, CalibrationSettings(), sent=sent)
+    assert rules.calibration.scans == 0
+    assert rules.abstain_below is None
+
+
 @pytest.mark.parametrize(("elsewhere", "asks"), [(0.0, False), (0.5, True)])
 def test_only_a_network_trained_on_scans_from_elsewhere_is_asked_about_them(elsewhere, asks):
     recipe = Recipe(image_size=32, width=8, augmentation=Augmentation(elsewhere=elsewhere))
