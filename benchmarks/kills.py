@@ -101,7 +101,7 @@ def _look(ws: Workspace, acknowledged: Path, damage: Damage) -> None:
 
 
 def _strangers(ws: Workspace, known: set[str]) -> int:
-    return sum(path.stem not in known for path in ws.images.root.glob("*/*"))
+    return sum(path.stem not in known for path in ws.images.root.glob("*/*.png"))
 
 
 def main() -> None:

@@ -28,6 +28,11 @@ def last(session: Session, action: str) -> dict[str, Any] | None:
     return session.scalar(query)
 
 
+def beginning(session: Session) -> str:
+    """The digest of the first event, which no two case logs share; a restored one keeps it."""
+    return session.scalars(select(AuditEvent.digest).order_by(AuditEvent.id).limit(1)).one()
+
+
 def first_break(session: Session) -> int | None:
     """The id of the first event that does not follow from the one before; None where the chain holds."""
     previous = GENESIS

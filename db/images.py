@@ -3,7 +3,12 @@
 import os
 import secrets
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+
+NOTES = ".notes"
+"""The folder of notes, beside those of images."""
 
 
 class ImageMissing(LookupError):
@@ -20,43 +25,34 @@ class ImageStore:
         return self.root / content_hash[:2] / f"{content_hash}.png"
 
     def put(self, content_hash: str, data: bytes) -> Path:
-        """Store `data`: temporary file, fsync, rename. The same hash again is left as it is."""
+        """Store `data`, on the disk when it returns. The same hash again is left as it is."""
         target = self.path(content_hash)
         if target.exists():
             return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{content_hash}.{secrets.token_hex(4)}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        descriptor = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        return target
+        return _write_whole(target, data)
 
     def delete(self, content_hash: str) -> None:
         """Remove an image; one that is not there is no error."""
         self.path(content_hash).unlink(missing_ok=True)
 
-    def old_ones(self, seconds: float) -> list[str]:
-        """Content hashes of images stored longer ago than that. Left-over temporary files of that age are removed."""
-        found, limit = [], time.time() - seconds
-        for path in self.root.glob("*/*"):
-            try:
-                old = path.stat().st_mtime < limit
-            except FileNotFoundError:
-                continue
-            if old and path.suffix == ".tmp":
-                path.unlink(missing_ok=True)
-            elif old:
-                found.append(path.stem)
+    def note(self, log: str, digests: Iterable[str]) -> Path:
+        """Write down that these images are about to come or go for a case log, for whoever comes after a crash.
+
+        The caller removes the note when the log's rows and the images agree again.
+        """
+        return _write_whole(self.root / NOTES / f"{log}-{secrets.token_hex(4)}", "\n".join(digests).encode())
+
+    def notes(self, log: str, seconds: float) -> list[Path]:
+        """A case log's notes that have lain longer than that; temporary files of that age are removed."""
+        limit, found = time.time() - seconds, []
+        for path in [*self.root.glob("*/.*.tmp"), *self.root.glob(f"{NOTES}/{log}-*")]:
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime >= limit:
+                    continue
+                if path.suffix == ".tmp":
+                    path.unlink()
+                else:
+                    found.append(path)
         return found
 
     def get(self, content_hash: str) -> bytes:
@@ -67,3 +63,23 @@ class ImageStore:
             raise ImageMissing(
                 f"The image {content_hash[:12]} is not in the store. Restore it from the backup."
             ) from error
+
+
+def _write_whole(target: Path, data: bytes) -> Path:
+    """Temporary file, fsync, rename, fsync of the folder."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return target

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from core.likeness import appearance
@@ -74,10 +75,12 @@ def receive(
     """
     batch_id = None
     for chunk in _one_ahead(_chunks(ws, files)):
+        note = _note(ws, chunk.scans)
         for digest, scan in chunk.scans.items():
             ws.images.put(digest, to_stored(scan))
         chunk.readings = dict(zip(chunk.scans, model.read(list(chunk.scans.values())), strict=True))
         received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic, model)
+        note.unlink(missing_ok=True)
         yield from received
 
 
@@ -258,8 +261,16 @@ def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
             raise BatchInUse("Something in this batch has been reviewed or trained on, so it stays as it is.")
         if gone:
             audit.append(session, actor, queries.TAKEN_BACK, {"scans": len(gone), "last_scan": last})
+        note = ws.images.note(audit.beginning(session), gone)
     _delete_images(ws, gone)
+    note.unlink(missing_ok=True)
     return len(gone)
+
+
+def _note(ws: Workspace, digests: Iterable[str]) -> Path:
+    with ws.db.reading() as session:
+        log = audit.beginning(session)
+    return ws.images.note(log, digests)
 
 
 def _delete_images(ws: Workspace, digests: Iterable[str]) -> int:
@@ -272,9 +283,19 @@ def _delete_images(ws: Workspace, digests: Iterable[str]) -> int:
 
 
 def sweep_images(ws: Workspace, *, stale_s: float = STALE_S) -> int:
-    """Remove images that no row names, left by an intake that was killed; returns how many. Those younger than
-    `stale_s` may still be on their way."""
-    return _delete_images(ws, ws.images.old_ones(stale_s))
+    """Remove images that no row names, left by an intake or an undo that was killed; returns how many. Those noted
+    less than `stale_s` ago may still be on their way.
+
+    An image is only ever looked at where this case log's own note names it: with another or an older case log in this
+    home, most images have no row, and are none of its business.
+    """
+    with ws.db.reading() as session:
+        notes = ws.images.notes(audit.beginning(session), stale_s)
+    removed = 0
+    for note in notes:
+        removed += _delete_images(ws, note.read_text().split())
+        note.unlink(missing_ok=True)
+    return removed
 
 
 def box_of(reading: models.Reading) -> Box:

@@ -23,7 +23,7 @@ from services.files import files_in, incoming, landed, unpacked
 from services.intake import Incoming, receive
 from services.models import promote, serving_model
 from services.review import cases, new_click, record, remarks
-from services.workspace import stored_scan
+from services.workspace import open_workspace, stored_scan
 from tests.conftest import dicom, png
 from tests.core.test_volume import nifti, volume
 
@@ -392,23 +392,55 @@ def test_a_batch_somebody_has_worked_with_stays(ws, predictor):
     assert len(list(ws.images.root.glob("*/*.png"))) == 3
 
 
-def test_images_without_a_row_are_swept_when_they_are_old(ws, predictor):
-    [kept] = take(ws, predictor, [("0.png", png(0))])
-    old, young = "a" * 64, "b" * 64
-    for digest in (old, young):
-        ws.images.put(digest, b"x")
-    temporary = ws.images.path(old).with_name(".x.tmp")
+def test_images_left_by_a_killed_intake_are_swept_when_they_are_old(ws, predictor, monkeypatch):
+    def killed(*_args):
+        raise SystemExit
+
+    monkeypatch.setattr(intake, "_store", killed)
+    with pytest.raises(SystemExit):
+        take(ws, predictor, [("0.png", png(0))])
+    monkeypatch.undo()
+    assert len(stored_images(ws)) == 1, "the image came before its row"
+    take(ws, predictor, [("1.png", png(1))])
+    [temporary] = [path.with_name(".x.tmp") for path in stored_images(ws)[:1]]
     temporary.write_bytes(b"x")
-    for path in [*ws.images.root.glob("*/*"), temporary]:
-        if path != ws.images.path(young):
-            os.utime(path, (1, 1))
+    assert intake.sweep_images(ws) == 0, "an intake may still be at it"
+    age_everything(ws)
     assert intake.sweep_images(ws) == 1
-    assert not ws.images.path(old).exists()
     assert not temporary.exists()
-    assert ws.images.path(young).exists()
     with ws.db.reading() as session:
-        [row] = queries.scans(session, ids=[kept.scan_id])
-    assert ws.images.path(row.content_hash).exists()
+        [row] = queries.scans(session)
+    assert stored_images(ws) == [ws.images.path(row.content_hash)]
+
+
+def test_images_left_by_a_killed_undo_are_swept(ws, predictor, monkeypatch):
+    [received] = take(ws, predictor, [("0.png", png(0))])
+    monkeypatch.setattr(intake, "_delete_images", lambda *_args: (_ for _ in ()).throw(SystemExit))
+    with pytest.raises(SystemExit):
+        intake.undo(ws, received.scan_id, actor="a")
+    monkeypatch.undo()
+    age_everything(ws)
+    assert intake.sweep_images(ws) == 1
+    assert stored_images(ws) == []
+
+
+def test_another_case_log_in_the_same_home_leaves_the_first_ones_images_alone(ws, predictor):
+    take(ws, predictor, [(f"{i}.png", png(i)) for i in range(3)])
+    ws.images.note("another", ["a" * 64])
+    age_everything(ws)
+    other = open_workspace(ws.settings.model_copy(update={"database_url": f"sqlite:///{ws.settings.home_dir}/b.db"}))
+    assert intake.sweep_images(other) == 0
+    assert intake.sweep_images(ws) == 0
+    assert len(stored_images(ws)) == 3
+
+
+def stored_images(ws):
+    return list(ws.images.root.glob("*/*.png"))
+
+
+def age_everything(ws):
+    for path in ws.images.root.glob("*/*"):
+        os.utime(path, (1, 1))
 
 
 def slice_of(seed, study, patient=None, size=256, **tags):
