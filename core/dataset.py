@@ -124,12 +124,17 @@ class ManifestColumns:
     split: str = "split"
 
 
+PATIENT_KEY = "patient_key"
+"""The column of a table that was written here: a patient's key, not to be hashed again."""
+
+
 def from_manifest(
     csv: Path, root: Path, columns: ManifestColumns, mapping: Mapping[str, str], pseudonym: Pseudonym
 ) -> list[Sample]:
     """Samples listed in a CSV; files are relative to `root`. `mapping` translates the table's own label words.
 
-    The patient and split columns are optional. Rows whose label maps to "skip" are left out.
+    The patient and split columns are optional; a column `patient_key` holds keys as `write_manifest` writes them.
+    Rows whose label maps to "skip" are left out.
 
     Raises DatasetError where a column is missing or a label names no class.
     """
@@ -157,7 +162,7 @@ def from_manifest(
             Sample(
                 root / row[columns.file],
                 label,
-                pseudonym.of("file", patient) if patient else None,
+                row.get(PATIENT_KEY, "").strip() or (pseudonym.of("file", patient) if patient else None),
                 parse_split(row.get(columns.split, "")),
             )
         )
@@ -169,7 +174,7 @@ def from_manifest(
 def write_manifest(samples: Sequence[Sample], root: Path, target: Path) -> None:
     """The inverse of `from_manifest`, with its default columns; patients as the keys they have become."""
     rows = [
-        {"file": str(s.path.relative_to(root)), "label": s.label, "patient": s.patient or "", "split": s.split or ""}
+        {"file": str(s.path.relative_to(root)), "label": s.label, PATIENT_KEY: s.patient or "", "split": s.split or ""}
         for s in samples
     ]
     pd.DataFrame(rows).to_csv(target, index=False)
@@ -224,6 +229,7 @@ def load(
     """
     inputs: list[Tensor] = []
     kept: list[Sample] = []
+    own: list[str | None] = []  # the key of the patient whom the file itself names
     refused: list[tuple[Path, str]] = []
     for index, sample in enumerate(samples):
         try:
@@ -237,9 +243,11 @@ def load(
                 watcher.look(sample, scan)
             inputs.append(to_bytes(scan, spec))
             digest = scan.content_hash
+            own.append(scan.patient_key)
             patient = sample.patient or scan.patient_key or f"image:{digest[:16]}"
             kept.append(replace(sample, patient=patient, content_hash=digest))
         progress(index + 1, len(samples))
+    kept = _as_their_files_say(kept, own)
     classes = tuple(label for label in CLASSES if any(sample.label == label for sample in kept))
     if len(classes) < 2:
         raise DatasetError(
@@ -253,6 +261,26 @@ def load(
         tuple(kept),
     )
     return Loaded(examples, classes, tuple(refused))
+
+
+def _as_their_files_say(samples: list[Sample], own: list[str | None]) -> list[Sample]:
+    """The same; a patient whose files all name one and the same patient, whom no other's name, gets that one's key.
+
+    It is the key by which intake knows the patient again. Where a table and the files disagree on who is who, the
+    table decides.
+    """
+    named: dict[str | None, set[str | None]] = defaultdict(set)
+    naming: dict[str | None, set[str | None]] = defaultdict(set)
+    for sample, key in zip(samples, own, strict=True):
+        named[sample.patient].add(key)
+        naming[key].add(sample.patient)
+    agreed = {
+        patient: key
+        for patient, keys in named.items()
+        for key in keys
+        if key and len(keys) == 1 and len(naming[key]) == 1
+    }
+    return [replace(sample, patient=agreed.get(sample.patient, sample.patient)) for sample in samples]
 
 
 def file_reader(pseudonym: Pseudonym, megapixels: float) -> Callable[[Path], Scan]:

@@ -227,12 +227,12 @@ class Rescale:
     def hounsfield(self, header: Dataset, stored: np.ndarray, plane: Plane | None) -> np.ndarray:
         """(H, W) stored values -> float64 HU, padding as air, turned as radiologists view it."""
         hu = stored.astype(np.float64) * self.slope + self.intercept
-        hu[padding_of(header, stored)] = AIR_HU
         if (self.slope, self.intercept) == (1, 0) and hu.min() > LOWEST_AIR_HU:
             raise UnreadableScan(
                 "The DICOM file is not in Hounsfield units: its rescale changes nothing, and nothing in it is as dark "
                 "as air. Send the series as the scanner made it."
             )
+        hu[padding_of(header, stored)] = AIR_HU  # after the check, which must not take this for the scanner's air
         return plane.upright(hu) if plane else hu
 
 
@@ -253,16 +253,26 @@ def plane_of(header: Dataset) -> Plane | None:
     return plane
 
 
+_NOBODY = re.compile(r"anon(ymou?s|ymi[sz]ed)?|unknown|none|null|n/?a|no ?id|0+|x+|[?*._-]+", re.IGNORECASE)
+"""What stands for a PatientID that was taken out. Taken for one, it would make strangers one patient."""
+
+
+def patient_id(header: Dataset) -> str:
+    """The PatientID, "" where there is none or what stands there names nobody."""
+    value = str(header.get("PatientID", "")).strip()
+    return "" if _NOBODY.fullmatch(value) else value
+
+
 def identity_of(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:
     """A tag that identifies, as a keyed hash; None where it is not there or there is no key."""
-    value = str(header.get(tag, "")).strip()
+    value = patient_id(header) if tag == "PatientID" else str(header.get(tag, "")).strip()
     return pseudonym.of(tag, value) if pseudonym and value else None
 
 
 def relative_day(header: Dataset, pseudonym: Pseudonym | None) -> Meta:
     """The study's `day`, good for the time between two studies of a patient and for nothing else (PS3.15 annex E,
     Retain Longitudinal Temporal Information with Modified Dates)."""
-    patient, date = (str(header.get(tag, "")).strip() for tag in ("PatientID", "StudyDate"))
+    patient, date = patient_id(header), str(header.get("StudyDate", "")).strip()
     day = pseudonym.day(patient, date) if pseudonym and patient else None
     return {} if day is None else {"day": day}
 

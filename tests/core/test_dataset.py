@@ -7,6 +7,7 @@ from core.dataset import (
     SHARES,
     DatasetError,
     ManifestColumns,
+    Sample,
     assign_splits,
     file_reader,
     from_folders,
@@ -14,11 +15,12 @@ from core.dataset import (
     load,
     patient_classes,
     patients_in_several_splits,
+    write_manifest,
 )
 from core.labels import CLASSES, SPLITS
 from core.preprocess import InputSpec
 from core.pseudonym import Pseudonym
-from tests.conftest import png
+from tests.conftest import dicom, png
 
 KEY = Pseudonym(b"test")
 SPEC = InputSpec(size=32)
@@ -47,6 +49,25 @@ def test_a_manifest_may_use_its_own_words_and_columns(tmp_path):
         ("hemorrhagic", "validation", KEY.of("file", "7")),
         ("no_stroke", "train", KEY.of("file", "8")),
     ]
+
+
+def test_a_list_that_was_written_here_names_the_same_patients(tmp_path):
+    samples = [Sample(tmp_path / "a.png", "ischemic", KEY.of("PatientID", "7"), "train")]
+    write_manifest(samples, tmp_path, tmp_path / "clean.csv")
+    assert from_manifest(tmp_path / "clean.csv", tmp_path, ManifestColumns(), {}, KEY) == samples
+
+
+def test_a_patient_has_the_key_by_which_intake_knows_their_files(tmp_path):
+    for number, (patient, label) in enumerate(
+        [("A", "ischemic"), ("A", "ischemic"), ("B", "hemorrhagic"), ("C", "ischemic")]
+    ):
+        (tmp_path / f"{number}.dcm").write_bytes(dicom(number, label, patient))
+    rows = ["0.dcm,ischemic,one", "1.dcm,ischemic,one", "2.dcm,hemorrhagic,two", "3.dcm,ischemic,two"]
+    (tmp_path / "m.csv").write_text("\n".join(["file,label,patient", *rows]))
+    samples = from_manifest(tmp_path / "m.csv", tmp_path, ManifestColumns(), {}, KEY)
+    found = load(samples, SPEC, reader=file_reader(KEY, 4)).examples.patients
+    assert found[:2] == (KEY.of("PatientID", "A"),) * 2
+    assert found[2:] == (KEY.of("file", "two"),) * 2, "where the list joins what the files part, the list decides"
 
 
 def test_a_manifest_with_unknown_words_or_columns_says_which(tmp_path):

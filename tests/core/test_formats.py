@@ -203,6 +203,15 @@ def test_rescale_and_padding_are_applied():
         (sixteen_bits_a_colour(), "16 bits a colour"),
         (changed_dicom(RescaleType="Z_EFF"), "no Hounsfield units but Z_EFF"),
         (changed_dicom(RescaleSlope="1", RescaleIntercept="0", PixelData=GREY_16), "nothing in it is as dark as air"),
+        (
+            changed_dicom(
+                RescaleSlope="1",
+                RescaleIntercept="0",
+                PixelData=GREY_16,
+                PixelPaddingValue=int.from_bytes(GREY_16[:2], "little"),
+            ),
+            "nothing in it is as dark as air",
+        ),
         (changed_dicom(RescaleSlope=None), "no rescale"),
         (changed_dicom(RescaleSlope=0), "not a usable number"),
         (changed_dicom(NumberOfFrames=2), "several frames"),
@@ -220,6 +229,20 @@ def test_a_patient_is_a_keyed_hash_and_the_header_is_dropped():
     assert scan.patient_key == KEY.of("PatientID", "HUTCHINSON")
     assert "HUTCHINSON" not in repr(scan.meta)
     assert set(scan.meta) <= {"format", "InstanceNumber"}
+
+
+@pytest.mark.parametrize(
+    "name", ["ANONYMOUS", "anon", "Anonymized", "unknown", "0000", "XXX", "NONE", "N/A", "***", " "]
+)
+def test_what_stands_for_a_patient_taken_out_is_no_patient(name):
+    scan = read(dicom(patient=name), pseudonym=KEY)
+    assert scan.patient_key is None
+    assert "day" not in scan.meta
+
+
+@pytest.mark.parametrize("name", ["ANON001", "100", "Xenia", "0012"])
+def test_a_pseudonym_that_resembles_one_is_a_patient(name):
+    assert read(dicom(patient=name), pseudonym=KEY).patient_key == KEY.of("PatientID", name)
 
 
 def test_slices_of_one_patients_files_share_a_study():
