@@ -110,6 +110,8 @@ def _walked(folder: Path, closed: list[OSError]) -> Iterator[Path]:
 def _is_zip(path: Path) -> bool:
     """By its beginning too: a zip appended to an image is no reason to lose the image."""
     try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            return False
         with path.open("rb") as file:
             return file.read(2) == _ZIP and zipfile.is_zipfile(file)
     except OSError:
@@ -122,7 +124,10 @@ def _is_litter(parts: tuple[str, ...]) -> bool:
 
 def _file(path: Path, limits: Limits) -> Incoming:
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
+            return Incoming(str(path), problem="This is no file but a pipe, socket or device. Send the file itself.")
+        size = status.st_size
         with path.open("rb") as file:
             head = file.read(HEAD)
             problem = too_large(size, head, limits)

@@ -1,6 +1,7 @@
 """What lies under a path."""
 
 import os
+from pathlib import Path
 
 from core.settings import Limits
 from services.files import incoming, landed
@@ -31,3 +32,11 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path):
     (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
     [found] = incoming([tmp_path], limits=Limits())
     assert "is a link" in found.problem
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "z.png").write_bytes(png())
+    found = {Path(one.file).name: one.problem for one in incoming([tmp_path], limits=Limits())}
+    assert "no file but a pipe" in found["pipe"]
+    assert found["z.png"] is None
