@@ -3,6 +3,8 @@
 import streamlit as st
 
 from core.reading import Model
+from core.scan import UnreadableScan
+from db.images import ImageMissing
 from services import intake, models, pictures
 from services.workspace import Workspace, open_workspace
 
@@ -33,8 +35,16 @@ def scan_png(content_hash: str, window: str) -> bytes:
     return pictures.scan_png(workspace(), content_hash, window)
 
 
+def thumbnail(content_hash: str) -> str | None:
+    """None where the stored image is missing or damaged: one such scan must not take a list of them down."""
+    try:
+        return _thumbnail(content_hash)
+    except (ImageMissing, UnreadableScan):
+        return None
+
+
 @st.cache_data(max_entries=5000, show_spinner=False)
-def thumbnail(content_hash: str) -> str:
+def _thumbnail(content_hash: str) -> str:
     return pictures.thumbnail(workspace(), content_hash)
 
 

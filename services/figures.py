@@ -58,7 +58,7 @@ def roc_figure(report: Report, reached: Mapping[str, tuple[Figure, Figure]] | No
                 x=[1 - specificity],
                 y=[sensitivity],
                 mode="markers",
-                name=f"{in_words(name)}: from here on not excluded",
+                name=f"{in_words(name)}: operating point",
                 marker={
                     "size": 14,
                     "color": COLOURS[name],

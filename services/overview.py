@@ -25,20 +25,23 @@ class Overview:
 
 
 def overview(ws: Workspace) -> Overview:
-    """Counts over the whole case log; the reading of the model that serves counts, where there is one."""
+    """Counts over the whole case log. Of real scans the readings of the model that serves count, and no other's; demo
+    cases are read by demonstration models."""
+    serving = champion(ws)
     with ws.db.reading() as session:
         scans = queries.scans(session)
-        readings = queries.readings(session, prefer=champion(ws))
+        readings = queries.readings(session, prefer=serving)
         verdicts = queries.verdicts(session)
+    demo = {scan.id for scan in scans if scan.synthetic}
+    readings = {i: reading for i, reading in readings.items() if i in demo or reading.model_version == serving}
     waiting = [scan.id for scan in scans if scan.id not in verdicts]
     answered = {i for i, reading in readings.items() if NOT_HEAD_CT not in reading.flags}
-    synthetic = {scan.id for scan in scans if scan.synthetic}
     labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in answered]
-    real = [v for v in labelled if v.scan_id not in synthetic]
+    real = [v for v in labelled if v.scan_id not in demo]
     labelled = real or labelled
     return Overview(
         scans=len(scans),
-        synthetic=sum(scan.synthetic for scan in scans),
+        synthetic=len(demo),
         waiting=len(waiting),
         reviewed=len(verdicts),
         disputed=sum(v.label is None for v in verdicts.values()),

@@ -64,6 +64,7 @@ class AuditStream:
     """The scans drawn at random to be read blind: the only figures free of choice and of the model's influence."""
 
     report: Report | None
+    labelled: int  # of `read`, those that count in the report
     read: int
     drawn: int
 
@@ -143,15 +144,15 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
     labelled, unlabelled = _labelled(log, question)
     rows = _rows(log, labelled)
     drawn = [scan for scan in _in_source(log, question) if scan.audit]
-    of_drawn, _ = _labelled(log, replace(question, blind_only=True))
-    random = _rows(log, [entry for entry in of_drawn if entry[0].audit])
+    of_drawn, no_class = _labelled(replace(log, scans=drawn), replace(question, blind_only=True))
+    random = _rows(log, of_drawn)
     return LiveEvaluation(
         question,
         rows,
         report_on(rows),
         _patient_report(rows),
         report_on(rows[rows["answered"]]),
-        AuditStream(report_on(random), len(random), len(drawn)),
+        AuditStream(report_on(random), len(random), len(random) + no_class, len(drawn)),
         _selection(log, question),
         tuple(_groups(rows, log, question)),
         tuple(_agreement(log, question)),

@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from core.burned_in import BURNED_IN
-from core.labels import CLASSES, VERDICTS, in_words
+from core.labels import CLASSES, HEMORRHAGIC, VERDICTS, in_words
 from core.reading import HEMORRHAGE_NOT_EXCLUDED, NOT_HEAD_CT, UNCERTAIN, Model
 from core.scan import Scan
 from db import audit, models, queries
@@ -22,7 +22,7 @@ State = Literal["not read yet", "confirmed", "corrected", "read", "unsure", "unu
 
 
 class ScanChanged(RuntimeError):
-    """Somebody else filed a review of the scan since it was shown; nothing was stored."""
+    """A review of the scan has been filed since it was shown; nothing was stored."""
 
 
 class NoSuchScan(LookupError):
@@ -99,8 +99,8 @@ def cases(
 def _case(row: ScanRow, reading: ReadingRow | None, verdict: Verdict | None, own: str | None, blind: bool) -> Case:
     hidden = reading is not None and own is None and (blind or row.audit)
     state = _state(reading, verdict)
-    if hidden and state in ("confirmed", "corrected"):
-        state = "read"  # which of the two it was would tell the model's answer
+    if hidden and state != "not read yet":
+        state = "read"  # what it was would tell others' verdicts, or the model's answer
     return Case(row, None if hidden else reading, hidden, verdict, state, own)
 
 
@@ -111,7 +111,7 @@ def _state(reading: ReadingRow | None, verdict: Verdict | None) -> State:
         return "readers differ"
     if verdict.label not in CLASSES:
         return "unsure" if verdict.label == "unsure" else "unusable"
-    if reading is None or not_head_ct(reading):
+    if reading is None or not_head_ct(reading) or abstains(reading):
         return "read"
     return "confirmed" if reading.label == verdict.label else "corrected"
 
@@ -208,10 +208,10 @@ def record(
     blind: bool = False,
     adjudication: bool = False,
 ) -> models.Review:
-    """File one review. The same `click_id` again returns the review it made.
+    """File one review. The same `click_id` and verdict again return the review they made.
 
     Raises ValueError for an unknown verdict or no reader, NoSuchScan, and ScanChanged where the scan has been
-    reviewed since `expected_version`.
+    reviewed since `expected_version`, by another reader or with another verdict by the same click.
     """
     if verdict not in VERDICTS:
         raise ValueError(f"got the verdict {verdict!r}, must be one of {', '.join(VERDICTS)}")
@@ -219,13 +219,18 @@ def record(
         raise ValueError("A review needs its reader's name.")
     with ws.db.writing() as session:
         earlier = queries.review_by_click(session, click_id)
+        if earlier and earlier.verdict != verdict:
+            raise ScanChanged(
+                f"You filed “{in_words(earlier.verdict)}” on this scan a moment ago, and that is stored. "
+                "Choose again to change it."
+            )
         if earlier:
             return earlier
         scan = session.get(models.Scan, scan_id)
         if scan is None:
             raise NoSuchScan(f"There is no scan {scan_id} in the case log.")
         if scan.version != expected_version:
-            raise ScanChanged(_who_was_faster(session, scan_id))
+            raise ScanChanged(_who_was_faster(session, scan_id, told=not blind))
         reading = queries.readings(session, prefer=champion(ws), scan_ids=[scan_id]).get(scan_id)
         adjudication = adjudication or queries.has_settled(session, reader.strip(), scan_id)  # a second thought
         review = models.Review(
@@ -245,10 +250,12 @@ def record(
         return review
 
 
-def _who_was_faster(session: Session, scan_id: int) -> str:
+def _who_was_faster(session: Session, scan_id: int, *, told: bool) -> str:
+    """With what verdict is not told to one who reads blind: it sways as the model's answer does."""
     last = queries.history(session, scan_id)[-1]
+    what = f"“{in_words(last.verdict)}”" if told else "a verdict"
     return (
-        f"{last.reader} filed “{in_words(last.verdict)}” on this scan while you were looking at it. "
+        f"{last.reader} filed {what} on this scan while you were looking at it. "
         "Your verdict was not stored; look again and decide."
     )
 
@@ -281,8 +288,10 @@ def not_head_ct(reading: ReadingRow) -> bool:
 
 
 def hemorrhage_not_excluded(reading: ReadingRow) -> bool:
-    """Whether hemorrhage, though not the answer, is more likely than the operating point allows to dismiss."""
-    return HEMORRHAGE_NOT_EXCLUDED in reading.flags
+    """Whether hemorrhage, though not the answer, is more likely than the operating point allows to dismiss, or what the
+    model would have answered had it not abstained."""
+    best_guess = reading.label == HEMORRHAGIC and abstains(reading) and not not_head_ct(reading)
+    return best_guess or HEMORRHAGE_NOT_EXCLUDED in reading.flags
 
 
 def abstains(reading: ReadingRow) -> bool:

@@ -162,7 +162,10 @@ def notes(live: LiveEvaluation) -> list[str]:
         )
     found += _never_called(live.report) if live.report else []
     if stream.drawn:
-        found.append(f"Random audit stream: {stream.read} of {stream.drawn} scans drawn have a blind verdict.")
+        found.append(
+            f"Random audit stream: {stream.read} of {stream.drawn} scans drawn have been read blind; "
+            f"{stream.labelled} of these were given one class, and count."
+        )
     if live.seen_in_training:
         found.append(
             f"{live.seen_in_training} of these scans are of patients the model was trained on; they flatter it."

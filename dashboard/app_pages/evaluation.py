@@ -13,6 +13,7 @@ from services.evaluation_report import in_html
 from services.models import NoSuchVersion, manifest_of, trained_elsewhere
 from services.overview import model_versions
 from services.reporting import FEW, at_operating_points, live_evaluation
+from services.review import openable
 
 st.title("Evaluation")
 ws = resources.workspace()
@@ -34,7 +35,10 @@ try:
     manifest = manifest_of(ws, question.version)
     points, abstain_below, trained_on = manifest.operating_points, manifest.abstain_below, frame.limits(manifest)
     if trained_elsewhere(ws, manifest):
-        trained_on += " It comes from another installation: whether it was trained on these patients cannot be told."
+        trained_on += (
+            " It comes from another installation, or goes on from a model that does: whether it was trained on these "
+            "patients cannot be told."
+        )
 except (BadBundle, NoSuchVersion):
     points, abstain_below, trained_on = {}, None, "The record of this model version is gone."
 
@@ -99,6 +103,9 @@ compared = questions.compare(ws, question, versions)
 st.subheader("Groups")
 words.table(tables.groups(live.groups), empty="No group yet.")
 
+may_see, hidden = openable(ws, list(live.rows["scan_id"]), frame.reader(), blind_first=frame.blind_first())
+if hidden:
+    st.caption(f"The rows leave out {counted(hidden, 'scan')} that you have yet to read blind.")
 html, csv = st.columns(2)
 html.download_button(
     "Download the report (HTML)",
@@ -118,7 +125,7 @@ html.download_button(
 )
 csv.download_button(
     "Download the rows (CSV)",
-    lambda: live.rows.to_csv(index=False),
+    lambda: live.rows[live.rows["scan_id"].isin(may_see)].to_csv(index=False),
     f"evaluation-{questions.file_name(question)}.csv",
     "text/csv",
     icon=":material/download:",

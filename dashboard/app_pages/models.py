@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from core.labels import counted, in_words
+from core.labels import HEMORRHAGIC, counted, in_words
 from core.manifest import BadBundle, Calibration, Manifest
 from dashboard import resources
 from dashboard.components import frame, words
@@ -38,10 +38,11 @@ def _calibrated(calibration: Calibration) -> str:
 
 
 def _operating_points(manifest: Manifest) -> None:
-    """From where on a finding counts as not excluded, and what that gave on validation patients."""
+    """At which probability a finding is found as often as was asked, and what that gave on validation patients."""
     for name, point in manifest.operating_points.items():
+        means = "counts as not excluded" if name == HEMORRHAGIC else "(of which Review says nothing) is found"
         st.caption(
-            f"{in_words(name)} counts as not excluded from {words.percent(point.threshold)} on: on validation patients "
+            f"{in_words(name)} {means} from {words.percent(point.threshold)} on: on validation patients "
             f"a sensitivity of {words.stored_figure(point.sensitivity)} "
             f"and a specificity of {words.stored_figure(point.specificity)}."
         )

@@ -89,7 +89,7 @@ event = st.dataframe(
     row_height=76,
     on_select="rerun",
     selection_mode="single-row",
-    key=f"worklist-{frame.reader()}-{number}-{order}-{states}-{answers}-{batch}-{wanted}",
+    key=f"worklist-{frame.reader()}-{hash(tuple(case.scan.id for case in visible))}",  # a row is chosen by its place
     column_config={
         "Scan": st.column_config.ImageColumn(width="small"),
         "No.": st.column_config.NumberColumn(format="%d", width="small"),

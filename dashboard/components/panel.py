@@ -8,6 +8,7 @@ from dashboard import resources
 from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow
 from services.figures import COLOURS
+from services.models import champion
 from services.review import Case, abstains, hemorrhage_not_excluded, history, not_head_ct
 from services.review import remarks as about
 
@@ -41,8 +42,13 @@ def answer(case: Case) -> None:
     if hemorrhage_not_excluded(reading):
         st.markdown(
             ":material/priority_high: **Hemorrhage is not excluded**: "
-            f"{words.percent(reading.probabilities[HEMORRHAGIC])} is more than the model may dismiss."
+            f"{words.percent(reading.probabilities[HEMORRHAGIC])} is too much to dismiss."
         )
+    _reservations(reading)
+
+
+def _reservations(reading: ReadingRow) -> None:
+    """What the model's answer rests on."""
     if NO_STROKE not in reading.probabilities:
         st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")
     if LEARNED_FROM_SIMULATION in reading.flags:
@@ -51,6 +57,8 @@ def answer(case: Case) -> None:
         )
     if DEMONSTRATION in reading.flags:
         st.caption(":material/science: Read by a demonstration model that has only met synthetic images.")
+    if DEMONSTRATION not in reading.flags and reading.model_version != champion(resources.workspace()):
+        st.caption(f":material/history: Read by {reading.model_version}, which is not the model that serves now.")
     if SEEN_IN_TRAINING in reading.flags:
         st.caption(":material/history: The model was trained on scans of this patient: it may recognise them.")
 

@@ -204,6 +204,15 @@ def test_a_scan_is_found_by_the_number_that_a_note_names(app, demo):
     assert f"scan {wanted.scan.id}" in words(on(app, "review"))
 
 
+def test_a_scan_whose_image_is_gone_costs_the_worklist_no_other(app, demo):
+    resources._thumbnail.clear()
+    next(demo.images.root.glob("*/*.png")).unlink()
+    on(app, "worklist")
+    assert not app.exception, app.exception
+    assert "**40** of 40 scans" in words(app)
+    assert app.dataframe[0].value["Scan"].isna().sum() == 1
+
+
 def test_hemorrhage_that_may_not_be_dismissed_stands_beside_the_scan(app, demo):
     chosen = next(c for c in cases(demo, "Reader 1") if c.verdict is None and not c.hidden)
     mark(demo, chosen.scan.id, ["hemorrhage_not_excluded"])

@@ -146,7 +146,7 @@ def test_an_interrupted_run_is_closed_by_the_next(reviewed):
         assert (first.decision, first.reason) == ("refused", "The run was interrupted.")
 
 
-def test_live_figures_are_scikit_learns_on_the_same_rows(reviewed):
+def test_live_figures_are_scikit_learns_on_the_same_rows(reviewed, publish_untrained):
     from sklearn import metrics
 
     ws = reviewed
@@ -160,6 +160,8 @@ def test_live_figures_are_scikit_learns_on_the_same_rows(reviewed):
     counts = overview(ws)
     assert (counts.reviewed, counts.waiting, counts.comparable) == (40, 0, 40)
     assert counts.agreeing == metrics.accuracy_score(result.rows["label"], result.rows["prediction"], normalize=False)
+    promote(ws, publish_untrained(seed=3), actor="test")
+    assert overview(ws).comparable == 0, "what a version said that no longer serves is not the model's"
 
 
 def test_a_demonstration_does_not_take_the_place_of_a_model_of_real_scans(home):
@@ -191,7 +193,11 @@ def test_a_candidate_has_met_whom_its_parent_met(reviewed):
     """And takes over what is said of the parent's limits and of keys made elsewhere."""
     ws = reviewed
     parent = bundle.load(folder_of(ws, champion(ws)))
-    facts = {"patients": {"train": ["stranger"]}, "keyed_by": "elsewhere", "limits": ("It has met one hospital.",)}
+    facts = {
+        "patients": {"train": ["stranger"]},
+        "keyed_by": "elsewhere",
+        "limits": ("It has met one hospital.",),
+    }
     decision = retrain_from(ws, parent, facts)
     manifest = bundle.load(folder_of(ws, decision.candidate)).manifest
     assert "stranger" in manifest.patients["train"]

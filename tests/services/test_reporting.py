@@ -91,6 +91,9 @@ def test_the_audit_stream_stands_beside_them(log):
     live = asked(ws)
     assert (live.audit_stream.read, live.audit_stream.drawn) == (5, 11)
     assert live.audit_stream.report.n == 5
+    file(ws, received[-1].scan_id, "Ann", "unsure", version=0, blind=True)
+    stream = asked(ws).audit_stream
+    assert (stream.labelled, stream.read, stream.drawn) == (5, 6, 11), "read, though without a class"
     assert overall(live).loc[0, "Random audit stream, read blind"] == "5 scans of 5 patients (few)"
 
 

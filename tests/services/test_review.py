@@ -1,11 +1,23 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from db import audit
 from services.intake import Incoming, receive
 from services.models import promote, rollback, serving_model
-from services.review import NoSuchScan, ScanChanged, case, cases, ensure_reading, history, new_click, queue, record
+from services.review import (
+    NoSuchScan,
+    ScanChanged,
+    case,
+    cases,
+    ensure_reading,
+    hemorrhage_not_excluded,
+    history,
+    new_click,
+    queue,
+    record,
+)
 from tests.conftest import png
 
 
@@ -101,6 +113,14 @@ def test_a_blind_reader_is_shown_nothing_of_the_models(ws, scan_ids):
     assert shown.reading.label == label
 
 
+def test_a_blind_reader_is_told_nobody_elses_verdict(ws, scan_ids):
+    for i, verdict in enumerate(("unsure", "unusable")):
+        say(ws, scan_ids[i], verdict, reader="Ben")
+        assert case(ws, scan_ids[i], "Ann", blind_first=True).state == "read"
+    with pytest.raises(ScanChanged, match="Ben filed a verdict on this scan"):
+        say(ws, scan_ids[0], "ischemic", version=0, blind=True)
+
+
 def test_the_audit_stream_is_blind_without_being_asked(ws, scan_ids):
     from sqlalchemy import text
 
@@ -148,6 +168,29 @@ def test_what_cannot_be_filed_says_why(ws, scan_ids):
         say(ws, scan_ids[0], "unsure", reader=" ", version=0)
     with pytest.raises(NoSuchScan):
         say(ws, 999, "unsure", version=0)
+
+
+def test_a_second_thought_before_the_page_has_changed_is_not_lost_in_silence(ws, scan_ids):
+    click = {"reader": "Ann", "expected_version": 0, "click_id": new_click()}
+    record(ws, scan_ids[0], verdict="hemorrhagic", **click)
+    with pytest.raises(ScanChanged, match=r"You filed “Hemorrhagic”.*Choose again"):
+        record(ws, scan_ids[0], verdict="ischemic", **click)
+    assert [line.verdict for line in history(ws, scan_ids[0])] == ["hemorrhagic"]
+
+
+def test_an_abstaining_models_best_guess_of_hemorrhage_is_no_less_alarming(ws, scan_ids):
+    reading = replace(case(ws, scan_ids[0], "Ann").reading, label="hemorrhagic", flags=())
+    assert not hemorrhage_not_excluded(reading), "it is the answer"
+    assert hemorrhage_not_excluded(replace(reading, flags=("uncertain",)))
+    assert not hemorrhage_not_excluded(replace(reading, label="ischemic", flags=("uncertain",)))
+    assert not hemorrhage_not_excluded(replace(reading, flags=("uncertain", "not_head_ct")))
+
+
+def test_where_the_model_abstained_nobody_confirms_or_corrects_it(ws, publish_untrained):
+    promote(ws, publish_untrained(abstain_below=1.0), actor="test")
+    [received] = receive(ws, serving_model(ws), [Incoming("0.png", png(0))], source="upload", actor="a")
+    say(ws, received.scan_id, "ischemic")
+    assert case(ws, received.scan_id, "Ann").state == "read"
 
 
 def test_every_review_stands_in_the_audit_chain(ws, scan_ids):
