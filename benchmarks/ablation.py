@@ -50,7 +50,7 @@ def variants(recipe: Recipe, size: int) -> dict[str, dict[str, Any]]:
         "no aged brains": {"simulation": how.model_copy(update={"aged": 0.0})},
         "no scans as from elsewhere": {"augmentation": plain},
         "not centred on the brain": {"intensity": "window"},
-        "sides compared (symmetry_cnn)": {"arch": "symmetry_cnn"},
+        "sides not compared (lesion_cnn)": {"arch": "lesion_cnn"},
         "no mirror image": {"mirror": False},
         "112 pixels throughout": {"image_size": 112},
         f"{size} pixels in the last epochs, as shipped": {"image_size": size, "first_size": recipe.image_size},

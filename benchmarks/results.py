@@ -88,7 +88,7 @@ def trained_once(ws: Workspace, samples: list[Sample], root: Path, split: str) -
         checkpoint_path(ws, prepared.examples, recipe).with_suffix(".network"),
         parts["train"],
         parts["validation"],
-        len(prepared.classes),
+        prepared.classes,
         recipe,
         progress=lambda done, total, loss, epoch: _say(f"--split {split}", epoch),
     )

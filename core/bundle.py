@@ -74,7 +74,7 @@ def load(folder: Path) -> Bundle:
     try:
         network = build(
             manifest.arch,
-            len(manifest.classes),
+            manifest.classes,
             width=manifest.width,
             head=manifest.head,
             intensity=manifest.intensity,

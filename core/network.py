@@ -8,7 +8,7 @@ lesions' outlines.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.labels import ISCHEMIC
 from core.normalise import BRAIN_GREY, BRAIN_SPREAD, centred, lying, reflection
 from core.vision import torchvision_models
 
@@ -29,6 +30,14 @@ class Output(NamedTuple):
     logits: Tensor  # (N, C)
     maps: Tensor  # (N, C, h, w); pooled over h, w they give the logits (of one image: see `Network.mirror`)
     profile: Tensor  # (N, F), mean and spread of every channel at every depth: what the image looks like
+
+
+class Features(NamedTuple):
+    """What lies before a head."""
+
+    stages: nn.Sequential
+    channels: int  # that the last stage gives
+    compared: int = 0  # how many of these, the last ones, come of comparing the two sides of a head
 
 
 _FLIPPED = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])
@@ -58,11 +67,13 @@ class Network(nn.Module, ABC):
     upright = False
     mirror = False
 
-    def __init__(self, features: nn.Sequential, intensity: str) -> None:
+    def __init__(self, features: Features, classes: Sequence[str], intensity: str) -> None:
         super().__init__()
-        self.features = features
+        self.features = features.stages
         self.intensity = intensity
-        self._compares = any(isinstance(stage, Context) and stage.compare for stage in features)
+        self._compares = bool(features.compared)
+        self._heard: Tensor
+        self.register_buffer("_heard", _heard(features, classes), persistent=False)
 
     def forward(self, x: Tensor) -> Output:
         if self.training or not self.upright:
@@ -85,17 +96,30 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def _answer(self, image: Tensor, across: Tensor | None) -> Output:
-        """As `forward`, of an image as it is given, its greys made comparable; `across`: see `Context`."""
+        """As `forward`, of an image as it is given, its greys made comparable; `across`: see `Contralateral`."""
+
+    def _heard_by_class(self, weight: Tensor) -> Tensor:
+        """A head's weights, (C, F) or (C, F, 1, 1), without what a class does not hear."""
+        return weight * self._heard.view(*self._heard.shape, *weight.shape[2:]) if self._compares else weight
 
     def _look(self, image: Tensor, across: Tensor | None) -> tuple[Tensor, Tensor]:
         """(N, F, h, w) features, and the profile. The profile is only made in evaluation mode; in training it is the
         pooled features."""
         features, looks = image, []
         for stage in self.features:
-            features = stage(features, across) if isinstance(stage, Context) else stage(features)
+            features = stage(features, across) if isinstance(stage, Sides) else stage(features)
             if not self.training and not isinstance(stage, _INCOMPLETE):
                 looks.append(_moments(features))
         return features, torch.cat(looks, dim=1) if looks else features.mean(dim=(2, 3))
+
+
+def _heard(features: Features, classes: Sequence[str]) -> Tensor:
+    """(C, F): 1 where a class hears a channel. Only ischemia is told by comparing the two sides; blood is seen by
+    itself, and what hemorrhages were found to differ by in some heads from the other side does not hold for others."""
+    heard = torch.ones(len(classes), features.channels)
+    if features.compared:
+        heard[[label != ISCHEMIC for label in classes], -features.compared :] = 0
+    return heard
 
 
 class Classifier(Network):
@@ -103,20 +127,20 @@ class Classifier(Network):
 
     def __init__(
         self,
-        features: nn.Sequential,
-        channels: int,
-        classes: int,
+        features: Features,
+        classes: Sequence[str],
         dropout: float,
         intensity: str = "window",
     ) -> None:
-        super().__init__(features, intensity)
+        super().__init__(features, classes, intensity)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(channels, classes)
+        self.head = nn.Linear(features.channels, len(classes))
 
     def _answer(self, image: Tensor, across: Tensor | None) -> Output:
         features, profile = self._look(image, across)
-        maps = torch.einsum("nfhw,cf->nchw", features, self.head.weight.to(features.dtype))
-        return Output(self.head(self.dropout(features.mean(dim=(2, 3)))), maps, profile)
+        weight = self._heard_by_class(self.head.weight)
+        maps = torch.einsum("nfhw,cf->nchw", features, weight.to(features.dtype))
+        return Output(F.linear(self.dropout(features.mean(dim=(2, 3))), weight, self.head.bias), maps, profile)
 
 
 class Localiser(Network):
@@ -130,21 +154,21 @@ class Localiser(Network):
 
     def __init__(
         self,
-        features: nn.Sequential,
-        channels: int,
-        classes: int,
+        features: Features,
+        classes: Sequence[str],
         dropout: float,
         intensity: str = "window",
     ) -> None:
-        super().__init__(features, intensity)
+        super().__init__(features, classes, intensity)
         self.dropout = nn.Dropout2d(dropout)
-        self.head = nn.Conv2d(channels, classes, 1)
-        self.gain = nn.Parameter(torch.zeros(classes - 1))  # log of what a pooled value is multiplied by
-        self.bias = nn.Parameter(torch.zeros(classes - 1))
+        self.head = nn.Conv2d(features.channels, len(classes), 1)
+        self.gain = nn.Parameter(torch.zeros(len(classes) - 1))  # log of what a pooled value is multiplied by
+        self.bias = nn.Parameter(torch.zeros(len(classes) - 1))
 
     def _answer(self, image: Tensor, across: Tensor | None) -> Output:
         features, profile = self._look(image, across)
-        maps = self.head(self.dropout(features)).float()
+        weight = self._heard_by_class(self.head.weight)
+        maps = F.conv2d(self.dropout(features), weight, self.head.bias).float()
         outstanding = (maps[:, :-1] - maps[:, -1:]).flatten(2) * self.SHARPNESS
         pooled = (torch.logsumexp(outstanding, dim=2) - math.log(outstanding.shape[2])) / self.SHARPNESS
         logits = pooled * self.gain.exp() + self.bias
@@ -173,10 +197,6 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
-Features = tuple[nn.Sequential, int]
-"""Stages of convolutions, and how many channels the last one gives."""
-
-
 def _trunk(width: int) -> list[nn.Module]:
     """What both of our own networks begin with: down to an eighth of the side, `4 * width` channels."""
     return [
@@ -196,42 +216,56 @@ def _stroke_cnn(width: int) -> Features:
         ResidualBlock(4 * width, 8 * width, 2),
         ResidualBlock(8 * width, 8 * width, 1),
     )
-    return features, 8 * width
+    return Features(features, 8 * width)
 
 
 class Context(nn.Module):
-    """Adds to each place what a coarser look at its surroundings finds (Lin et al., CVPR 2017, one level) and, with
-    `compare`, how it differs from its mirror place across the head's midline, as a reader compares the two sides."""
+    """Adds to each place what a coarser look at its surroundings finds (Lin et al., CVPR 2017, one level)."""
 
-    def __init__(self, inputs: int, inner: int, outputs: int, *, compare: bool = False) -> None:
+    def __init__(self, inputs: int, inner: int, outputs: int) -> None:
         super().__init__()
-        self.compare = compare
-        inputs *= 2 if compare else 1
         self.around = nn.Sequential(ResidualBlock(inputs, inner, 2), ResidualBlock(inner, inner, 1))
         self.merge = nn.Sequential(
             nn.Conv2d(inputs + inner, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
         )
 
-    def forward(self, x: Tensor, across: Tensor | None = None) -> Tensor:
-        """(N, F, h, w) features, and (N, 2, 3) where each place's mirror place lies, needed to compare."""
-        if self.compare:
-            assert across is not None
-            grid = F.affine_grid(across, [len(x), 1, *x.shape[-2:]], align_corners=False)
-            x = torch.cat([x, x - F.grid_sample(x.float(), grid, align_corners=False).to(x.dtype)], dim=1)
+    def forward(self, x: Tensor) -> Tensor:
         around = F.interpolate(self.around(x), size=x.shape[-2:], mode="bilinear")
         return self.merge(torch.cat([x, around], dim=1))
 
 
-def _lesion_cnn(width: int, *, compare: bool = False) -> Features:
-    features = nn.Sequential(
-        *_trunk(width),
-        Context(4 * width, 8 * width, 6 * width, compare=compare),
-    )
-    return features, 6 * width
+class Contralateral(nn.Module):
+    """What a place looks like beside its mirror place across the head's midline, as a reader compares the two sides."""
+
+    def __init__(self, inputs: int, inner: int, outputs: int) -> None:
+        super().__init__()
+        self.context = Context(2 * inputs, inner, outputs)
+
+    def forward(self, x: Tensor, across: Tensor) -> Tensor:
+        """(N, F, h, w) features, and (N, 2, 3) where each place's mirror place lies (`reflection`)."""
+        grid = F.affine_grid(across, [len(x), 1, *x.shape[-2:]], align_corners=False)
+        mirrored = F.grid_sample(x.float(), grid, align_corners=False).to(x.dtype)
+        return self.context(torch.cat([x, x - mirrored], dim=1))
 
 
-def _symmetry_cnn(width: int) -> Features:
-    return _lesion_cnn(width, compare=True)
+class Sides(nn.Module):
+    """What is seen at a place, and after it, in channels of its own, what comparing it with its mirror place adds."""
+
+    def __init__(self, seen: Context, compared: Contralateral) -> None:
+        super().__init__()
+        self.seen, self.compared = seen, compared
+
+    def forward(self, x: Tensor, across: Tensor) -> Tensor:
+        return torch.cat([self.seen(x), self.compared(x, across)], dim=1)
+
+
+def _lesion_cnn(width: int) -> Features:
+    return Features(nn.Sequential(*_trunk(width), Context(4 * width, 8 * width, 6 * width)), 6 * width)
+
+
+def _contralateral_cnn(width: int) -> Features:
+    sides = Sides(Context(4 * width, 8 * width, 6 * width), Contralateral(4 * width, 4 * width, 3 * width))
+    return Features(nn.Sequential(*_trunk(width), sides), 9 * width, 3 * width)
 
 
 def _to_one_channel(model: nn.Module) -> None:
@@ -263,7 +297,7 @@ def _plain_features(model: nn.Module) -> nn.Sequential:
 OWN: Mapping[str, Callable[[int], Features]] = {
     "stroke_cnn": _stroke_cnn,
     "lesion_cnn": _lesion_cnn,
-    "symmetry_cnn": _symmetry_cnn,
+    "contralateral_cnn": _contralateral_cnn,
 }
 BACKBONES: Mapping[str, tuple[str, Callable[[nn.Module], nn.Sequential], int]] = {
     "resnet18": ("IMAGENET1K_V1", _resnet_features, 512),
@@ -279,7 +313,7 @@ HEADS: Mapping[str, type[Classifier] | type[Localiser]] = {"mean": Classifier, "
 
 def build(
     arch: str,
-    classes: int,
+    classes: Sequence[str],
     *,
     width: int = 32,
     dropout: float = 0.3,
@@ -289,7 +323,8 @@ def build(
     upright: bool = False,
     mirror: bool = False,
 ) -> Network:
-    """A network for `classes` classes. `width`: channels of our own networks' first layer; the others have theirs.
+    """A network for these classes, in this order. `width`: channels of our own networks' first layer; the others have
+    theirs.
 
     `weights`: "none" (from scratch), "imagenet" (torchvision's, downloaded), or the path of a state dict with
     torchvision's names for `arch`. `head`, `intensity`, `upright` and `mirror`: see `HEADS` and
@@ -304,12 +339,12 @@ def build(
                 f"{arch} has no ImageNet weights and takes none of torchvision's. Leave --weights out, or choose "
                 "another --arch."
             )
-        features, channels = OWN[arch](width)
+        features = OWN[arch](width)
     elif arch in BACKBONES:
-        features, channels = _backbone(arch, weights)
+        features = _backbone(arch, weights)
     else:
         raise ValueError(f"unknown architecture {arch!r}, must be one of {', '.join(ARCHITECTURES)}")
-    network = HEADS[head](features, channels, classes, dropout, intensity)
+    network = HEADS[head](features, classes, dropout, intensity)
     network.upright, network.mirror = upright, mirror
     return network
 
@@ -325,9 +360,9 @@ def _backbone(arch: str, weights: str | Path) -> Features:
         ) from error
     if str(weights) not in ("none", "imagenet"):
         _fill(model, arch, Path(weights))
-    features = cut(model)
-    _to_one_channel(features)
-    return features, channels
+    stages = cut(model)
+    _to_one_channel(stages)
+    return Features(stages, channels)
 
 
 def _fill(model: nn.Module, arch: str, path: Path) -> None:

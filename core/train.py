@@ -8,7 +8,7 @@ import ctypes
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +57,7 @@ Progress = Callable[[int, int, float, Epoch | None], None]
 def fit(
     train: Examples,
     validation: Examples | None,
-    classes: int,
+    classes: Sequence[str],
     recipe: Recipe,
     *,
     simulated: Simulated | None = None,
@@ -79,9 +79,9 @@ def fit(
 
     Raises DatasetError where a part is empty or a class has no training scan.
     """
-    batches = Batches(train, simulated, classes, recipe)
+    batches = Batches(train, simulated, len(classes), recipe)
     weights = batches.class_weights()
-    check_not_empty("validation", validation, classes)
+    check_not_empty("validation", validation, len(classes))
     _keep_freed_memory()
     torch.manual_seed(recipe.seed)
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -153,7 +153,7 @@ def _keep_freed_memory() -> None:
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
-def build_for(recipe: Recipe, classes: int) -> Network:
+def build_for(recipe: Recipe, classes: Sequence[str]) -> Network:
     """The network that a recipe names, untrained or with the weights it names."""
     return build(
         recipe.arch,

@@ -191,7 +191,7 @@ def train_part(
 ) -> Fit:
     """Train on a part of the patients, with what was simulated into them, to the end; or take what is kept of it."""
     kept = kept_path(checkpoints, part, name) if checkpoints else None
-    return fit_once(kept, part, None, len(prepared.classes), recipe, prepared.simulated_for(part), progress)
+    return fit_once(kept, part, None, prepared.classes, recipe, prepared.simulated_for(part), progress)
 
 
 def kept_path(checkpoints: Path, part: Examples, name: str) -> Path:
@@ -205,7 +205,7 @@ def fit_once(
     kept: Path | None,
     train: Examples,
     validation: Examples | None,
-    classes: int,
+    classes: Sequence[str],
     recipe: Recipe,
     simulated: Simulated | None = None,
     progress: Progress = lambda done, total, loss, epoch: None,

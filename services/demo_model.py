@@ -23,7 +23,7 @@ def train_demo_model(ws: Workspace, target: Path, progress: Progress) -> Manifes
     recipe = Recipe(epochs=12, patience=12, width=12, crop="head", image_size=96)
     spec = recipe.input_spec
     parts = {split: _phantoms(split, count, spec) for split, count in _SCANS.items()}
-    result = fit(parts["train"], parts["validation"], len(CLASSES), recipe, progress=progress)
+    result = fit(parts["train"], parts["validation"], CLASSES, recipe, progress=progress)
     return publish_fit(
         ws,
         result,

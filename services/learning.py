@@ -114,7 +114,7 @@ def _train_and_judge(
         }
     )
     start = None if from_scratch else _start_weights(model, classes)
-    result = fit(parts["train"], parts["validation"], len(classes), recipe, start=start, progress=progress)
+    result = fit(parts["train"], parts["validation"], classes, recipe, start=start, progress=progress)
     patients = len(set(parts["train"].patients))
     basis = "from scratch" if from_scratch else f"on from {champion.version}"
     kind = "synthetic demo cases" if synthetic else "reviewed scans"
@@ -241,7 +241,7 @@ def _start_weights(champion: Bundle, classes: tuple[str, ...]) -> dict[str, Tens
     """The champion's weights, its head's rows moved to where `classes` has them; a new class starts untrained."""
     state = dict(champion.network.state_dict())
     of = champion.manifest
-    fresh = build(of.arch, len(classes), width=of.width, head=of.head, intensity=of.intensity).state_dict()
+    fresh = build(of.arch, classes, width=of.width, head=of.head, intensity=of.intensity).state_dict()
     for name in ("gain", "bias"):
         if name in fresh and fresh[name].shape != state[name].shape:
             state[name] = fresh[name]

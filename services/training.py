@@ -157,7 +157,7 @@ def train_dataset(
     result = fit(
         parts["train"],
         others["validation"],
-        len(prepared.classes),
+        prepared.classes,
         recipe,
         simulated=prepared.simulated_for(parts["train"]),
         checkpoint=checkpoint,

@@ -83,9 +83,7 @@ def publish_untrained(ws: Workspace) -> Callable[..., str]:
 
     def publish(seed: int = 0, classes: tuple[str, ...] = CLASSES, **changes: object) -> str:
         torch.manual_seed(seed)
-        return bundle.publish(
-            ws.models_dir, build("stroke_cnn", len(classes)), bundle_facts(classes, **changes)
-        ).version
+        return bundle.publish(ws.models_dir, build("stroke_cnn", classes), bundle_facts(classes, **changes)).version
 
     return publish
 

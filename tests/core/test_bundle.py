@@ -21,7 +21,7 @@ from tests.conftest import bundle_facts
 def published(tmp_path_factory):
     models = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
-    network = build("stroke_cnn", 3)
+    network = build("stroke_cnn", CLASSES)
     manifest = bundle.publish(models, network, bundle_facts())
     return models, manifest, network
 
@@ -65,7 +65,7 @@ def test_a_bundle_with_a_file_missing_is_refused(published, name):
 
 
 def test_the_same_weights_published_twice_are_two_versions(tmp_path):
-    network = build("stroke_cnn", 3)
+    network = build("stroke_cnn", CLASSES)
     first, second = (bundle.publish(tmp_path, network, bundle_facts()) for _ in range(2))
     assert first.version != second.version
     assert [path.name for path in manifests.versions(tmp_path)] == sorted([first.version, second.version])
@@ -77,6 +77,7 @@ def test_a_publication_killed_at_any_step_leaves_no_version(tmp_path):
 import os, sys
 from pathlib import Path
 import core.bundle as bundle
+from core.labels import CLASSES
 from core.network import build
 from tests.conftest import bundle_facts
 die_at, count, write = int(sys.argv[2]), 0, bundle.write
@@ -88,7 +89,7 @@ def dying(path, data):
         os._exit(9)
     write(path, data)
 bundle.write = dying
-bundle.publish(Path(sys.argv[1]), build("stroke_cnn", 3), bundle_facts())
+bundle.publish(Path(sys.argv[1]), build("stroke_cnn", CLASSES), bundle_facts())
 """
     for die_at in (1, 2, 3):
         result = subprocess.run([sys.executable, "-c", program, str(tmp_path), str(die_at)], cwd=ROOT, check=False)

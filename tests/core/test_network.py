@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from core.augment import moved
-from core.network import _FLIPPED, ARCHITECTURES, Context, build
+from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE
+from core.network import _FLIPPED, ARCHITECTURES, Contralateral, build
 from core.normalise import BRAIN_GREY, reflection
 from core.vision import torchvision_models
 from tests.core.test_normalise import ellipse
@@ -11,7 +12,7 @@ from tests.core.test_normalise import ellipse
 
 @pytest.mark.parametrize("arch", [a for a in ARCHITECTURES if a not in ("resnet50", "convnext_tiny")])
 def test_every_network_answers_with_logits_and_maps_that_agree(arch):
-    network = build(arch, 3, dropout=0.5).eval()
+    network = build(arch, CLASSES, dropout=0.5).eval()
     with torch.inference_mode():
         out = network(torch.rand(2, 1, 64, 64))
     assert out.logits.shape == (2, 3)
@@ -20,7 +21,7 @@ def test_every_network_answers_with_logits_and_maps_that_agree(arch):
 
 
 def test_the_other_head_pools_by_a_soft_maximum():
-    network = build("lesion_cnn", 3, width=8, head="strongest").eval()
+    network = build("lesion_cnn", CLASSES, width=8, head="strongest").eval()
     with torch.inference_mode():
         out = network(torch.rand(2, 1, 64, 64))
     assert out.logits.shape == (2, 3)
@@ -33,7 +34,7 @@ def test_the_other_head_pools_by_a_soft_maximum():
 @pytest.mark.parametrize("head", ["mean", "strongest"])
 def test_with_its_mirror_image_an_answer_is_the_mean_of_two(head):
     torch.manual_seed(0)
-    network = build("lesion_cnn", 3, width=8, head=head, mirror=True).eval()
+    network = build("lesion_cnn", CLASSES, width=8, head=head, mirror=True).eval()
     x = torch.rand(2, 1, 80, 80)
     larger = nn.functional.interpolate(x.flip(3), size=(96, 96), mode="bilinear")
     with torch.inference_mode():
@@ -46,7 +47,7 @@ def test_with_its_mirror_image_an_answer_is_the_mean_of_two(head):
 
 
 def test_of_the_mirror_image_the_map_is_turned_back():
-    network = build("lesion_cnn", 2, width=8, mirror=True).eval()
+    network = build("lesion_cnn", CLASSES[:2], width=8, mirror=True).eval()
     network.features = nn.Sequential(nn.Identity())
     network.head = nn.Linear(1, 2, bias=False)
     x = torch.full((1, 1, 80, 80), BRAIN_GREY)  # which the network takes for nothing
@@ -58,9 +59,9 @@ def test_of_the_mirror_image_the_map_is_turned_back():
 
 def test_the_two_sides_of_a_head_are_compared_at_mirror_places():
     torch.manual_seed(0)
-    stage = Context(4, 8, 6, compare=True).eval()
+    stage = Contralateral(4, 8, 6).eval()
     merged = []
-    stage.merge.register_forward_pre_hook(lambda _module, given: merged.append(given[0]))
+    stage.context.register_forward_pre_hook(lambda _module, given: merged.append(given[0]))
     across = torch.tensor([[[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])  # the midline stands in the middle
     x = torch.rand(1, 4, 12, 12)
     alike = (x + x.flip(3)) / 2
@@ -73,7 +74,7 @@ def test_the_two_sides_of_a_head_are_compared_at_mirror_places():
 
 def test_a_network_that_compares_sides_reads_a_mirror_image_by_the_mirrored_midline():
     torch.manual_seed(0)
-    network = build("symmetry_cnn", 3, width=8, head="strongest", mirror=True).eval()
+    network = build("contralateral_cnn", CLASSES, width=8, head="strongest", mirror=True).eval()
     x = moved(ellipse(44, 34), torch.tensor([[[0.97, -0.26, 0.1], [0.26, 0.97, 0.05]]]))
     with torch.inference_mode():
         both = network(x)
@@ -84,9 +85,23 @@ def test_a_network_that_compares_sides_reads_a_mirror_image_by_the_mirrored_midl
     torch.testing.assert_close(reflection(x.flip(3), x.flip(3)), reflection(x, x) * _FLIPPED, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("head", ["mean", "strongest"])
+def test_only_ischemia_is_told_by_comparing_the_sides(head):
+    torch.manual_seed(0)
+    network = build("contralateral_cnn", (HEMORRHAGIC, ISCHEMIC, NO_STROKE), width=8, head=head).eval()
+    x = torch.rand(2, 1, 64, 64)
+    with torch.inference_mode():
+        before = network(x)
+        network.features[-1].compared.register_forward_hook(lambda _module, _given, compared: compared + 1)
+        after = network(x)
+    changed = (after.logits - before.logits).abs().amax(dim=0) > 1e-4
+    assert changed.tolist() == [False, True, False]
+    assert ((after.maps - before.maps).abs().amax(dim=(0, 2, 3)) > 1e-4).tolist() == [False, True, False]
+
+
 def test_a_lying_head_is_read_upright_and_its_map_turned_back():
     torch.manual_seed(0)
-    network = build("lesion_cnn", 3, width=8, head="strongest", upright=True).eval()
+    network = build("lesion_cnn", CLASSES, width=8, head="strongest", upright=True).eval()
     standing = ellipse(44, 36)
     lying_down = standing.rot90(-1, (2, 3))
     with torch.inference_mode():
@@ -100,7 +115,7 @@ def test_a_lying_head_is_read_upright_and_its_map_turned_back():
 
 def test_one_strong_place_counts_more_than_many_weak_ones():
     torch.manual_seed(0)
-    network = build("lesion_cnn", 2, width=8, head="strongest").eval()
+    network = build("lesion_cnn", CLASSES[:2], width=8, head="strongest").eval()
     network.features = nn.Sequential(nn.Identity())
     network.head = nn.Conv2d(1, 2, 1, bias=False)
     network.head.weight.data = torch.tensor([1.0, 0.0]).reshape(2, 1, 1, 1)
@@ -112,12 +127,12 @@ def test_one_strong_place_counts_more_than_many_weak_ones():
 
 @pytest.mark.parametrize("arch", ["resnet50", "convnext_tiny"])
 def test_the_large_networks_take_one_grey_channel(arch):
-    first = next(m for m in build(arch, 2).modules() if isinstance(m, nn.Conv2d))
+    first = next(m for m in build(arch, CLASSES[:2]).modules() if isinstance(m, nn.Conv2d))
     assert first.in_channels == 1
 
 
 def test_the_stroke_cnn_is_what_the_card_asks_for():
-    network = build("stroke_cnn", 2)
+    network = build("stroke_cnn", CLASSES[:2])
     kinds = [type(m) for m in network.modules()]
     assert sum(k is nn.Conv2d for k in kinds) >= 4
     assert nn.BatchNorm2d in kinds
@@ -129,7 +144,7 @@ def test_pretrained_weights_answer_grey_as_they_answered_colour(tmp_path):
     torch.manual_seed(1)
     colour = torchvision_models().mobilenet_v3_small(weights=None).eval()
     torch.save(colour.state_dict(), tmp_path / "weights.pth")
-    grey = build("mobilenet_v3_small", 2, weights=tmp_path / "weights.pth").eval()
+    grey = build("mobilenet_v3_small", CLASSES[:2], weights=tmp_path / "weights.pth").eval()
     x = torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(
@@ -140,12 +155,12 @@ def test_pretrained_weights_answer_grey_as_they_answered_colour(tmp_path):
 def test_weights_that_do_not_fit_are_refused(tmp_path):
     torch.save({"a": torch.ones(1)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="do not fit resnet18"):
-        build("resnet18", 2, weights=tmp_path / "other.pth")
+        build("resnet18", CLASSES[:2], weights=tmp_path / "other.pth")
     (tmp_path / "no.pth").write_text("text")
     with pytest.raises(ValueError, match="not a PyTorch state dict"):
-        build("resnet18", 2, weights=tmp_path / "no.pth")
+        build("resnet18", CLASSES[:2], weights=tmp_path / "no.pth")
     with pytest.raises(ValueError, match="no weights file"):
-        build("resnet18", 2, weights=tmp_path / "missing.pth")
+        build("resnet18", CLASSES[:2], weights=tmp_path / "missing.pth")
 
 
 def test_without_a_network_imagenet_weights_say_what_to_do(monkeypatch):
@@ -157,9 +172,9 @@ def test_without_a_network_imagenet_weights_say_what_to_do(monkeypatch):
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", refuse)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
     with pytest.raises(ConnectionError, match="could not be downloaded"):
-        build("resnet18", 2, weights="imagenet")
+        build("resnet18", CLASSES[:2], weights="imagenet")
 
 
 def test_an_unknown_architecture_names_the_known_ones():
     with pytest.raises(ValueError, match="stroke_cnn"):
-        build("vgg", 2)
+        build("vgg", CLASSES[:2])

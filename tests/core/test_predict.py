@@ -4,6 +4,7 @@ import torch
 
 from core import bundle
 from core.bundle import Bundle
+from core.labels import CLASSES
 from core.manifest import Manifest
 from core.network import build
 from core.outlier import describe, with_threshold
@@ -25,7 +26,7 @@ from tests.conftest import bundle_facts, display_scan
 def predictor(**changes):
     torch.manual_seed(0)
     facts = bundle_facts(version="v", created_at="2026-01-01T00:00:00Z", weights_sha256="0", **changes)
-    return Predictor(Bundle(Manifest(**facts), build("stroke_cnn", 3).eval(), InputSpec(size=64)))
+    return Predictor(Bundle(Manifest(**facts), build("stroke_cnn", CLASSES).eval(), InputSpec(size=64)))
 
 
 def test_probabilities_are_the_tempered_softmax_and_sum_to_one():
@@ -111,7 +112,7 @@ def test_an_image_unlike_those_it_was_trained_on_gets_no_answer():
 def test_an_answer_that_only_simulation_taught_says_so(ws):
     torch.manual_seed(0)
     facts = bundle_facts(("hemorrhagic", "ischemic"), simulated_classes=("ischemic",))
-    network = build("stroke_cnn", 2)
+    network = build("stroke_cnn", CLASSES[:2])
     for bias, said in ((9.0, True), (-9.0, False)):
         network.head.bias.data = torch.tensor([0.0, bias])
         manifest = bundle.publish(ws.models_dir, network, facts)

@@ -29,8 +29,8 @@ def weights(result):
 
 
 def test_the_same_seed_trains_the_same_network(parts):
-    first, again = (fit(*parts, 2, RECIPE) for _ in range(2))
-    other = fit(*parts, 2, RECIPE.model_copy(update={"seed": 1}))
+    first, again = (fit(*parts, CLASSES[:2], RECIPE) for _ in range(2))
+    other = fit(*parts, CLASSES[:2], RECIPE.model_copy(update={"seed": 1}))
     assert torch.equal(weights(first), weights(again))
     assert not torch.equal(weights(first), weights(other))
 
@@ -43,7 +43,7 @@ def test_the_first_epochs_are_trained_on_smaller_images(parts, monkeypatch):
         return moved(x, pose, side)
 
     monkeypatch.setattr("core.train.moved", noted)
-    fit(*parts, 2, RECIPE.model_copy(update={"image_size": 64, "first_size": 32, "first_share": 0.7}))
+    fit(*parts, CLASSES[:2], RECIPE.model_copy(update={"image_size": 64, "first_size": 32, "first_share": 0.7}))
     steps = len(shown) // 3
     assert shown == [32] * 2 * steps + [64] * steps
 
@@ -51,7 +51,7 @@ def test_the_first_epochs_are_trained_on_smaller_images(parts, monkeypatch):
 @pytest.mark.parametrize("scheduler", ["onecycle", "cosine", "plateau"])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(parts, tmp_path, scheduler):
     recipe = RECIPE.model_copy(update={"scheduler": scheduler})
-    whole = fit(*parts, 2, recipe)
+    whole = fit(*parts, CLASSES[:2], recipe)
 
     class Stop(Exception):
         pass
@@ -62,9 +62,9 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(parts, tmp_path, 
 
     checkpoint = tmp_path / "run.pt"
     with pytest.raises(Stop):
-        fit(*parts, 2, recipe, checkpoint=checkpoint, progress=stop_in_epoch_three)
+        fit(*parts, CLASSES[:2], recipe, checkpoint=checkpoint, progress=stop_in_epoch_three)
     assert checkpoint.exists()
-    resumed = fit(*parts, 2, recipe, checkpoint=checkpoint)
+    resumed = fit(*parts, CLASSES[:2], recipe, checkpoint=checkpoint)
     assert torch.equal(weights(whole), weights(resumed))
     assert [dataclasses.replace(e, seconds=0) for e in whole.history] == [
         dataclasses.replace(e, seconds=0) for e in resumed.history
@@ -77,12 +77,12 @@ def test_training_learns_to_tell_bright_from_dark():
     y = torch.arange(64) % 2
     x = (torch.rand(64, 1, 32, 32, generator=generator) * 100 + 120 * y[:, None, None, None]).to(torch.uint8)
     examples = Examples(x, y, tuple(map(str, range(64))), ())
-    result = fit(examples, examples, 2, RECIPE.model_copy(update={"epochs": 8}))
+    result = fit(examples, examples, CLASSES[:2], RECIPE.model_copy(update={"epochs": 8}))
     assert (predict(result.network, x).logits.argmax(dim=1) == y).float().mean() == 1
 
 
 def test_the_best_epoch_is_kept_and_a_hopeless_run_stops_early(parts):
-    result = fit(*parts, 2, RECIPE.model_copy(update={"epochs": 30, "patience": 3, "learning_rate": 1e-6}))
+    result = fit(*parts, CLASSES[:2], RECIPE.model_copy(update={"epochs": 30, "patience": 3, "learning_rate": 1e-6}))
     assert len(result.history) == result.best_epoch + 3
     best = result.history[result.best_epoch - 1]
     assert best.validation_balanced_accuracy == max(e.validation_balanced_accuracy for e in result.history)
@@ -93,7 +93,7 @@ def test_a_part_without_a_class_is_refused(parts):
     only = [i for i, sample in enumerate(train.samples) if sample.label == "ischemic"]
     one_class = Examples(train.x[only], train.y[only], tuple(train.patients[i] for i in only), ())
     with pytest.raises(DatasetError, match="train part"):
-        fit(one_class, validation, 2, RECIPE)
+        fit(one_class, validation, CLASSES[:2], RECIPE)
 
 
 def squares(n, seed=0):
@@ -131,7 +131,7 @@ WITH_SIMULATION = Recipe(
 
 def test_a_class_that_is_only_simulated_is_learned_and_found_where_it_lies():
     train, made = squares(48), dark_squares(24)
-    result = fit(train, None, 3, WITH_SIMULATION, simulated=made)
+    result = fit(train, None, CLASSES, WITH_SIMULATION, simulated=made)
     assert result.best_epoch == 14, "without validation the last epoch is kept"
     unseen, other = squares(20, seed=1), dark_squares(20, seed=1)
     assert (predict(result.network, unseen.x).logits.argmax(dim=1) == unseen.y).float().mean() > 0.9
@@ -145,7 +145,7 @@ def test_a_class_that_is_only_simulated_is_learned_and_found_where_it_lies():
 def test_an_interrupted_run_with_simulation_goes_on_as_if_nothing_had_happened(tmp_path):
     train, made = squares(24), dark_squares(12)
     recipe = WITH_SIMULATION.model_copy(update={"epochs": 3})
-    whole = fit(train, None, 3, recipe, simulated=made)
+    whole = fit(train, None, CLASSES, recipe, simulated=made)
     checkpoint = tmp_path / "run.pt"
 
     def stop(done, total, loss, epoch):
@@ -153,10 +153,11 @@ def test_an_interrupted_run_with_simulation_goes_on_as_if_nothing_had_happened(t
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(train, None, 3, recipe, simulated=made, checkpoint=checkpoint, progress=stop)
-    assert torch.equal(weights(whole), weights(fit(train, None, 3, recipe, simulated=made, checkpoint=checkpoint)))
+        fit(train, None, CLASSES, recipe, simulated=made, checkpoint=checkpoint, progress=stop)
+    resumed = fit(train, None, CLASSES, recipe, simulated=made, checkpoint=checkpoint)
+    assert torch.equal(weights(whole), weights(resumed))
 
 
 def test_a_class_that_is_neither_real_nor_simulated_is_refused():
     with pytest.raises(DatasetError, match="train part"):
-        fit(squares(24), None, 3, WITH_SIMULATION)
+        fit(squares(24), None, CLASSES, WITH_SIMULATION)

@@ -255,3 +255,12 @@ def test_the_real_set_is_read_as_it_is_published(home, real_data):
     assert "82 patients stand in more than one part (82 in train and test" in result.stderr
     assert "The split leaks" in result.stderr
     assert "14 files are copies" in result.stderr
+
+
+def test_the_case_log_is_checked(home):
+    run("demo")
+    assert run("check_log").stdout == "The case log is whole.\n"
+    next((home / "images").glob("*/*.png")).unlink()
+    found = run("check_log", check=False)
+    assert found.returncode == 1
+    assert "Restore it from the backup" in found.stdout

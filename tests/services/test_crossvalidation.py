@@ -164,5 +164,5 @@ def test_a_fold_that_was_trained_is_not_trained_again(prepared, tmp_path, monkey
 
 def test_without_a_place_to_keep_it_nothing_is_written(prepared, tmp_path):
     train, _ = folds_of(prepared.examples, 2, 0)[0]
-    fit_once(None, prepared.examples.at(train), None, 2, TINY)
+    fit_once(None, prepared.examples.at(train), None, prepared.classes, TINY)
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("data", "home")] == []

@@ -58,6 +58,6 @@ def test_too_few_scans_are_too_few_also_when_sent_in_two_ways():
 def test_only_a_network_trained_on_scans_from_elsewhere_is_asked_about_them(elsewhere, asks):
     recipe = Recipe(image_size=32, width=8, augmentation=Augmentation(elsewhere=elsewhere))
     few = part().at([0, 1, 2])
-    sent = predict_sent(build("stroke_cnn", 2, width=8), few, recipe)
+    sent = predict_sent(build("stroke_cnn", CLASSES, width=8), few, recipe)
     assert (sent is not None) == asks
     assert sent is None or sent.logits.shape == (3, 2)
