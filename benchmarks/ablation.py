@@ -47,7 +47,7 @@ def variants(recipe: Recipe, size: int) -> dict[str, dict[str, Any]]:
         "pooled by the mean, no outlines": {
             "head": "mean", "simulation": how.model_copy(update={"outline": 0.0}),
         },
-        "no aged brains": {"simulation": how.model_copy(update={"aged": 0.0})},
+        "no look-alikes": {"simulation": how.model_copy(update={"lookalikes": 0.0})},
         "no scans as from elsewhere": {"augmentation": plain},
         "not centred on the brain": {"intensity": "window"},
         "sides not compared (lesion_cnn)": {"arch": "lesion_cnn"},

@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw
 from core.anatomy import Anatomy, Window, anatomy
 from core.dataset import file_reader
 from core.labels import NO_STROKE
-from core.lesions import AGES, COMPARTMENTS, TERRITORIES, Lesion, aged, simulate_hemorrhage, simulate_infarct
+from core.lesions import AGES, COMPARTMENTS, TERRITORIES, Lesion, simulate_hemorrhage, simulate_infarct
+from core.lookalikes import lookalike
 from core.phantom import phantom
 from core.preprocess import InputSpec, to_input
 from core.settings import ROOT
@@ -50,9 +51,8 @@ def _tiles(bases: Iterator[Base], rng: np.random.Generator) -> Iterator[Tile]:
         yield _drawn(bases, partial(simulate_infarct, rng=rng, territory="MCA", age=age))
     for compartment in COMPARTMENTS * 2:
         yield _drawn(bases, partial(simulate_hemorrhage, rng=rng, compartment=compartment))
-    for _ in range(COLUMNS - (len(TERRITORIES) + len(AGES) + 2 * len(COMPARTMENTS)) % COLUMNS):
-        hu, brain = next(bases)
-        yield "aged", aged(hu, brain, rng)
+    for _ in range(2 * COLUMNS - (len(TERRITORIES) + len(AGES) + 2 * len(COMPARTMENTS)) % COLUMNS):
+        yield lookalike(*next(bases), rng)
 
 
 def _drawn(bases: Iterator[Base], make: Callable[[np.ndarray, Anatomy], Lesion | None]) -> Tile:

@@ -88,6 +88,37 @@ def _sharpened(grey: Grey) -> Grey:
     return np.clip(grey + 1.5 * (grey - ndimage.gaussian_filter(grey, 1.2)), 0, 255)
 
 
+def _moved(grey: Grey) -> Grey:
+    """A head that turned and went sideways while it was scanned."""
+    height, width = grey.shape
+    turned = ndimage.rotate(grey, 2, reshape=False, order=1)
+    return (grey + turned + ndimage.shift(grey, (height / 64, width / 96), order=1)) / 3
+
+
+def _streaked(grey: Grey) -> Grey:
+    """Streaks of 12 HU between the temporal bones, dark and bright, as a dense skull or metal leaves them."""
+    height, width = grey.shape
+    rows, columns = np.mgrid[0:height, 0:width] / max(height, width) - 0.5
+    streaks = sum(
+        sign * np.exp(-(((rows - at) + slope * columns) ** 2) / (2 * 0.012**2))
+        for sign, at, slope in ((1, -0.06, 0.3), (-1, 0.02, 0.0), (1, 0.1, -0.25))
+    )
+    return np.clip(grey + streaks * (grey > 5) * 12 / 120 * 255, 0, 255)
+
+
+def _pointed_at(grey: Grey) -> Grey:
+    """Two white arrows into the brain, as a teaching file has them."""
+    image = Image.fromarray(grey)
+    draw, (width, height) = ImageDraw.Draw(image), image.size
+    for x, y in ((0.36, 0.42), (0.62, 0.6)):
+        tip, tail = (x * width, y * height), ((x - 0.09) * width, (y + 0.06) * height)
+        draw.line((*tip, *tail), fill=255, width=max(2, width // 90))
+        draw.polygon(
+            [tip, (tip[0] - 0.045 * width, tip[1]), (tip[0] - 0.01 * width, tip[1] + 0.045 * height)], fill=255
+        )
+    return np.asarray(image)
+
+
 DISTURBANCES: Mapping[str, Callable[[Grey], Grey]] = {
     "as it is": lambda grey: grey,
     "stroke window (width 40, level 40 HU)": _window(40, 40),
@@ -108,6 +139,9 @@ DISTURBANCES: Mapping[str, Callable[[Grey], Grey]] = {
     "mirrored": lambda grey: grey[:, ::-1],
     "noise of 6 HU": _noisy,
     "sharp kernel": _sharpened,
+    "head moved": _moved,
+    "streaks": _streaked,
+    "arrows": _pointed_at,
 }
 
 

@@ -6,12 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.artefacts import annotated, mark_margins, smeared, streaked
 from core.settings import Augmentation
 
 AIR = 0.004
 """A grey below this is the window's floor: nothing is known of how far below it lies."""
 ANY_WAY_UP = 0.25
 """Share of the scans from elsewhere that are turned by any angle, a half of them by quarter turns and little more."""
+MOVED, STREAKED, POINTED_AT = 0.15, 0.1, 0.2
+"""Shares of the scans from elsewhere in which the head moved, with streaks, and with arrows or the like."""
 
 
 def augment(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
@@ -67,10 +70,15 @@ def grey(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
 
 
 def as_elsewhere(x: Tensor, generator: torch.Generator) -> Tensor:
-    """The same heads as another hospital might send them: window narrow to wide and dark, resolution, kernel, noise,
-    JPEG, marks burned in. (N, 1, S, S) in [0, 1], of a window that shows brain in the middle -> the same."""
+    """The same heads as another hospital might send them: motion, window narrow to wide and dark, streaks, resolution,
+    kernel, noise, arrows, JPEG, marks burned in. (N, 1, S, S) in [0, 1], of a window that shows brain in the middle ->
+    the same."""
     draws = _Draws(len(x), generator, x.device)
-    y = _rewindowed(x, draws)
+    moving, streaky, pointed = (draws.some(share) for share in (MOVED, STREAKED, POINTED_AT))
+    y = _extended(x, draws)
+    y[moving] = smeared(y[moving], generator)
+    y = _rewindowed(y, draws)
+    y[streaky] = streaked(y[streaky], generator)
     soft = _blurred(y)
     kind = draws.uniform(0, 1)
     coarse = F.interpolate(F.avg_pool2d(y, 2), size=x.shape[-2:], mode="bilinear")
@@ -81,9 +89,10 @@ def as_elsewhere(x: Tensor, generator: torch.Generator) -> Tensor:
     y = (y + noise * draws.uniform(0, 1) ** 3 * 0.09).clamp(1e-4, 1)
     gamma = torch.where(draws.chance(0.2), draws.log_uniform(0.75, 1.35), 1.0)
     y = y**gamma
+    y[pointed] = annotated(y[pointed], generator)
     if x.shape[-1] % 8 == 0:
         y = torch.where(draws.chance(0.4), as_jpeg(y, draws.log_uniform(15, 90)), y)
-    _mark(y, generator)
+    mark_margins(y, generator)
     return (y * 255).round() / 255
 
 
@@ -102,17 +111,22 @@ class _Draws:
     def chance(self, probability: float) -> Tensor:
         return self.uniform(0, 1) < probability
 
+    def some(self, share: float) -> Tensor:
+        """(M,) the places of about that share of the batch."""
+        return torch.nonzero(self.chance(share).flatten())[:, 0]
 
-def _rewindowed(x: Tensor, draws: _Draws) -> Tensor:
-    """Another window, 0.35 to 3.3 times as wide, brain not always in its middle; may leave [0, 1] a little.
 
-    What lies beyond the window the scan came with has to be made up: bone far above, fat or air below.
-    """
+def _extended(x: Tensor, draws: _Draws) -> Tensor:
+    """What lies beyond the window that the scan came with, made up: bone far above it, fat or air below."""
     beyond = x > 0.97
     x = x + _blurred(beyond.float()) * beyond * draws.uniform(0.8, 7.5)
     around = F.interpolate(F.avg_pool2d(x, 16), size=x.shape[-2:], mode="bilinear")
     fat = draws.uniform(-3.2, -0.15)
-    x = torch.where(x < AIR, torch.where(around < 0.06, -8.0, fat), x)
+    return torch.where(x < AIR, torch.where(around < 0.06, -8.0, fat), x)
+
+
+def _rewindowed(x: Tensor, draws: _Draws) -> Tensor:
+    """Another window, 0.35 to 3.3 times as wide, brain not always in its middle; may leave [0, 1] a little."""
     usual = draws.chance(0.4)
     width = torch.where(usual, draws.log_uniform(0.55, 1.2), draws.log_uniform(0.45, 3.4))
     centre = 0.46 + torch.where(usual, draws.uniform(-0.12, 0.12), draws.uniform(-0.25, 0.3)) * width
@@ -156,17 +170,3 @@ def as_jpeg(x: Tensor, quality: Tensor) -> Tensor:
     kept = (cosines @ blocks @ cosines.T / table).round() * table
     back = (cosines.T @ kept @ cosines + 128) / 255
     return back.transpose(2, 3).reshape(x.shape).clamp(0, 1)
-
-
-def _mark(x: Tensor, generator: torch.Generator, share: float = 0.15) -> None:
-    """Burn small bright bars, as letters and scales have them, into the margins of some images. In place."""
-    side = x.shape[-1]
-    for i in torch.nonzero(torch.rand(len(x), generator=generator) < share)[:, 0].tolist():
-        for _ in range(int(torch.randint(1, 6, (), generator=generator))):
-            height, width = torch.randint(1, max(2, side // 16), (2,), generator=generator).tolist()
-            row = int(torch.randint(0, side, (), generator=generator))
-            column = int(torch.randint(0, max(1, side // 9), (), generator=generator))
-            far, turned, bright = torch.rand(3, generator=generator).tolist()
-            column = column if far < 0.5 else side - 1 - column
-            row, column = (column, row) if turned < 0.3 else (row, column)
-            x[i, 0, row : row + height, column : column + width] = 0.5 + bright / 2

@@ -56,7 +56,7 @@ class Batches:
         for label in range(self._classes):
             real, made = torch.nonzero(self._train.y == label)[:, 0], simulated.places(label)
             count = self._size // self._classes + (label < self._size % self._classes)
-            share = how.aged if label == self._classes - 1 else how.hemorrhagic
+            share = how.lookalikes if label == self._classes - 1 else how.hemorrhagic
             of_made = 0 if not len(made) else count if not len(real) else round(count * share)
             plan.append((real, made, count - of_made, of_made))
         return plan

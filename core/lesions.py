@@ -1,10 +1,9 @@
 """Stroke simulated into real slices, so that finding and scanner cannot be confused. Always marked synthetic.
 
-Infarcts by vascular territory and age, hemorrhages by compartment, and the ageing brain (wider fluid spaces, pale
-white matter) as a look-alike without either. Territories follow Tatu et al., Neurology 1998;50:1699, drawn in
-coordinates of the brain's own ellipse; densities follow textbook values: fluid 0-15 HU, white matter 20-30, grey
-matter 32-40, an infarct 2-4 HU below its surroundings in the first hours, 8-16 after a day, near fluid when old,
-fresh blood 50-85.
+Infarcts by vascular territory and age, hemorrhages by compartment. Territories follow Tatu et al., Neurology
+1998;50:1699, drawn in coordinates of the brain's own ellipse; densities follow textbook values: fluid 0-15 HU, white
+matter 20-30, grey matter 32-40, an infarct 2-4 HU below its surroundings in the first hours, 8-16 after a day, near
+fluid when old, fresh blood 50-85.
 """
 
 from collections.abc import Callable
@@ -50,7 +49,7 @@ def simulate_infarct(
     if not territory:
         choices, weights = _likely(brain)
         territory = str(rng.choice(choices, p=weights))
-    if territory in DEEP and not _at_the_ventricles(brain):
+    if territory in DEEP and not brain.at_ventricles:
         return None
     for _ in range(DRAWS):
         lesion = _infarct(hu, brain, rng, territory, age or _age(territory, rng))
@@ -63,7 +62,7 @@ def _likely(brain: Anatomy) -> tuple[list[str], list[float]]:
     """Territories that a slice can show, and how often each is drawn."""
     if brain.low:
         return ["cerebellar", "PCA", "MCA branch"], [0.5, 0.2, 0.3]
-    if not _at_the_ventricles(brain):
+    if not brain.at_ventricles:
         return ["MCA", "MCA branch", "ACA", "PCA", "watershed"], [0.26, 0.38, 0.11, 0.12, 0.13]
     return list(TERRITORIES[:-1]), [0.15, 0.2, 0.06, 0.1, 0.21, 0.2, 0.08]
 
@@ -94,17 +93,9 @@ def contrast_to_noise(before: np.ndarray, after: np.ndarray, mask: np.ndarray, b
     if not tissue.any() or not mask.any():
         return 0.0
     seen = ndimage.gaussian_filter(before, eye)
-    clutter = (seen - _mean_over(seen, tissue, 8 * eye))[tissue].std()
+    clutter = (seen - mean_over(seen, tissue, 8 * eye))[tissue].std()
     contrast = ((before - after) * mask).sum() / mask.sum()
     return float(contrast / (clutter + 1e-6) * np.sqrt(mask.sum() / (4 * np.pi * eye**2)))
-
-
-def _at_the_ventricles(brain: Anatomy) -> bool:
-    """Whether a slice shows the lateral ventricles, and so the deep grey matter beside them: wide fluid deep in the
-    brain, off its midline, where sulci do not reach."""
-    deep = brain.fluid & (brain.depth > 0.42) & (np.abs(brain.x) > 0.05) & (np.abs(brain.x) < 0.4)
-    wide = brain.radius > 0.3 * deep.shape[0]  # towards the vertex the brain narrows
-    return bool(wide and not brain.low and deep.sum() > 0.004 * brain.brain.sum())
 
 
 def _territory(name: str, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
@@ -144,7 +135,7 @@ def _infarcted(hu: np.ndarray, mask: np.ndarray, brain: Anatomy, age: str, rng: 
     fine = hu - ndimage.gaussian_filter(hu, 0.9)
     coarse = hu - fine
     tissue = brain.brain & ~brain.fluid
-    local = _mean_over(coarse, tissue, brain.radius * 0.16)
+    local = mean_over(coarse, tissue, brain.radius * 0.16)
     drop, blend = {
         "hyperacute": (rng.uniform(3.5, 6), rng.uniform(0.55, 0.9)),
         "acute": (rng.uniform(6, 11), rng.uniform(0.55, 0.95)),
@@ -158,7 +149,7 @@ def _infarcted(hu: np.ndarray, mask: np.ndarray, brain: Anatomy, age: str, rng: 
     return (coarse * (1 - mask) + level * mask + fine).astype(np.float32)
 
 
-def _mean_over(values: np.ndarray, where: np.ndarray, sigma: float) -> np.ndarray:
+def mean_over(values: np.ndarray, where: np.ndarray, sigma: float) -> np.ndarray:
     """The local mean of the values where a mask holds."""
     weight = ndimage.gaussian_filter(where.astype(np.float32), sigma)
     return ndimage.gaussian_filter(np.where(where, values, 0), sigma) / np.maximum(weight, 1e-3)
@@ -193,7 +184,7 @@ def _blood(
 def _pushed(hu: np.ndarray, brain: Anatomy, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Brain tissue moved by (rows, columns) pixels; bone stays where it is, and none is drawn in from the skull."""
     inner = brain.brain & (brain.depth > 0.04)
-    tissue = np.where(inner, np.minimum(hu, BONE_HU), _mean_over(hu, inner & ~brain.fluid, brain.radius * 0.1))
+    tissue = np.where(inner, np.minimum(hu, BONE_HU), mean_over(hu, inner & ~brain.fluid, brain.radius * 0.1))
     grid = np.mgrid[0 : hu.shape[0], 0 : hu.shape[1]].astype(np.float32)
     moved = ndimage.map_coordinates(tissue, [grid[0] - rows, grid[1] - columns], order=1, mode="nearest")
     far = np.clip(np.hypot(rows, columns), 0, 1) * brain.brain  # what hardly moves stays as it is
@@ -336,25 +327,3 @@ _BLEEDS: dict[str, Bleed] = {
     "subarachnoid": _subarachnoid,
     "intraventricular": _intraventricular,
 }
-
-
-def aged(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """The same slice with wider fluid spaces and, on both sides alike, paler white matter. No finding."""
-    fine = hu - ndimage.gaussian_filter(hu, 0.9)
-    coarse = hu - fine
-    inner = ndimage.gaussian_filter((brain.brain & (brain.depth > 0.02)).astype(np.float32), 1.0)
-    wide = coarse
-    for _ in range(rng.integers(1, 3)):
-        wide = np.where(brain.brain, ndimage.grey_erosion(np.where(brain.brain, wide, 40), size=(3, 3)), wide)
-    wide = np.maximum(wide, 4)
-    # only what is already darker than its surroundings widens; noise does not grow holes
-    local = _mean_over(coarse, brain.brain, brain.radius * 0.2)
-    darker = np.clip((local - ndimage.gaussian_filter(coarse, 1.0) - 2) / 6, 0, 1)
-    spread = ndimage.gaussian_filter(ndimage.maximum_filter(darker, 3), 0.7)
-    coarse = coarse + (
-        np.minimum(wide - 2, np.maximum(coarse, 4)) - np.maximum(coarse, 4)
-    ) * spread * inner * rng.uniform(0.4, 1.0)
-    if not brain.low and rng.random() < 0.5:
-        ring = np.exp(-(((brain.r - rng.uniform(0.35, 0.5)) / rng.uniform(0.1, 0.2)) ** 2)) * (np.abs(brain.x) > 0.12)
-        coarse = coarse - ndimage.gaussian_filter(ring, 2.0) * inner * rng.uniform(2, 7)
-    return (coarse + fine).astype(np.float32)

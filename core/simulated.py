@@ -12,12 +12,15 @@ from torch import Tensor
 from core.anatomy import Window, anatomy
 from core.dataset import DatasetError, Examples, Sample
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
-from core.lesions import aged, simulate_hemorrhage, simulate_infarct
+from core.lesions import simulate_hemorrhage, simulate_infarct
+from core.lookalikes import lookalike
 
 OUTLINE = 40
 """Outlines are kept at this many cells a side: finer than any network's map."""
-AGED_BASE = 0.35
-"""Share of the simulated lesions that stand in an aged slice."""
+LOOKALIKES = 2
+"""Look-alikes that are drawn into each slice without a finding."""
+ALIKE_BASE = 0.4
+"""Share of the simulated lesions that stand in a slice with a look-alike."""
 TRIES = 5
 
 
@@ -81,7 +84,7 @@ def simulate(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Simulated:
-    """Lesions of each type in every slice labelled no_stroke in which a brain is found, and that slice aged.
+    """Lesions of each type in every slice labelled no_stroke in which a brain is found, and look-alikes.
 
     `window`: centre and width in HU of the grey in `examples`. The same seed gives the same images; each slice
     draws from its own stream. Raises DatasetError where no slice shows a brain.
@@ -123,12 +126,15 @@ def _made(hu: np.ndarray, ceiling: float, per_slice: int, rng: np.random.Generat
     brain = anatomy(hu, ceiling)
     if brain is None:
         return []
-    old = aged(hu, brain, rng)
-    made: _Made = [(NO_STROKE, "aged", old, np.zeros_like(hu))]
-    old_brain = anatomy(old, ceiling) or brain
+    made: _Made = []
+    bases = [(hu, brain)]
+    for _ in range(LOOKALIKES):
+        kind, alike = lookalike(hu, brain, rng)
+        made.append((NO_STROKE, kind, alike, np.zeros_like(hu)))
+        bases.append((alike, anatomy(alike, ceiling) or brain))
     for _ in range(per_slice):
         for label, make in ((HEMORRHAGIC, simulate_hemorrhage), (ISCHEMIC, simulate_infarct)):
-            base, where = (old, old_brain) if rng.random() < AGED_BASE else (hu, brain)
+            base, where = bases[rng.integers(1, len(bases)) if rng.random() < ALIKE_BASE else 0]
             lesion = next(filter(None, (make(base, where, rng) for _ in range(TRIES))), None)
             if lesion:
                 made.append((label, lesion.kind, lesion.hu, lesion.mask))

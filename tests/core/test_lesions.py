@@ -7,7 +7,6 @@ from core.lesions import (
     COMPARTMENTS,
     TERRITORIES,
     VISIBLE,
-    aged,
     contrast_to_noise,
     simulate_hemorrhage,
     simulate_infarct,
@@ -132,12 +131,3 @@ def test_the_same_seed_draws_the_same():
     one, again, other = (simulate_infarct(hu, brain, np.random.default_rng(s), "MCA") for s in (1, 1, 2))
     np.testing.assert_array_equal(one.hu, again.hu)
     assert not np.array_equal(one.hu, other.hu)
-
-
-def test_ageing_widens_the_fluid_spaces_on_both_sides():
-    for seed in range(6):
-        hu, brain = base(seed)
-        old = anatomy(aged(hu, brain, np.random.default_rng(seed)))
-        assert old.fluid.sum() > brain.fluid.sum()
-        grown = old.fluid & ~brain.fluid
-        assert (grown & (brain.x > 0)).sum() > 0.2 * grown.sum() < 5 * (grown & (brain.x < 0)).sum()

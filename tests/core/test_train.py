@@ -125,7 +125,7 @@ def dark_squares(n, seed=0):
 STILL = {"rotation": 0, "shift": 0, "scale": 0, "contrast": 0, "brightness": 0}
 WITH_SIMULATION = Recipe(
     arch="lesion_cnn", head="strongest", image_size=64, width=8, epochs=14, batch_size=24, dropout=0.0, keep="last",
-    learning_rate=0.005, augmentation=STILL, simulation={"aged": 0.0},
+    learning_rate=0.005, augmentation=STILL, simulation={"lookalikes": 0.0},
 )  # fmt: skip
 
 

@@ -1,0 +1,162 @@
+"""What looks like stroke and is none, drawn into real slices: brains that aged, and what is dense without being blood.
+
+The patients of a trauma set are young; those of a stroke unit are not. Wider fluid spaces and pale white matter are
+the old brain's (Fazekas et al., AJR 1987;149:351, for where); calcified choroid plexus, pineal gland, pallidum, falx
+and arteries, and dense venous sinuses, are nobody's hemorrhage. They are met without a finding, and beneath
+simulated infarcts and hemorrhages too.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from scipy import ndimage
+
+from core.anatomy import Anatomy
+from core.lesions import mean_over, noise
+
+
+def lookalike(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> tuple[str, np.ndarray]:
+    """(S, S) densities of a slice without a finding -> what was drawn, and the slice with it. Still no finding."""
+    kind = rng.choice(["aged", "dense", "aged, dense"], p=[0.4, 0.3, 0.3])
+    if "aged" in kind:
+        hu = aged(hu, brain, rng)
+    if "dense" in kind:
+        hu = dense(hu, brain, rng)
+    return str(kind), hu
+
+
+def aged(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """The same slice with wider fluid spaces and, on both sides alike, paler white matter."""
+    fine = hu - ndimage.gaussian_filter(hu, 0.9)
+    coarse = hu - fine
+    inner = ndimage.gaussian_filter((brain.brain & (brain.depth > 0.02)).astype(np.float32), 1.0)
+    wide = coarse
+    for _ in range(rng.integers(1, 3)):
+        wide = np.where(brain.brain, ndimage.grey_erosion(np.where(brain.brain, wide, 40), size=(3, 3)), wide)
+    wide = np.maximum(wide, 4)
+    # only what is already darker than its surroundings widens; noise does not grow holes
+    local = mean_over(coarse, brain.brain, brain.radius * 0.2)
+    darker = np.clip((local - ndimage.gaussian_filter(coarse, 1.0) - 2) / 6, 0, 1)
+    spread = ndimage.gaussian_filter(ndimage.maximum_filter(darker, 3), 0.7)
+    coarse = coarse + (
+        np.minimum(wide - 2, np.maximum(coarse, 4)) - np.maximum(coarse, 4)
+    ) * spread * inner * rng.uniform(0.4, 1.0)
+    if not brain.low and rng.random() < 0.6:
+        coarse = coarse - _pale(brain, rng) * inner
+    return (coarse + fine).astype(np.float32)
+
+
+def _pale(brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """How many HU the white matter of small-vessel disease loses: around the ventricles, or where there are none in
+    a ring."""
+    if brain.at_ventricles and rng.random() < 0.6:
+        ventricles = brain.fluid & (brain.depth > 0.3) & (np.abs(brain.x) < 0.5)
+        away = ndimage.distance_transform_edt(~ventricles) / brain.radius
+        around = np.exp(-((away / rng.uniform(0.07, 0.22)) ** 2)) * ~brain.fluid * (brain.depth > 0.12)
+        patchy = np.clip(1 + rng.uniform(0, 0.6) * noise(rng, away.shape[0], brain.radius / 5), 0, 1.6)
+        return ndimage.gaussian_filter(around * patchy, 1.5) * rng.uniform(3, 12)
+    ring = np.exp(-(((brain.r - rng.uniform(0.35, 0.5)) / rng.uniform(0.1, 0.2)) ** 2)) * (np.abs(brain.x) > 0.12)
+    return ndimage.gaussian_filter(ring, 2.0) * rng.uniform(2, 9)
+
+
+def dense(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """The same slice with one or several of `DENSE`, as its level has them."""
+    shares = likely(brain)
+    for name in [name for name, share in shares.items() if rng.random() < share] or [next(iter(shares))]:
+        hu = DENSE[name](hu, brain, rng)
+    return hu.astype(np.float32)
+
+
+def likely(brain: Anatomy) -> Mapping[str, float]:
+    """Which of `DENSE` a slice of this level may show, and in what share of such slices each is drawn."""
+    if brain.low:
+        return {"arteries": 0.6, "sinus": 0.5}
+    if brain.at_ventricles:
+        return {"plexus": 0.6, "pineal": 0.35, "pallidum": 0.2, "falx": 0.3, "sinus": 0.2}
+    return {"falx": 0.7, "sinus": 0.4}
+
+
+def _spot(
+    hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, at: tuple[float, float], size: float, density: float
+) -> np.ndarray:
+    """A small dense spot at (x, y) of the brain, `size` in its radii: irregular, and no wider than the brain."""
+    row, column = np.unravel_index(np.argmin((brain.x - at[0]) ** 2 + (brain.y - at[1]) ** 2), hu.shape)
+    down, across = np.mgrid[0 : hu.shape[0], 0 : hu.shape[1]] - np.array([row, column])[:, None, None]
+    turn, stretch, radius = rng.uniform(0, np.pi), rng.uniform(0.5, 1.7), max(size * brain.radius, 0.7)
+    u, v = across * np.cos(turn) + down * np.sin(turn), down * np.cos(turn) - across * np.sin(turn)
+    rough = rng.uniform(0, 0.2) * noise(rng, hu.shape[0], max(2.0, radius))
+    mask = ndimage.gaussian_filter(np.clip(1.5 - np.hypot(u / stretch, v) / radius - rough, 0, 1), 0.6) * brain.brain
+    return hu * (1 - mask) + np.maximum(hu, density) * mask
+
+
+def _calcified(rng: np.random.Generator) -> float:
+    """HU; a small calcification fills its pixels only in part."""
+    return float(rng.uniform(85, 320))
+
+
+def _plexus(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """The choroid plexus, at the back of the lateral ventricles, mostly on both sides."""
+    x, y = rng.uniform(0.2, 0.42), rng.uniform(0.15, 0.5)
+    sides = (1, -1) if rng.random() < 0.75 else (rng.choice([1, -1]),)
+    for side in sides:
+        at = side * (x + rng.normal(0, 0.03)), y + rng.normal(0, 0.03)
+        hu = _spot(hu, brain, rng, at, rng.uniform(0.02, 0.07), _calcified(rng))
+    return hu
+
+
+def _pineal(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    at = rng.normal(0, 0.02), rng.uniform(0.05, 0.35)
+    return _spot(hu, brain, rng, at, rng.uniform(0.015, 0.055), _calcified(rng))
+
+
+def _pallidum(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """Both globi pallidi, as they calcify with age."""
+    x, y, density = rng.uniform(0.18, 0.3), rng.uniform(-0.2, 0.1), rng.uniform(55, 160)
+    for side in (1, -1):
+        at = side * (x + rng.normal(0, 0.01)), y + rng.normal(0, 0.02)
+        hu = _spot(hu, brain, rng, at, rng.uniform(0.02, 0.055), density * rng.uniform(0.8, 1.2))
+    return hu
+
+
+def _falx(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """A dense falx in front, behind, or both; now and then with calcified pieces."""
+    front, back = rng.uniform(-1, -0.2), rng.uniform(0.3, 1)
+    part = rng.choice(["front", "back", "both"])
+    along = ((brain.y < front) & (part != "back")) | ((brain.y > back) & (part != "front"))
+    thin = np.exp(-(((brain.x - rng.normal(0, 0.015)) / rng.uniform(0.01, 0.03)) ** 2))
+    hu = hu + thin * ndimage.gaussian_filter(along.astype(np.float32), 1.0) * brain.brain * rng.uniform(8, 32)
+    for _ in range(rng.choice([0, 0, 1, 2])):
+        at = rng.normal(0, 0.015), rng.choice([rng.uniform(-0.9, -0.3), rng.uniform(0.4, 0.9)])
+        hu = _spot(hu, brain, rng, at, rng.uniform(0.012, 0.04), _calcified(rng))
+    return hu
+
+
+def _sinus(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """A dense superior sagittal sinus, or a transverse one of either side."""
+    place = rng.choice(["back", "front", "side"])
+    angle = {"back": np.pi / 2, "front": -np.pi / 2, "side": rng.choice([np.pi / 4, 3 * np.pi / 4])}[place]
+    angle += rng.normal(0, 0.25 if place == "side" else 0.05)
+    at = 0.95 * np.cos(angle), 0.95 * np.sin(angle)
+    long, wide = rng.uniform(0.1, 0.25) if place == "side" else 0.07, rng.uniform(0.05, 0.08)
+    dx, dy = brain.x - at[0], brain.y - at[1]
+    out, around = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+    return hu + np.exp(-((around / long) ** 2) - (out / wide) ** 2) * brain.brain * rng.uniform(12, 35)
+
+
+def _arteries(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """Calcified walls of the arteries at the base: a few small spots near the midline."""
+    for _ in range(rng.integers(1, 4)):
+        at = rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3)
+        hu = _spot(hu, brain, rng, at, rng.uniform(0.01, 0.03), _calcified(rng))
+    return hu
+
+
+DENSE: Mapping[str, Callable[[np.ndarray, Anatomy, np.random.Generator], np.ndarray]] = {
+    "plexus": _plexus,
+    "pineal": _pineal,
+    "pallidum": _pallidum,
+    "falx": _falx,
+    "sinus": _sinus,
+    "arteries": _arteries,
+}
+"""By name: densities of a slice -> the same with something that is dense and no hemorrhage."""

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from core.anatomy import BONE_HU, anatomy
+from core.lookalikes import DENSE, aged, dense, likely, lookalike
+from core.phantom import phantom
+
+SIDE = 160
+
+
+def base(seed=0):
+    hu = phantom("no_stroke", seed, SIDE).pixels
+    return hu, anatomy(hu)
+
+
+def test_ageing_widens_the_fluid_spaces_on_both_sides():
+    for seed in range(6):
+        hu, brain = base(seed)
+        old = anatomy(aged(hu, brain, np.random.default_rng(seed)))
+        assert old.fluid.sum() > brain.fluid.sum()
+        grown = old.fluid & ~brain.fluid
+        assert (grown & (brain.x > 0)).sum() > 0.2 * grown.sum() < 5 * (grown & (brain.x < 0)).sum()
+
+
+def test_pale_white_matter_is_alike_on_both_sides():
+    changes = []
+    for seed in range(12):
+        hu, brain = base(seed)
+        change = aged(hu, brain, np.random.default_rng(seed)) - hu
+        tissue = brain.brain & ~brain.fluid & (brain.depth > 0.15)
+        changes.append([change[tissue & (brain.x * side > 0.1)].mean() for side in (1, -1)])
+    left, right = np.array(changes).T
+    assert min(left.min(), right.min()) < -1, "now and then it is pale"
+    np.testing.assert_allclose(left, right, atol=1.5)
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_what_is_dense_is_small_bright_and_inside_the_head(name):
+    found = 0
+    for seed in range(8):
+        hu, brain = base(seed)
+        drawn = DENSE[name](hu, brain, np.random.default_rng(seed))
+        change = drawn - hu
+        assert np.isfinite(drawn).all()
+        assert (change[~brain.brain] == 0).all()
+        assert change.min() > -1e-3
+        assert (change > 5).sum() < 0.12 * brain.brain.sum()
+        found += change.max() > 5
+    assert found >= 6
+
+
+def test_a_calcified_plexus_is_denser_than_blood_and_behind():
+    spots = []
+    for seed in range(10):
+        hu, brain = base(seed)
+        spot = (DENSE["plexus"](hu, brain, np.random.default_rng(seed)) > BONE_HU) & brain.brain & (hu < BONE_HU)
+        spots.append(brain.y[spot].mean() if spot.any() else np.nan)
+    assert np.isfinite(spots).sum() >= 7
+    assert np.nanmin(spots) > 0
+
+
+def test_a_slice_shows_only_what_its_level_has():
+    hu, brain = next((hu, brain) for hu, brain in map(base, range(30)) if brain.at_ventricles)
+    assert set(likely(brain)) <= set(DENSE)
+    assert "plexus" in likely(brain)
+    assert "arteries" not in likely(brain)
+    assert not np.array_equal(dense(hu, brain, np.random.default_rng(0)), hu)
+
+
+def test_a_look_alike_says_what_it_is_and_the_same_seed_draws_the_same():
+    hu, brain = base()
+    kinds = set()
+    for seed in range(20):
+        kind, drawn = lookalike(hu, brain, np.random.default_rng(seed))
+        again = lookalike(hu, brain, np.random.default_rng(seed))
+        assert again[0] == kind
+        np.testing.assert_array_equal(again[1], drawn)
+        assert drawn.dtype == np.float32
+        kinds.add(kind)
+    assert kinds == {"aged", "dense", "aged, dense"}
