@@ -29,6 +29,7 @@ model: $(VENV)/installed
 results: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.results --data $(DATA)
 	$(BIN)/python -m benchmarks.model_card --data $(DATA)
+	$(BIN)/python -m benchmarks.ablation --data $(DATA)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import ablation, flags, robustness
-from benchmarks.ablation import Variant
+from benchmarks import false_alarms, flags, robustness
 from benchmarks.contact_sheet import Tile, sheet
+from benchmarks.false_alarms import Alarms
 from benchmarks.flags import Flagged
 from benchmarks.robustness import Robustness
 from core import manifest as manifests
@@ -50,27 +50,25 @@ class Measured:
     subtypes: list[tuple[str, Figure, int]]  # name, AUC against none, scans with it
     kinds: list[tuple[str, Figure, int]]  # simulated infarcts
     cpaisd: tuple[float, float, Figure]  # mean ischemic probability there, of scans without finding, AUC
+    ge: tuple[float, float]  # the same mean in the slices with the dark area, and in the others
     others: list[Flagged]
     strangers: list[Flagged]
     robust: list[Robustness]
-    ablation: list[Variant]
+    alarms: list[Alarms]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "model-card.md")
-    parser.add_argument("--ablation-epochs", type=int, default=ablation.EPOCHS)
-    parser.add_argument("--no-ablation", action="store_true", help="only the variants that have been trained already")
     args = parser.parse_args()
-    measured = measure(args.data, args.ablation_epochs, train_variants=not args.no_ablation)
-    text = in_markdown(measured, args.ablation_epochs)
+    text = in_markdown(measure(args.data))
     for out in (args.out, manifests.versions(SHIPPED_BUNDLES)[-1] / CARD):
         out.write_text(text)
         print(out)
 
 
-def measure(data: Path, ablation_epochs: int, *, train_variants: bool) -> Measured:
+def measure(data: Path) -> Measured:
     ws, root = open_results(), data / "ct_ich"
     mistakes = ws.settings.home_dir / "mistakes.png"
     recipe = read_recipe(ws, RECIPE)
@@ -84,10 +82,11 @@ def measure(data: Path, ablation_epochs: int, *, train_variants: bool) -> Measur
         by_subtype(found, root),
         by_kind(found),
         on_cpaisd(trained, data / "cpaisd" / "images"),
+        on_ge(trained, data / "dicom_ge_head"),
         flags.flagged_by_kind(found, prepared.spec, flags.others(data)),
         flags.flagged_by_kind(found, prepared.spec, flags.strangers(data)),
         robustness.robustness(found, prepared.spec),
-        ablation.measure_all(ws, root, ablation_epochs, train=train_variants),
+        false_alarms.false_alarms(found, prepared.spec),
     )
 
 
@@ -160,18 +159,33 @@ def within_folds(found: CrossValidation) -> tuple[float, float, float]:
 
 def on_cpaisd(trained: Trained, folder: Path) -> tuple[float, float, Figure]:
     """Real acute infarcts, never trained on: the mean over the folds' models, beside slices without a finding."""
-    scans = [read(path.read_bytes(), path.name) for path in sorted(folder.glob("*.png"))]
-    x = torch.stack([to_bytes(scan, trained.prepared.spec) for scan in scans])
-    place = trained.found.classes.index(ISCHEMIC)
-    there = np.mean(
-        [fold.rules.probabilities(predict(fold.network, x))[:, place] for fold in trained.found.folds], axis=0
-    )
+    there = _ischemic(trained, sorted(folder.glob("*.png")))
     table = trained.found.table
     none = table[(table["synthetic"] == "") & (table["label"] == NO_STROKE)]
     here = none[f"p_{ISCHEMIC}"].to_numpy()
     clusters = Clusters.of([*none["patient"], *(f"cpaisd {i}" for i in range(len(there)))], len(none) + len(there))
     is_it = np.r_[np.zeros(len(here), bool), np.ones(len(there), bool)]
     return float(there.mean()), float(here.mean()), auc_figure(np.r_[here, there], is_it, clusters)
+
+
+GE_BRAIN, GE_DARK = range(6, 27), range(12, 20)
+"""Numbers of the GE series' files that show brain, and among them those with a dark area in the territory of the left
+posterior cerebral artery, by eye: no diagnosis comes with the series."""
+
+
+def on_ge(trained: Trained, folder: Path) -> tuple[float, float]:
+    """The ischemic probability where the dark area is, and in the same patient's other slices of brain."""
+    p = dict(zip(GE_BRAIN, _ischemic(trained, [folder / f"{number:02}.dcm" for number in GE_BRAIN]), strict=True))
+    there = [p[number] for number in GE_DARK]
+    return float(np.mean(there)), float(np.mean([p[number] for number in GE_BRAIN if number not in GE_DARK]))
+
+
+def _ischemic(trained: Trained, files: list[Path]) -> np.ndarray:
+    """(N,) the mean over the folds' models."""
+    x = torch.stack([to_bytes(read(path.read_bytes(), path.name), trained.prepared.spec) for path in files])
+    place = trained.found.classes.index(ISCHEMIC)
+    said = [fold.rules.probabilities(predict(fold.network, x))[:, place] for fold in trained.found.folds]
+    return np.mean(said, axis=0)
 
 
 def balanced(found: CrossValidation) -> pd.DataFrame:
@@ -211,7 +225,7 @@ def at_operating_point(found: CrossValidation) -> tuple[Figure, Figure]:
     return share_figure(called, is_it, clusters), share_figure(~called, ~is_it, clusters)
 
 
-def in_markdown(measured: Measured, ablation_epochs: int) -> str:
+def in_markdown(measured: Measured) -> str:
     found = measured.trained.found
     real, people, infarcts = found.report(real_only=True), found.patient_report(), found.simulated_report(ISCHEMIC)
     alike = balanced(found)
@@ -256,11 +270,12 @@ def in_markdown(measured: Measured, ablation_epochs: int) -> str:
         strangers=flags.in_markdown(measured.strangers),
         false_flags=f"{with_interval(flags.false_flags(found))} ({how_many(flags.false_flags(found))})",
         robust=robustness.in_markdown(measured.robust),
-        ablation=ablation.in_markdown(measured.ablation),
-        ablation_epochs=ablation_epochs,
+        alarms=false_alarms.in_markdown(measured.alarms),
+        ge_there=f"{measured.ge[0]:.2f}",
+        ge_elsewhere=f"{measured.ge[1]:.2f}",
+        arch=measured.trained.recipe.arch,
         first_size=measured.trained.recipe.size_in(1),
         image_size=measured.trained.recipe.image_size,
-        epochs=measured.trained.recipe.epochs,
         weights=f"{sum(weights.numel() for weights in measured.trained.whole.network.parameters()) / 1e6:.1f}",
         failures=failures(found),
         folds=FOLDS,

@@ -19,7 +19,7 @@ from core.preprocess import InputSpec, to_input
 from core.pseudonym import Pseudonym
 from core.scan import Scan, UnreadableScan
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".dcm", ""}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ""}
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 

@@ -22,7 +22,7 @@ from core.burned_in import BURNED_IN, letters_in
 from core.geometry import Plane
 from core.pseudonym import Pseudonym
 from core.scan import AIR_HU, ASSUMED_BITS, Meta, Scan, UnreadableScan
-from core.signatures import JPEG, PNG, ZIP, is_dicom
+from core.signatures import ZIP, is_dicom, is_picture
 
 # pydicom quotes header bytes in its messages, a patient's name among them.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
@@ -57,7 +57,7 @@ _OTHER_MODALITIES = {
 
 
 def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, megapixels: float = 16) -> Scan:
-    """Read a JPG, a PNG or a single-slice CT DICOM.
+    """Read a JPG, PNG, TIFF, BMP, GIF or WebP, or a single-slice CT DICOM.
 
     `name` is only looked at for a patient and slice number of the form ``PATIENT (N).jpg``. Without a
     `pseudonym` the scan carries no patient key.
@@ -66,15 +66,15 @@ def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, meg
     """
     if not data:
         raise UnreadableScan("The file is empty. Export it again.")
-    if data.startswith((JPEG, PNG)):
-        scan = _read_image(data, megapixels)
-        return _with_series(scan, name, pseudonym)
     if is_dicom(data):
         return _read_dicom(data, pseudonym, megapixels)
+    if is_picture(data):
+        return _with_series(_read_image(data, megapixels), name, pseudonym)
     if data.startswith(ZIP):
         raise UnreadableScan("This is a damaged zip, or a zip inside a zip. Unpack it and send what is in it.")
     raise UnreadableScan(
-        "The content is not a JPG, PNG, DICOM or NIfTI image, whatever the name says. Upload the axial CT slices."
+        "The content is not a JPG, PNG, TIFF, BMP, WebP, DICOM or NIfTI image, whatever the name says. Upload the "
+        "axial CT slices."
     )
 
 
@@ -101,21 +101,17 @@ def check_size(width: int, height: int, megapixels: float) -> None:
 def _read_image(data: bytes, megapixels: float) -> Scan:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
+            warnings.simplefilter("ignore")  # of decompression bombs, whose size is checked, and of odd TIFF tags
+            image = Image.open(io.BytesIO(data), formats=_PICTURES)
             check_size(*image.size, megapixels)
+            _check_is_one_grey(image, data)
             image.load()
     except UnreadableScan:
         raise
     except Exception as error:  # Pillow's decoders raise whatever they meet; all of it means the same here
         raise UnreadableScan("The image is damaged or cut off. Export or copy it again.") from error
-    kind = image.format or "image"
-    if data.startswith(PNG) and data[24:25] == b"\x10" and not image.mode.startswith("I"):
-        raise UnreadableScan("The PNG has 16 bits a colour, which would be cut to 8. Export it as 16-bit grey.")
-    if image.mode == "CMYK":
-        raise UnreadableScan("The JPG is in print colours (CMYK), whose greys are not the scan's. Export it in grey.")
     upright = ImageOps.exif_transpose(image)
-    meta: Meta = {"format": kind, "mode": image.mode}
+    meta: Meta = {"format": image.format or "image", "mode": image.mode}
     if image.mode.startswith("I"):
         grey, meta[ASSUMED_BITS] = _deep_grey(upright)
     else:
@@ -124,9 +120,38 @@ def _read_image(data: bytes, megapixels: float) -> Scan:
     return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if letters_in(pixels) else meta)
 
 
+_PICTURES = ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP"]
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF 6.0, section 8 and 19
+
+
+def _check_is_one_grey(image: Image.Image, data: bytes) -> None:
+    """Raise UnreadableScan for several images in one file, and for values that are no greys as they stand."""
+    kind, frames = image.format, getattr(image, "n_frames", 1)
+    if frames > 1 and kind in ("TIFF", "GIF", "WEBP"):
+        raise UnreadableScan(
+            f"The {kind} holds {frames} images. Export each slice as a file of its own, or the series as DICOM."
+        )
+    tags = getattr(image, "tag_v2", {})
+    deep = max(np.atleast_1d(tags.get(_BITS, 8)).tolist()) > 8 or (kind == "PNG" and data[24:25] == b"\x10")
+    if deep and image.mode not in ("F", "I") and not image.mode.startswith("I;"):
+        raise UnreadableScan(f"The {kind} has 16 bits a colour, which would be cut to 8. Export it as 16-bit grey.")
+    signed = max(np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1)).tolist()) != 1
+    if deep and (signed or tags.get(_PHOTOMETRIC, 1) != 1):
+        raise UnreadableScan(
+            f"The {kind} does not say what its values mean: they are signed, decimal or inverted. Export the series "
+            "as DICOM or NIfTI, or the slice as 8-bit grey."
+        )
+    if image.mode == "CMYK":
+        name = "JPG" if kind == "JPEG" else kind
+        raise UnreadableScan(
+            f"The {name} is in print colours (CMYK), whose greys are not the scan's. Export it in grey."
+        )
+
+
 def _deep_grey(image: Image.Image) -> tuple[np.ndarray, float]:
-    """A 16-bit PNG as 0-255 with its fractions, and of how many bits. It does not say how many are used: 8, 12 or 16,
-    whatever holds its brightest pixel, for 12-bit scans saved in 16 bits are common and would else be nearly black."""
+    """A 16-bit PNG or TIFF as 0-255 with its fractions, and of how many bits. It does not say how many are used: 8, 12
+    or 16, whatever holds its brightest pixel, for 12-bit scans saved in 16 bits are common and would else be nearly
+    black."""
     values = np.asarray(image).astype(np.float64)
     bits = next(bits for bits in (8, 12, 16, 32) if values.max() < 2**bits)
     return (values / (2**bits - 1) * 255).astype(np.float32), float(bits)

@@ -20,8 +20,8 @@ if model is None:
     st.stop()
 
 st.write(
-    "Axial brain CT: JPG, PNG, DICOM or NIfTI, any number of files, zips or a whole folder. What cannot be read is "
-    "named; the rest goes through."
+    "Axial brain CT: JPG, PNG, TIFF, BMP, WebP, DICOM or NIfTI, any number of files, zips or a whole folder. "
+    "What cannot be read is named; the rest goes through."
 )
 upload: Upload | None = st.session_state.get("upload")
 if upload and upload.running:

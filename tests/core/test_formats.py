@@ -16,7 +16,7 @@ from core.burned_in import BURNED_IN
 from core.formats import read
 from core.phantom import phantom, to_dicom
 from core.pseudonym import Pseudonym
-from core.scan import AIR_HU, UnreadableScan, to_stored
+from core.scan import AIR_HU, ASSUMED_BITS, UnreadableScan, to_stored
 from tests.conftest import dicom, png
 
 KEY = Pseudonym(b"test secret")
@@ -124,6 +124,40 @@ def test_a_16_bit_png_keeps_its_shades_whatever_depth_it_uses(top, bits):
     np.testing.assert_allclose(scan.pixels, values / (2**bits - 1) * 255, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("kind", "how"), [("TIFF", {}), ("BMP", {}), ("GIF", {}), ("WEBP", {"lossless": True})])
+def test_other_pictures_give_the_same_greys(kind, how):
+    out = io.BytesIO()
+    Image.fromarray(GRADIENT).save(out, kind, **how)
+    scan = read(out.getvalue(), "49 (1).tif", pseudonym=KEY)
+    np.testing.assert_array_equal(scan.pixels, GRADIENT.astype(np.float32))
+    assert scan.unit == "display"
+    assert scan.meta["format"] == kind
+    assert scan.patient_key is not None
+
+
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+def test_a_16_bit_tiff_keeps_its_shades(order):
+    values = np.linspace(0, 4095, 64 * 48).reshape(64, 48).astype(order)
+    out = io.BytesIO()
+    Image.fromarray(values).save(out, "TIFF")
+    scan = read(out.getvalue())
+    np.testing.assert_allclose(scan.pixels, values.astype(float) / 4095 * 255, rtol=1e-6)
+    assert scan.meta[ASSUMED_BITS] == 12
+
+
+def several_images(kind):
+    out = io.BytesIO()
+    slices = [Image.fromarray(np.roll(GRADIENT, i, 0)) for i in range(3)]
+    slices[0].save(out, kind, save_all=True, append_images=slices[1:])
+    return out.getvalue()
+
+
+def tiff(values, **tags):
+    out = io.BytesIO()
+    Image.fromarray(values).save(out, "TIFF", tiffinfo={int(tag[1:]): value for tag, value in tags.items()})
+    return out.getvalue()
+
+
 TRANSFER_SYNTAXES = {
     "implicit": gdcm.TransferSyntax.ImplicitVRLittleEndian,
     "big endian": gdcm.TransferSyntax.ExplicitVRBigEndian,
@@ -184,7 +218,7 @@ def test_rescale_and_padding_are_applied():
     ("data", "word"),
     [
         (b"", "empty"),
-        (b"not an image at all", "not a JPG, PNG, DICOM or NIfTI"),
+        (b"not an image at all", "not a JPG, PNG, TIFF, BMP, WebP, DICOM or NIfTI"),
         (encoded(Image.fromarray(GRADIENT), "JPEG")[:300], "damaged or cut off"),
         (png()[: len(png()) // 2], "damaged or cut off"),
         (dicom()[:-500], "damaged or cut off"),
@@ -192,6 +226,15 @@ def test_rescale_and_padding_are_applied():
         (encoded(Image.fromarray(GRADIENT[:8])), "too small"),
         (encoded(Image.new("CMYK", (64, 64), (1, 2, 3, 4)), "JPEG"), "CMYK"),
         (encoded(Image.new("L", (5000, 4000))), "megapixels"),
+        (several_images("TIFF"), "holds 3 images"),
+        (several_images("GIF"), "holds 3 images"),
+        (several_images("WEBP"), "holds 3 images"),
+        (tiff(GRADIENT.astype(np.float32) - 1000), "signed, decimal or inverted"),
+        (tiff(GRADIENT.astype(np.int32) - 1000), "signed, decimal or inverted"),
+        (tiff(GRADIENT.astype(np.int16) - 1000), "signed, decimal or inverted"),
+        (tiff(GRADIENT.astype(np.uint16) * 16, t262=0), "signed, decimal or inverted"),
+        (tiff(GRADIENT)[:200], "damaged or cut off"),
+        (b"BM" + b"x" * 300, "damaged or cut off"),
         (changed_dicom(Modality="MR"), "an MR image"),
         (changed_dicom(Modality="SR"), "a dose report"),
         (changed_dicom(Modality="XY"), "another kind of image .modality XY"),
