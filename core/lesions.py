@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from core.anatomy import BONE_HU, Anatomy
@@ -35,10 +36,11 @@ class Lesion:
 
 def noise(rng: np.random.Generator, size: int, scale: float) -> np.ndarray:
     """(S, S) smooth noise of unit spread; `scale` is its grain in pixels."""
-    coarse = rng.normal(size=(int(size / scale) + 4,) * 2)
-    fine = ndimage.zoom(coarse, (size + 1) / (coarse.shape[0] - 3), order=3)
+    coarse = rng.normal(size=(int(size / scale) + 4,) * 2).astype(np.float32)
+    whole = round(coarse.shape[0] * (size + 1) / (coarse.shape[0] - 3))
+    fine = np.asarray(Image.fromarray(coarse).resize((whole, whole), Image.Resampling.BICUBIC))
     start = rng.integers(0, max(1, fine.shape[0] - size), 2)
-    return fine[start[0] : start[0] + size, start[1] : start[1] + size] / 0.7
+    return fine[start[0] : start[0] + size, start[1] : start[1] + size] / 0.65
 
 
 def simulate_infarct(
