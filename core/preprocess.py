@@ -48,6 +48,10 @@ class InputSpec:
         )
 
 
+FRAME = 0.9
+"""A bright region that holds more than this share of an image's edge is its frame, not a head."""
+
+
 def windowed(scan: Scan, window: tuple[float, float]) -> np.ndarray:
     """(H, W) float32 in [0, 1]; 0 is the window's floor. A display scan keeps the window it came with."""
     if scan.unit == "display":
@@ -57,7 +61,8 @@ def windowed(scan: Scan, window: tuple[float, float]) -> np.ndarray:
 
 
 def head_box(grey: np.ndarray, margin: float) -> Box:
-    """The square around the largest bright region of a windowed image, (H, W) in [0, 1].
+    """The square around the largest bright region of a windowed image, (H, W) in [0, 1]; a bright frame around the
+    whole image, such as a page's white margin, is none.
 
     Where no region covers at least 4 % of the image there is no head to crop to: the whole image, squared.
     """
@@ -66,7 +71,12 @@ def head_box(grey: np.ndarray, margin: float) -> Box:
     regions, count = ndimage.label(grey[::step, ::step] > 0.08)
     if count:
         sizes = np.bincount(regions.ravel())[1:]
-        if sizes.max() >= 0.04 * regions.size:
+        edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+        frame = int(np.bincount(edge).argmax())
+        least = 0.04 * regions.size
+        if frame and (edge == frame).mean() > FRAME and np.delete(sizes, frame - 1).max(initial=0) >= least:
+            sizes[frame - 1] = 0
+        if sizes.max() >= least:
             rows, columns = ndimage.find_objects(regions)[int(sizes.argmax())]
             top, bottom = rows.start * step, min(rows.stop * step, height)
             left, right = columns.start * step, min(columns.stop * step, width)
