@@ -105,46 +105,58 @@ def _read_image(data: bytes, megapixels: float) -> Scan:
             image = Image.open(io.BytesIO(data), formats=_PICTURES)
             check_size(*image.size, megapixels)
             _check_is_one_grey(image, data)
-            image.load()
+            upright = ImageOps.exif_transpose(image)
+            meta: Meta = {"format": image.format or "image", "mode": image.mode}
+            if image.mode.startswith("I"):
+                grey, meta[ASSUMED_BITS] = _deep_grey(upright)
+            else:
+                grey = np.asarray(_to_grey(upright), np.float32)
     except UnreadableScan:
         raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableScan(
+            f"The image is far beyond the limit of {megapixels:g} megapixels. Export the slice at its own resolution."
+        ) from error
     except Exception as error:  # Pillow's decoders raise whatever they meet; all of it means the same here
         raise UnreadableScan("The image is damaged or cut off. Export or copy it again.") from error
-    upright = ImageOps.exif_transpose(image)
-    meta: Meta = {"format": image.format or "image", "mode": image.mode}
-    if image.mode.startswith("I"):
-        grey, meta[ASSUMED_BITS] = _deep_grey(upright)
-    else:
-        grey = np.asarray(_to_grey(upright), np.float32)
     pixels = check(grey)
     return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if letters_in(pixels) else meta)
 
 
 _PICTURES = ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP"]
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF 6.0, section 8 and 19
+_GREY_OR_COLOUR = ("L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16L", "I;16B", "I;16N")
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF 6.0, sections 8 and 19
+_BLACK_IS_ZERO, _UNSIGNED = 1, 1
 
 
 def _check_is_one_grey(image: Image.Image, data: bytes) -> None:
-    """Raise UnreadableScan for several images in one file, and for values that are no greys as they stand."""
+    """Raise UnreadableScan for several images in one file (but a phone's picture with its preview), for masks, and for
+    values that are no greys as they stand."""
     kind, frames = image.format, getattr(image, "n_frames", 1)
-    if frames > 1 and kind in ("TIFF", "GIF", "WEBP"):
+    if frames > 1 and kind != "MPO":
         raise UnreadableScan(
             f"The {kind} holds {frames} images. Export each slice as a file of its own, or the series as DICOM."
         )
-    tags = getattr(image, "tag_v2", {})
-    deep = max(np.atleast_1d(tags.get(_BITS, 8)).tolist()) > 8 or (kind == "PNG" and data[24:25] == b"\x10")
-    if deep and image.mode not in ("F", "I") and not image.mode.startswith("I;"):
-        raise UnreadableScan(f"The {kind} has 16 bits a colour, which would be cut to 8. Export it as 16-bit grey.")
-    signed = max(np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1)).tolist()) != 1
-    if deep and (signed or tags.get(_PHOTOMETRIC, 1) != 1):
-        raise UnreadableScan(
-            f"The {kind} does not say what its values mean: they are signed, decimal or inverted. Export the series "
-            "as DICOM or NIfTI, or the slice as 8-bit grey."
-        )
+    if image.mode == "1":
+        raise UnreadableScan(f"The {kind} is black and white only, as a mask or a fax is. Export the slice in grey.")
     if image.mode == "CMYK":
         name = "JPG" if kind == "JPEG" else kind
         raise UnreadableScan(
             f"The {name} is in print colours (CMYK), whose greys are not the scan's. Export it in grey."
+        )
+    tags = getattr(image, "tag_v2", {})
+    bits, sample = (
+        max(np.atleast_1d(tags.get(tag, usual)).tolist()) for tag, usual in ((_BITS, 8), (_SAMPLE_FORMAT, 1))
+    )
+    photometric = tags.get(_PHOTOMETRIC) if kind == "TIFF" else _BLACK_IS_ZERO
+    deep = bits > 8 or (kind == "PNG" and data[24:25] == b"\x10")
+    if deep and image.mode.startswith(("RGB", "P")):
+        raise UnreadableScan(f"The {kind} has 16 bits a colour, which would be cut to 8. Export it as 16-bit grey.")
+    inverted = photometric is None or (deep and photometric != _BLACK_IS_ZERO)
+    if image.mode not in _GREY_OR_COLOUR or sample != _UNSIGNED or bits > 16 or inverted:
+        raise UnreadableScan(
+            f"The {kind} does not hold plain greys, or does not say which is black: its values are signed, decimal, "
+            "inverted or deeper than 16 bits. Export the series as DICOM or NIfTI, or the slice as 8-bit grey."
         )
 
 

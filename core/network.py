@@ -340,6 +340,11 @@ def build(
                 "another --arch."
             )
         features = OWN[arch](width)
+        if features.compared and ISCHEMIC not in classes:
+            raise ValueError(
+                f"{arch} compares the sides of a head for the ischemic class alone, which is not among "
+                f"{', '.join(classes)}. Choose --arch lesion_cnn."
+            )
     elif arch in BACKBONES:
         features = _backbone(arch, weights)
     else:

@@ -14,7 +14,7 @@ Meta = dict[str, str | float]
 
 AIR_HU = -1024.0
 ASSUMED_BITS = "assumed_bits"
-"""How a 16-bit PNG's `meta` says of how many bits its grey was taken to be."""
+"""How a 16-bit image's `meta` says of how many bits its grey was taken to be."""
 _STORED_KEY = "second-read"
 
 

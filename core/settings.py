@@ -173,6 +173,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.home_dir / 'second_read.sqlite'}"
 
     @property
+    def key_file(self) -> Path:
+        """The secret behind the patients' pseudonyms."""
+        return self.home_dir / "patient.key"
+
+    @property
     def models_dir(self) -> Path:
         return self.home_dir / "models"
 

@@ -14,6 +14,7 @@ from core.dataset import DatasetError, Examples, Sample
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
 from core.lesions import simulate_hemorrhage, simulate_infarct
 from core.lookalikes import lookalike
+from core.settings import Simulation
 
 OUTLINE = 40
 """Outlines are kept at this many cells a side: finer than any network's map."""
@@ -80,11 +81,12 @@ def simulate(
     examples: Examples,
     classes: Sequence[str],
     window: tuple[float, float],
-    per_slice: int,
+    how: Simulation,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Simulated:
-    """Lesions of each type in every slice labelled no_stroke in which a brain is found, and look-alikes.
+    """Lesions of each type in every slice labelled no_stroke in which a brain is found, and look-alikes, where `how`
+    lets them be met: met only beneath lesions they would speak for stroke.
 
     `window`: centre and width in HU of the grey in `examples`. The same seed gives the same images; each slice
     draws from its own stream. Raises DatasetError where no slice shows a brain.
@@ -96,7 +98,7 @@ def simulate(
     def of(place: int) -> _Made:
         rng = np.random.default_rng([seed, int(examples.samples[place].content_hash or "0", 16) % 2**63])
         hu = scale.hu(examples.x[place, 0].numpy() / np.float32(255))
-        return _made(hu, centre + width / 2, per_slice, rng)
+        return _made(hu, centre + width / 2, how, rng)
 
     made = []
     with ThreadPoolExecutor() as workers:
@@ -122,19 +124,19 @@ def simulate(
     )
 
 
-def _made(hu: np.ndarray, ceiling: float, per_slice: int, rng: np.random.Generator) -> _Made:
+def _made(hu: np.ndarray, ceiling: float, how: Simulation, rng: np.random.Generator) -> _Made:
     brain = anatomy(hu, ceiling)
     if brain is None:
         return []
     made: _Made = []
     bases = [(hu, brain)]
-    for _ in range(LOOKALIKES):
+    for _ in range(LOOKALIKES if how.lookalikes else 0):
         kind, alike = lookalike(hu, brain, rng)
         made.append((NO_STROKE, kind, alike, np.zeros_like(hu)))
         bases.append((alike, anatomy(alike, ceiling) or brain))
-    for _ in range(per_slice):
+    for _ in range(how.per_slice):
         for label, make in ((HEMORRHAGIC, simulate_hemorrhage), (ISCHEMIC, simulate_infarct)):
-            base, where = bases[rng.integers(1, len(bases)) if rng.random() < ALIKE_BASE else 0]
+            base, where = bases[rng.integers(1, len(bases)) if bases[1:] and rng.random() < ALIKE_BASE else 0]
             lesion = next(filter(None, (make(base, where, rng) for _ in range(TRIES))), None)
             if lesion:
                 made.append((label, lesion.kind, lesion.hu, lesion.mask))

@@ -1,24 +1,27 @@
-"""Check the case log: the database file, the audit chain, and every stored image. Exit 1 where something is wrong."""
+"""Check the case log: the database file, the audit chain, the key, and every stored image. Changes nothing.
+
+Exit 1 where something is wrong, 2 where there is no case log.
+"""
 
 import argparse
 import sys
 
 from console import bar, sentences
 
+from core.labels import counted
 from core.settings import Settings
-from services.checking import problems
-from services.workspace import open_workspace
+from services.checking import Checked, problems
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    with sentences():
-        ws = open_workspace(Settings())
-        found = 0
-        with bar("checking images") as tell:
-            for problem in problems(ws, tell):
-                print(problem, flush=True)
-                found += 1
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    checked, found = Checked(), 0
+    with sentences(), bar("checking images") as tell:
+        for problem in problems(Settings(), checked, tell):
+            print(problem, flush=True)
+            found += 1
+    last = f", the last of {checked.last:%Y-%m-%d %H:%M} UTC" if checked.last else ""
+    print(f"Checked {counted(checked.scans, 'scan')} and {counted(checked.events, 'event')}{last}.")
     if found:
         sys.exit(1)
     print("The case log is whole.")

@@ -43,7 +43,7 @@ class Arrival:
             said.append("Letters seem to be burned into the image: make sure that they name nobody.")
         if bits := self.scan.meta.get(ASSUMED_BITS):
             said.append(
-                f"The PNG does not say how deep its grey is: it was taken for {bits:g} bits. "
+                f"The image does not say how deep its grey is: it was taken for {bits:g} bits. "
                 "Where it looks too dark or too bright, send the scan as DICOM."
             )
         return " ".join(said) or None

@@ -1,31 +1,90 @@
-"""Whether a case log is whole: what to ask after a restore, or before trusting a copy."""
+"""Whether a case log is whole: what to ask after a restore, or before trusting a copy. Nothing is changed by asking."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import func, make_url, select, text
+from sqlalchemy.exc import DatabaseError
 
 from core.labels import counted
+from core.pseudonym import Pseudonym, WrongKey
 from core.scan import UnreadableScan
-from db import audit, queries
-from db.images import ImageMissing
-from services.workspace import Workspace, stored_scan
+from core.settings import Settings
+from db import audit
+from db.images import ImageMissing, ImageStore
+from db.models import AuditEvent, Scan
+from db.session import Database
+from services.workspace import KEY, image_of
+
+DAMAGED = "The database file is damaged: restore it from the backup."
 
 
-def problems(ws: Workspace, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[str]:
-    """What is wrong, a sentence each; nothing where the file is sound, the audit chain holds, and every scan's image is
-    the one that was received."""
-    with ws.db.reading() as session:
-        if ws.db.engine.dialect.name == "sqlite":
-            said = session.scalars(text("PRAGMA integrity_check")).all()
+class NoLog(ValueError):
+    """There is no case log to check."""
+
+
+@dataclass
+class Checked:
+    """What was there to be checked. Events cut off at the end leave no other trace than the last one's time."""
+
+    scans: int = 0
+    events: int = 0
+    last: datetime | None = None
+
+
+def problems(
+    settings: Settings, checked: Checked, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Iterator[str]:
+    """What is wrong, a sentence each; nothing where the file is sound, the audit chain holds, the key is the one that
+    patients were named with, and every scan's image is the one that was received. Raises NoLog."""
+    url = make_url(settings.url)
+    sqlite = url.get_backend_name() == "sqlite"
+    if sqlite and not Path(url.database or "").exists():
+        raise NoLog(f"There is no case log at {url.database}. Restore it, or set STROKE_HOME to where it lies.")
+    db, hashes = Database(settings.url), list[tuple[int, str]]()
+    try:
+        if sqlite:
+            with db.engine.connect() as connection:
+                said = connection.scalars(text("PRAGMA integrity_check")).all()
             if said != ["ok"]:
-                yield f"The database file is damaged ({counted(len(said), 'place')}). Restore it from the backup."
-        broken = audit.first_break(session)
-        if broken is not None:
-            yield f"The audit chain breaks at event {broken}: it or one before it was changed, removed or put in."
-        scans = [(scan.id, scan.content_hash) for scan in queries.scans(session)]
-    for done, (scan_id, content_hash) in enumerate(scans, 1):
+                yield f"{DAMAGED} SQLite finds {counted(len(said), 'fault')}."
+        yield from _of_the_log(db, settings, checked)
+        with db.reading() as session:
+            hashes = [(row.id, row.content_hash) for row in session.execute(select(Scan.id, Scan.content_hash))]
+    except (DatabaseError, JSONDecodeError):  # whose messages quote rows
+        yield f"{DAMAGED} It cannot be read to its end."
+    checked.scans = len(hashes)
+    images = ImageStore(settings.images_dir)
+    for done, (scan_id, content_hash) in enumerate(hashes, 1):
         try:
-            stored_scan(ws, content_hash)
+            image_of(images, content_hash)
         except (ImageMissing, UnreadableScan) as error:
             yield f"Scan {scan_id}: {error}"
-        progress(done, len(scans))
+        except OSError as error:
+            yield f"Scan {scan_id}: its image cannot be read ({error.strerror})."
+        progress(done, len(hashes))
+
+
+def _of_the_log(db: Database, settings: Settings, checked: Checked) -> Iterator[str]:
+    with db.reading() as session:
+        broken = audit.first_break(session)
+        known = audit.last(session, KEY)
+        checked.events, checked.last = session.execute(select(func.count(), func.max(AuditEvent.at))).one()
+    if broken is not None:
+        yield f"The audit chain breaks at event {broken}: it or one before it was changed, removed or put in."
+    yield from _of_the_key(settings.key_file, known)
+
+
+def _of_the_key(key: Path, known: dict[str, Any] | None) -> Iterator[str]:
+    if known and not key.exists():
+        yield f"{key} is missing: put the key back from where it is kept."
+        return
+    try:
+        if known and Pseudonym.at(key).fingerprint != known["fingerprint"]:
+            yield f"{key} is not the key that this case log's patients were named with: put that one back."
+    except WrongKey as error:
+        yield str(error)

@@ -115,7 +115,7 @@ def _simulated(
     """All classes of the vocabulary, and lesions simulated into the scans without stroke."""
     y = torch.tensor([CLASSES.index(label) for label in examples.labels])
     examples = replace(examples, y=y)
-    return examples, CLASSES, simulate(examples, CLASSES, recipe.window, how.per_slice, recipe.seed, progress)
+    return examples, CLASSES, simulate(examples, CLASSES, recipe.window, how, recipe.seed, progress)
 
 
 def _with_groups(examples: Examples, groups: dict[Path, int]) -> tuple[Examples, int]:

@@ -41,7 +41,7 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
     settings.home_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients' images are nobody else's to read
     db = Database(settings.url)
     db.migrate()
-    pseudonym = _key(db, settings.home_dir / "patient.key")
+    pseudonym = _key(db, settings.key_file)
     limits = settings.limits
     return Workspace(
         settings,
@@ -79,7 +79,12 @@ KEY = "patient key"
 
 def stored_scan(ws: Workspace, content_hash: str) -> Scan:
     """The pixels behind a row. Raises ImageMissing or UnreadableScan."""
-    scan = from_stored(ws.images.get(content_hash))
+    return image_of(ws.images, content_hash)
+
+
+def image_of(images: ImageStore, content_hash: str) -> Scan:
+    """A stored scan, if it is the one that was received. Raises ImageMissing or UnreadableScan."""
+    scan = from_stored(images.get(content_hash))
     if scan.content_hash != content_hash:
         raise UnreadableScan("The stored image is not the one that was received. Restore it from the backup.")
     return scan

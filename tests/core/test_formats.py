@@ -158,6 +158,20 @@ def tiff(values, **tags):
     return out.getvalue()
 
 
+def with_sides(bmp, side):
+    """A BMP that says it is of another size."""
+    return bmp[:18] + 2 * side.to_bytes(4, "little") + bmp[26:]
+
+
+def without_tag(data, tag):
+    """A little-endian TIFF with one entry of its directory renamed to a private tag."""
+    at = int.from_bytes(data[4:8], "little")
+    for entry in range(at + 2, at + 2 + 12 * int.from_bytes(data[at : at + 2], "little"), 12):
+        if int.from_bytes(data[entry : entry + 2], "little") == tag:
+            return data[:entry] + (65000).to_bytes(2, "little") + data[entry + 2 :]
+    raise AssertionError(tag)
+
+
 TRANSFER_SYNTAXES = {
     "implicit": gdcm.TransferSyntax.ImplicitVRLittleEndian,
     "big endian": gdcm.TransferSyntax.ExplicitVRBigEndian,
@@ -229,12 +243,21 @@ def test_rescale_and_padding_are_applied():
         (several_images("TIFF"), "holds 3 images"),
         (several_images("GIF"), "holds 3 images"),
         (several_images("WEBP"), "holds 3 images"),
-        (tiff(GRADIENT.astype(np.float32) - 1000), "signed, decimal or inverted"),
-        (tiff(GRADIENT.astype(np.int32) - 1000), "signed, decimal or inverted"),
-        (tiff(GRADIENT.astype(np.int16) - 1000), "signed, decimal or inverted"),
-        (tiff(GRADIENT.astype(np.uint16) * 16, t262=0), "signed, decimal or inverted"),
+        (several_images("PNG"), "holds 3 images"),
+        (tiff(GRADIENT.astype(np.float32) - 1000), "plain greys"),
+        (tiff(GRADIENT.astype(np.int32) - 1000), "plain greys"),
+        (tiff(GRADIENT.astype(np.int16) - 1000), "plain greys"),
+        (tiff(GRADIENT.astype(np.uint32) * 1000), "plain greys"),
+        (tiff(GRADIENT, t339=2), "plain greys"),
+        (tiff(GRADIENT.astype(np.uint16) * 16, t262=0), "plain greys"),
+        (without_tag(tiff(GRADIENT), 262), "plain greys"),
+        (encoded(Image.new("LAB", (64, 64), (9, 2, 3)), "TIFF"), "plain greys"),
+        (encoded(Image.fromarray(GRADIENT > 128), "TIFF"), "black and white only"),
+        (encoded(Image.fromarray(GRADIENT > 128), "BMP"), "black and white only"),
         (tiff(GRADIENT)[:200], "damaged or cut off"),
-        (b"BM" + b"x" * 300, "damaged or cut off"),
+        (encoded(Image.fromarray(GRADIENT), "BMP")[:300], "damaged or cut off"),
+        (with_sides(encoded(Image.fromarray(GRADIENT), "BMP"), 60000), "far beyond the limit"),
+        (b"BMI,age,label\n" * 30, "not a JPG"),
         (changed_dicom(Modality="MR"), "an MR image"),
         (changed_dicom(Modality="SR"), "a dose report"),
         (changed_dicom(Modality="XY"), "another kind of image .modality XY"),

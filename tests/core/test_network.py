@@ -175,6 +175,11 @@ def test_without_a_network_imagenet_weights_say_what_to_do(monkeypatch):
         build("resnet18", CLASSES[:2], weights="imagenet")
 
 
+def test_sides_are_not_compared_for_nothing():
+    with pytest.raises(ValueError, match="lesion_cnn"):
+        build("contralateral_cnn", (HEMORRHAGIC, NO_STROKE))
+
+
 def test_an_unknown_architecture_names_the_known_ones():
     with pytest.raises(ValueError, match="stroke_cnn"):
         build("vgg", CLASSES[:2])

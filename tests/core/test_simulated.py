@@ -7,6 +7,7 @@ from core.dataset import DatasetError, Examples, Sample, to_bytes
 from core.labels import CLASSES
 from core.phantom import phantom
 from core.preprocess import InputSpec
+from core.settings import Simulation
 from core.simulated import OUTLINE, simulate
 
 SPEC = InputSpec(size=96, window=(40, 120), crop="head")
@@ -20,7 +21,9 @@ def examples(labels):
 
 
 def test_every_slice_without_a_finding_is_used_and_no_other():
-    made = simulate(examples(["no_stroke", "hemorrhagic", "no_stroke"]), CLASSES, SPEC.window, 2, 0)
+    made = simulate(
+        examples(["no_stroke", "hemorrhagic", "no_stroke"]), CLASSES, SPEC.window, Simulation(per_slice=2), 0
+    )
     assert set(made.patients) == {"p0", "p2"}
     assert made.x.dtype == torch.uint8
     assert made.x.shape[1:] == (1, 96, 96)
@@ -33,7 +36,7 @@ def test_every_slice_without_a_finding_is_used_and_no_other():
 
 
 def test_what_was_made_is_marked_and_stays_with_its_patient():
-    made = simulate(examples(["no_stroke", "no_stroke"]), CLASSES, SPEC.window, 3, 0)
+    made = simulate(examples(["no_stroke", "no_stroke"]), CLASSES, SPEC.window, Simulation(per_slice=3), 0)
     assert all(sample.synthetic == kind for sample, kind in zip(made.samples, made.kinds, strict=True))
     one = made.of(["p1"])
     assert set(one.patients) == {"p1"}
@@ -44,12 +47,21 @@ def test_what_was_made_is_marked_and_stays_with_its_patient():
 
 
 def test_the_same_seed_makes_the_same_whatever_else_is_there():
-    alone = simulate(examples(["no_stroke"]), CLASSES, SPEC.window, 2, 5)
-    among = simulate(examples(["no_stroke", "no_stroke"]), CLASSES, SPEC.window, 2, 5).of(["p0"])
+    alone = simulate(examples(["no_stroke"]), CLASSES, SPEC.window, Simulation(per_slice=2), 5)
+    among = simulate(examples(["no_stroke", "no_stroke"]), CLASSES, SPEC.window, Simulation(per_slice=2), 5).of(["p0"])
     assert torch.equal(alone.x, among.x)
-    assert not torch.equal(alone.x, simulate(examples(["no_stroke"]), CLASSES, SPEC.window, 2, 6).x)
+    assert not torch.equal(
+        alone.x, simulate(examples(["no_stroke"]), CLASSES, SPEC.window, Simulation(per_slice=2), 6).x
+    )
+
+
+def test_look_alikes_are_not_drawn_beneath_lesions_alone():
+    plain = simulate(examples(["no_stroke"]), CLASSES, SPEC.window, Simulation(lookalikes=0), 0)
+    assert set(plain.y.tolist()) == {0, 1}
+    bones = [(x > 250).sum() for x in plain.x]  # nothing calcified
+    assert max(bones) <= 1.02 * min(bones)
 
 
 def test_without_a_brain_there_is_nothing_to_simulate_in():
     with pytest.raises(DatasetError, match="crop: head"):
-        simulate(examples(["hemorrhagic"]), CLASSES, SPEC.window, 2, 0)
+        simulate(examples(["hemorrhagic"]), CLASSES, SPEC.window, Simulation(per_slice=2), 0)

@@ -3,6 +3,7 @@ one, which spares the import of torch."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -258,8 +259,14 @@ def test_the_real_set_is_read_as_it_is_published(home, real_data):
 
 
 def test_the_case_log_is_checked(home):
+    nothing = run("check_log", check=False)
+    assert nothing.returncode == 2
+    assert "There is no case log at" in nothing.stderr
+    assert not (home / "patient.key").exists(), "asking makes nothing"
     run("demo")
-    assert run("check_log").stdout == "The case log is whole.\n"
+    assert re.search(
+        r"Checked \d+ scans and \d+ events, the last of .* UTC.\nThe case log is whole", run("check_log").stdout
+    )
     next((home / "images").glob("*/*.png")).unlink()
     found = run("check_log", check=False)
     assert found.returncode == 1
