@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from core.dataset import DatasetError
 from core.evaluate import Report
+from core.features import ARCHITECTURES
 from core.labels import in_words
-from core.network import ARCHITECTURES
 from core.settings import Recipe, Settings
 from services.audit_report import summary, verdict
 from services.crossvalidation import cross_validate
