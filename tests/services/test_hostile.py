@@ -103,10 +103,6 @@ MAKES = {
     "page.png": (lambda: b"<html><body>not a scan</body></html>", "refused"),
     "report.pdf": (lambda: b"%PDF-1.7\n" + b"x" * 900, "refused"),
     "noise.dcm": (lambda: np.random.default_rng(0).bytes(10_000), "refused"),
-    "a.gif": (lambda: saved(odd_image(1), "GIF"), "refused"),
-    "a.bmp": (lambda: saved(odd_image(1), "BMP"), "refused"),
-    "a.tif": (lambda: saved(odd_image(1), "TIFF"), "refused"),
-    "a.webp": (lambda: saved(odd_image(1), "WEBP"), "refused"),
     "a.svg": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "refused"),
     "a.zip": (lambda: zipped(a=png(1)), "refused"),  # a zip in a batch of plain files: unpacked at the door, not here
     # images
@@ -119,6 +115,10 @@ MAKES = {
     "tiny.png": (lambda: saved(odd_image(3).resize((8, 8))), "refused"),
     "flat.png": (lambda: saved(Image.new("L", (96, 96), 7)), "refused"),
     "print.jpg": (lambda: saved(odd_image(4).convert("CMYK"), "JPEG"), "refused"),
+    "a.gif": (lambda: saved(odd_image(10), "GIF"), "stored"),
+    "a.bmp": (lambda: saved(odd_image(11), "BMP"), "stored"),
+    "a.tif": (lambda: saved(odd_image(12), "TIFF"), "stored"),
+    "a.webp": (lambda: saved(odd_image(13), "WEBP"), "stored"),
     "palette.png": (lambda: palette(5), "stored"),
     "alpha.png": (lambda: alpha(6), "stored"),
     "turned.jpg": (lambda: exif(7), "stored"),
