@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from PIL import Image, ImageOps
 from pydicom.dataset import Dataset
 
 from core.burned_in import BURNED_IN, letters_in
 from core.geometry import Plane
+from core.picture import read_picture
 from core.pseudonym import Pseudonym
-from core.scan import AIR_HU, ASSUMED_BITS, Meta, Scan, UnreadableScan
+from core.scan import AIR_HU, Meta, Scan, UnreadableScan, check, check_size
 from core.signatures import ZIP, is_dicom, is_picture
 
 # pydicom quotes header bytes in its messages, a patient's name among them.
@@ -30,7 +30,6 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 LOWEST_AIR_HU = -300.0
 """CT holds air: a scan whose darkest place is brighter is not in HU."""
-MIN_SIDE = 32
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
     r"^(?!img|dsc|pxl|image|scan|slice|screenshot)(?=[\w-]*\d)(?P<patient>[\w-]+?) ?\((?P<number>\d+)\)( - Copy)?$",
@@ -69,112 +68,13 @@ def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, meg
     if is_dicom(data):
         return _read_dicom(data, pseudonym, megapixels)
     if is_picture(data):
-        return _with_series(_read_image(data, megapixels), name, pseudonym)
+        return _with_series(read_picture(data, megapixels), name, pseudonym)
     if data.startswith(ZIP):
         raise UnreadableScan("This is a damaged zip, or a zip inside a zip. Unpack it and send what is in it.")
     raise UnreadableScan(
         "The content is not a JPG, PNG, TIFF, BMP, WebP, DICOM or NIfTI image, whatever the name says. Upload the "
         "axial CT slices."
     )
-
-
-def check(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) pixels as float32, if they can be a scan at all. Raises UnreadableScan."""
-    if min(pixels.shape) < MIN_SIDE:
-        raise UnreadableScan(f"The image is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small to read.")
-    if not np.isfinite(pixels).all():
-        raise UnreadableScan("The image holds values that are not numbers. Export the series again.")
-    if pixels.min() == pixels.max():
-        raise UnreadableScan("Every pixel has the same grey: there is nothing to read in this image.")
-    return np.ascontiguousarray(pixels, np.float32) + np.float32(0)  # -0 and 0 are one density, and one hash
-
-
-def check_size(width: int, height: int, megapixels: float) -> None:
-    """Raise UnreadableScan above the limit."""
-    if width * height > megapixels * 1e6:
-        raise UnreadableScan(
-            f"The image is {width} x {height} pixels; the limit is {megapixels:g} megapixels. "
-            "Export the slice at its own resolution."
-        )
-
-
-def _read_image(data: bytes, megapixels: float) -> Scan:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of decompression bombs, whose size is checked, and of odd TIFF tags
-            image = Image.open(io.BytesIO(data), formats=_PICTURES)
-            check_size(*image.size, megapixels)
-            _check_is_one_grey(image, data)
-            upright = ImageOps.exif_transpose(image)
-            meta: Meta = {"format": image.format or "image", "mode": image.mode}
-            if image.mode.startswith("I"):
-                grey, meta[ASSUMED_BITS] = _deep_grey(upright)
-            else:
-                grey = np.asarray(_to_grey(upright), np.float32)
-    except UnreadableScan:
-        raise
-    except Image.DecompressionBombError as error:
-        raise UnreadableScan(
-            f"The image is far beyond the limit of {megapixels:g} megapixels. Export the slice at its own resolution."
-        ) from error
-    except Exception as error:  # Pillow's decoders raise whatever they meet; all of it means the same here
-        raise UnreadableScan("The image is damaged or cut off. Export or copy it again.") from error
-    pixels = check(grey)
-    return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if letters_in(pixels) else meta)
-
-
-_PICTURES = ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP"]
-_GREY_OR_COLOUR = ("L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16L", "I;16B", "I;16N")
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF 6.0, sections 8 and 19
-_BLACK_IS_ZERO, _UNSIGNED = 1, 1
-
-
-def _check_is_one_grey(image: Image.Image, data: bytes) -> None:
-    """Raise UnreadableScan for several images in one file (but a phone's picture with its preview), for masks, and for
-    values that are no greys as they stand."""
-    kind, frames = image.format, getattr(image, "n_frames", 1)
-    if frames > 1 and kind != "MPO":
-        raise UnreadableScan(
-            f"The {kind} holds {frames} images. Export each slice as a file of its own, or the series as DICOM."
-        )
-    if image.mode == "1":
-        raise UnreadableScan(f"The {kind} is black and white only, as a mask or a fax is. Export the slice in grey.")
-    if image.mode == "CMYK":
-        name = "JPG" if kind == "JPEG" else kind
-        raise UnreadableScan(
-            f"The {name} is in print colours (CMYK), whose greys are not the scan's. Export it in grey."
-        )
-    tags = getattr(image, "tag_v2", {})
-    bits, sample = (
-        max(np.atleast_1d(tags.get(tag, usual)).tolist()) for tag, usual in ((_BITS, 8), (_SAMPLE_FORMAT, 1))
-    )
-    photometric = tags.get(_PHOTOMETRIC) if kind == "TIFF" else _BLACK_IS_ZERO
-    deep = bits > 8 or (kind == "PNG" and data[24:25] == b"\x10")
-    if deep and image.mode.startswith(("RGB", "P")):
-        raise UnreadableScan(f"The {kind} has 16 bits a colour, which would be cut to 8. Export it as 16-bit grey.")
-    inverted = photometric is None or (deep and photometric != _BLACK_IS_ZERO)
-    if image.mode not in _GREY_OR_COLOUR or sample != _UNSIGNED or bits > 16 or inverted:
-        raise UnreadableScan(
-            f"The {kind} does not hold plain greys, or does not say which is black: its values are signed, decimal, "
-            "inverted or deeper than 16 bits. Export the series as DICOM or NIfTI, or the slice as 8-bit grey."
-        )
-
-
-def _deep_grey(image: Image.Image) -> tuple[np.ndarray, float]:
-    """A 16-bit PNG or TIFF as 0-255 with its fractions, and of how many bits. It does not say how many are used: 8, 12
-    or 16, whatever holds its brightest pixel, for 12-bit scans saved in 16 bits are common and would else be nearly
-    black."""
-    values = np.asarray(image).astype(np.float64)
-    bits = next(bits for bits in (8, 12, 16, 32) if values.max() < 2**bits)
-    return (values / (2**bits - 1) * 255).astype(np.float32), float(bits)
-
-
-def _to_grey(image: Image.Image) -> Image.Image:
-    """8-bit grey; what is transparent is black."""
-    if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    return image.convert("L")
 
 
 def _with_series(scan: Scan, name: str, pseudonym: Pseudonym | None) -> Scan:

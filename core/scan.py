@@ -75,3 +75,26 @@ def from_stored(data: bytes) -> Scan:
     except (KeyError, OSError, ValueError, SyntaxError, struct.error) as error:
         raise UnreadableScan("The stored image is damaged. Restore it from the backup.") from error
     return Scan(np.ascontiguousarray(pixels, np.float32), unit)
+
+
+MIN_SIDE = 32
+
+
+def check(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) pixels as float32, if they can be a scan at all. Raises UnreadableScan."""
+    if min(pixels.shape) < MIN_SIDE:
+        raise UnreadableScan(f"The image is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small to read.")
+    if not np.isfinite(pixels).all():
+        raise UnreadableScan("The image holds values that are not numbers. Export the series again.")
+    if pixels.min() == pixels.max():
+        raise UnreadableScan("Every pixel has the same grey: there is nothing to read in this image.")
+    return np.ascontiguousarray(pixels, np.float32) + np.float32(0)  # -0 and 0 are one density, and one hash
+
+
+def check_size(width: int, height: int, megapixels: float) -> None:
+    """Raise UnreadableScan above the limit."""
+    if width * height > megapixels * 1e6:
+        raise UnreadableScan(
+            f"The image is {width} x {height} pixels; the limit is {megapixels:g} megapixels. "
+            "Export the slice at its own resolution."
+        )

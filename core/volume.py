@@ -23,9 +23,7 @@ from core.formats import (
     LOWEST_AIR_HU,
     RESCALE,
     Rescale,
-    check,
     check_is_axial_ct,
-    check_size,
     damaged,
     identity_of,
     plane_of,
@@ -35,7 +33,7 @@ from core.formats import (
 )
 from core.geometry import Plane
 from core.pseudonym import Pseudonym
-from core.scan import Scan, UnreadableScan
+from core.scan import Scan, UnreadableScan, check, check_size
 from core.signatures import GZIP, is_dicom, is_nifti
 
 MAX_SLICES = 2000

@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from core.formats import check
-from core.scan import Scan, UnreadableScan, from_stored, to_stored
+from core.scan import Scan, UnreadableScan, check, from_stored, to_stored
 from tests.conftest import display_scan, png
 
 
