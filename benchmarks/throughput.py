@@ -16,6 +16,7 @@ from torch import nn
 
 from core import bundle
 from core import manifest as manifests
+from core.network import fused
 from core.vision import torchvision_models
 from services.workspace import SHIPPED_BUNDLES
 
@@ -29,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     shipped = bundle.load(manifests.versions(SHIPPED_BUNDLES)[-1])
     name = f"{shipped.manifest.arch}, {shipped.spec.size} px, with heat map"
-    networks: dict[str, tuple[nn.Module, int, int]] = {name: (shipped.network, 1, shipped.spec.size)}
+    networks: dict[str, tuple[nn.Module, int, int]] = {name: (fused(shipped.network), 1, shipped.spec.size)}
     models = torchvision_models()
     networks |= {f"{name}, 224 px": (getattr(models, name)(weights=None), 3, 224) for name in OTHERS}
     runs = {name: _run(network, channels, side, args.batch) for name, (network, channels, side) in networks.items()}

@@ -6,6 +6,7 @@ mean; `Localiser` by a soft maximum, for a small lesion must not drown in a larg
 lesions' outlines.
 """
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from core.features import Features, Sides, features_of
 from core.labels import ISCHEMIC
@@ -103,6 +105,27 @@ class Network(nn.Module, ABC):
             if not self.training and not isinstance(stage, _INCOMPLETE):
                 looks.append(_moments(features))
         return features, torch.cat(looks, dim=1) if looks else features.mean(dim=(2, 3))
+
+
+def fused(network: Network) -> Network:
+    """The same network for reading only: batch normalisation right after a convolution becomes part of its weights
+    (Jacob et al., CVPR 2018, section 3.2)."""
+    network = copy.deepcopy(network).eval()
+    for parent in [module for module in network.modules() if not isinstance(module, nn.Sequential)]:
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Sequential):
+                setattr(parent, name, _fused(child))
+    return network
+
+
+def _fused(stages: nn.Sequential) -> nn.Sequential:
+    kept: list[nn.Module] = []
+    for stage in stages:
+        if isinstance(stage, nn.BatchNorm2d) and kept and isinstance(kept[-1], nn.Conv2d):
+            kept[-1] = fuse_conv_bn_eval(kept[-1], stage)
+        else:
+            kept.append(_fused(stage) if isinstance(stage, nn.Sequential) else stage)
+    return nn.Sequential(*kept)
 
 
 def _heard(features: Features, classes: Sequence[str]) -> Tensor:

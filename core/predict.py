@@ -7,6 +7,7 @@ import torch
 
 from core.bundle import Bundle
 from core.labels import HEMORRHAGIC
+from core.network import fused
 from core.preprocess import to_input_with_box
 from core.reading import (
     DEMONSTRATION,
@@ -28,7 +29,7 @@ class Predictor:
         self.manifest = bundle.manifest
         self._spec = bundle.spec
         self._typical = bundle.typical
-        self._network = bundle.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = fused(bundle.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._trained = frozenset(bundle.manifest.patients.get("train", []))
 
     def read(self, scans: Sequence[Scan]) -> list[Reading]:

@@ -5,7 +5,7 @@ from torch import nn
 from core.augment import moved
 from core.features import ARCHITECTURES
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE
-from core.network import _FLIPPED, build
+from core.network import _FLIPPED, build, fused
 from core.normalise import BRAIN_GREY, reflection
 from tests.core.test_normalise import ellipse
 
@@ -29,6 +29,23 @@ def test_the_other_head_pools_by_a_soft_maximum():
     r, places = network.SHARPNESS, out.maps.shape[2] * out.maps.shape[3]
     standing = ((out.maps[:, :2] - out.maps[:, 2:]) * r).exp().sum(dim=(2, 3)) / places
     torch.testing.assert_close(standing.log() / r, out.logits[:, :2], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("arch", ["contralateral_cnn", "stroke_cnn", "efficientnet_b0"])
+def test_a_network_for_reading_only_reads_the_same(arch):
+    torch.manual_seed(0)
+    network = build(arch, CLASSES).train()
+    x = torch.rand(4, 1, 64, 64)
+    network(x)  # batch normalisation that changes something
+    network.eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    reading = fused(network)
+    with torch.inference_mode():
+        for one, other in zip(network(x), reading(x), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in reading.modules())
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), "the network itself is as it was"
 
 
 @pytest.mark.parametrize("head", ["mean", "strongest"])
