@@ -20,10 +20,7 @@ lint: $(VENV)/installed-dev
 	MYPYPATH=scripts $(BIN)/mypy scripts/*.py
 
 DATA ?= ../shared/data
-# Two processes of one thread each train faster than one of two; the last command takes what they have trained.
 model: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python scripts/build_model.py --data $(DATA) --parts 4 5 6 & \
-	OMP_NUM_THREADS=1 $(BIN)/python scripts/build_model.py --data $(DATA) --parts 1 2 3; wait
 	$(BIN)/python scripts/build_model.py --data $(DATA)
 
 results: $(VENV)/installed-dev

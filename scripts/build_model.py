@@ -19,7 +19,6 @@ from services.shipping import (
     publish_shipped,
     read_recipe,
     train_shipped,
-    train_some,
 )
 from services.workspace import SHIPPED_BUNDLES
 
@@ -29,10 +28,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder that holds ct_ich")
     parser.add_argument("--out", type=Path, default=SHIPPED_BUNDLES, help="default: bundles/serving")
     parser.add_argument("--recipe", type=Path, default=RECIPE, metavar="YAML", help="default: recipes/shipped.yaml")
-    parser.add_argument(
-        "--parts", type=int, nargs="+", choices=range(1, FOLDS + 2), metavar="N",
-        help=f"only train these parts of 1 to {FOLDS + 1}, so that several processes can share the work",
-    )  # fmt: skip
     args = parser.parse_args()
     with sentences():
         ws = open_results()
@@ -44,9 +39,6 @@ def main() -> None:
             def tell(part: int, done: int, total: int, loss: float, epoch: Epoch | None) -> None:
                 bar_of(done, total, loss, epoch, f"part {part} of {FOLDS + 1}")
 
-            if args.parts:
-                train_some(ws, prepared, recipe, args.parts, tell)
-                return
             trained = train_shipped(ws, prepared, recipe, tell)
         found = trained.found
         errors.print("On patients not met, five folds:")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from services.jobs import Busy
 from services.models import NoSuchVersion
@@ -50,13 +50,16 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def training_bar() -> Iterator[TellTraining]:
-    """A bar for `core.train.fit`, with a line per epoch above it."""
+    """A bar for `core.train.fit`, or for each of several at a time, with a line per epoch above."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors) as progress:
-        task = progress.add_task("training", total=None)
+        tasks: dict[str, TaskID] = {}
 
         def tell(done: int, total: int, loss: float, epoch: "Epoch | None", of: str = "") -> None:
-            progress.update(task, completed=done, total=total, description=f"training {of}, loss {loss:.3f}")
+            if of not in tasks:
+                tasks[of] = progress.add_task("training", total=total)
+            description = f"training {of}, loss {loss:.3f}"
+            progress.update(tasks[of], completed=done, description=description, visible=done < total)
             if epoch:
                 validated = (
                     f", validation loss {epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.3f}"

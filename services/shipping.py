@@ -1,6 +1,6 @@
 """The model that ships with this repository: cross-validated on the public scans, then trained on all of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,13 @@ from services.crossvalidation import (
     cross_validate,
     folds_of,
     for_all_patients,
+    kept_path,
     train_part,
     without_copies,
 )
 from services.publishing import SIMULATED_LIMIT, Origin, publish_model
 from services.rules import Rules
+from services.side_by_side import side_by_side
 from services.training import Prepared, checkpoint_path, prepare
 from services.workspace import Workspace, open_workspace
 
@@ -70,22 +72,22 @@ def prepare_findings(
 def train_shipped(
     ws: Workspace, prepared: Prepared, recipe: Recipe, tell: Tell = lambda part, done, total, loss, epoch: None
 ) -> Trained:
-    """Five folds, then all patients (told as part 6). What has been trained once is not trained again."""
-    kept = checkpoint_path(ws, prepared.examples, recipe).with_suffix("")
-    found = cross_validate(prepared, recipe, FOLDS, ws.settings.calibration, checkpoints=kept, tell=tell)
-    whole = train_part(prepared, found.examples, recipe, ALL, kept, partial(tell, FOLDS + 1))
-    return Trained(prepared, recipe, found, whole, for_all_patients(found, prepared, whole.network, recipe))
-
-
-def train_some(ws: Workspace, prepared: Prepared, recipe: Recipe, parts: Sequence[int], tell: Tell) -> None:
-    """Train some of the parts (6: all patients) and keep them, so that several processes can share the work."""
+    """Five folds and all patients (told as part 6), side by side. What has been trained once is not trained again."""
     kept = checkpoint_path(ws, prepared.examples, recipe).with_suffix("")
     examples = without_copies(prepared.examples)
-    folds = folds_of(examples, FOLDS, recipe.seed)
-    for number in parts:
-        whole = number == FOLDS + 1
-        part, name = (examples, ALL) if whole else (examples.at(folds[number - 1][0]), str(number))
+    parts = {FOLDS + 1: (ALL, examples)}  # first, for it takes the longest
+    for number, (train, _) in enumerate(folds_of(examples, FOLDS, recipe.seed), 1):
+        parts[number] = str(number), examples.at(train)
+
+    def work(number: int, tell: Tell) -> None:
+        name, part = parts[number]
         train_part(prepared, part, recipe, name, kept, partial(tell, number))
+
+    missing = [number for number, (name, part) in parts.items() if not kept_path(kept, part, name).exists()]
+    side_by_side(work, missing, tell)
+    found = cross_validate(prepared, recipe, FOLDS, ws.settings.calibration, checkpoints=kept)
+    whole = train_part(prepared, found.examples, recipe, ALL, kept)
+    return Trained(prepared, recipe, found, whole, for_all_patients(found, prepared, whole.network, recipe))
 
 
 def publish_shipped(ws: Workspace, trained: Trained, bundles: Path) -> Manifest:
