@@ -27,33 +27,26 @@ def class_balance(labels: Tensor, classes: int) -> Tensor:
     return len(labels) / (int((counts > 0).sum()) * counts[labels].double())
 
 
-def calibrate(
-    logits: Tensor,
-    labels: Tensor,
-    patients: Sequence[str],
-    weights: Tensor | None = None,
-    *,
-    flattered: bool = True,
-) -> Calibration:
+def calibrate(logits: Tensor, labels: Tensor, patients: Sequence[str], weights: Tensor | None = None) -> Calibration:
     """Temperature scaling with a bias a class (Guo et al., ICML 2017, section 4.2; Alexandari, Kundaje & Shrikumar,
     ICML 2020): the bias takes back what weighing the rarer class in training does to its probability.
 
     `logits` (N, C), `labels` (N,), `patients` (N,) keys. The scans weigh as much as their patients, for slices of one
-    head are no independent witnesses, against a standard normal prior on log temperature and biases. `flattered`: the
-    epoch was chosen on these patients, so that the temperature is never below 1. `weights` (N,), of mean 1: what a
-    scan counts, such as `class_balance`.
+    head are no independent witnesses, against a standard normal prior on log temperature and biases; and the
+    temperature is never below 1: the epoch was chosen on these patients, and that flatters it. `weights` (N,), of
+    mean 1: what a scan counts, such as `class_balance`.
     """
     people = len(set(patients))
     if len(labels) < MIN_SCANS:
         return Calibration()
     parameters = torch.full((1 + logits.shape[1],), 0.1, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([parameters], max_iter=200, line_search_fn="strong_wolfe")
-    z, coolest = logits.double(), 0.0 if flattered else -math.inf  # of log temperature
+    z = logits.double()
     counts = torch.ones(len(labels), dtype=torch.float64) if weights is None else weights.double()
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        scaled = z / parameters[0].clamp(min=coolest).exp() + parameters[1:]
+        scaled = z / parameters[0].clamp(min=0).exp() + parameters[1:]
         fit = (F.cross_entropy(scaled, labels, reduction="none") * counts).mean()
         value = people * fit + (parameters**2).sum() / (2 * _PRIOR_SCALE**2)
         value.backward()
@@ -62,7 +55,7 @@ def calibrate(
     with torch.enable_grad():
         optimizer.step(loss)
     log_t, *bias = parameters.detach().tolist()
-    return Calibration(temperature=math.exp(max(coolest, log_t)), bias=tuple(bias), scans=len(labels), patients=people)
+    return Calibration(temperature=math.exp(max(0.0, log_t)), bias=tuple(bias), scans=len(labels), patients=people)
 
 
 def abstention_threshold(

@@ -161,8 +161,7 @@ def _settled(unmet: Sequence[_Unmet], prepared: Prepared, asked: CalibrationSett
     said = _joined([one.said for one in unmet])
     sent = _joined([one.sent for one in unmet if one.sent])
     assert said is not None
-    balanced = prepared.simulated is not None
-    rules = settle(said, part, prepared.classes, asked, sent=sent, balanced=balanced, flattered=False)
+    rules = settle(said, part, prepared.classes, asked, sent=sent, balanced=prepared.simulated is not None)
     distances = torch.cat([one.distances for one in unmet])
     return replace(rules, typical=with_threshold(unmet[-1].typical, distances, asked.false_flags))
 

@@ -50,18 +50,17 @@ def settle(
     *,
     sent: Prediction | None = None,
     balanced: bool = False,
-    flattered: bool = True,
 ) -> Rules:
     """Calibration, abstention and operating points from what a network says of patients it was not trained on.
 
     `sent`: what it says of the same scans sent from elsewhere (`predict_sent`); rules then hold for both together, and
     the figures of an operating point are of the scans as they are. `balanced`: each class counts alike, however many
-    scans it has, for shares that were chosen say nothing of a ward. `flattered`: see `core.calibrate.calibrate`.
+    scans it has, for shares that were chosen say nothing of a ward.
     """
     ways = [said, sent] if sent and len(part) >= calibrate.MIN_SCANS else [said]  # twice too few are too few
     logits, y = torch.cat([way.logits for way in ways]), part.y.repeat(len(ways))
     weights = calibrate.class_balance(y, len(classes)) if balanced else None
-    calibration = calibrate.calibrate(logits, y, part.patients * len(ways), weights, flattered=flattered)
+    calibration = calibrate.calibrate(logits, y, part.patients * len(ways), weights)
     calibration = calibration.model_copy(update={"scans": calibration.scans // len(ways)})
     p = calibration.probabilities(logits)
     counts = weights.numpy() if weights is not None else None
