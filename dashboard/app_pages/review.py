@@ -54,10 +54,12 @@ with picture:
     viewer.draw(pixels, heat, key=f"viewer-{scan_id}", description=description)
 
 with beside:
-    panel.answer(case)
-    panel.own_verdict(case)
-    panel.settle(case)
-    panel.verdict_buttons(case)
+    with st.container():  # what comes and goes in here would take the keys of the buttons below for a moment
+        panel.answer(case)
+        panel.own_verdict(case)
+        panel.settle(case)
+    with st.container():
+        panel.verdict_buttons(case)
     back, forward = st.columns(2)
     back.button("Back", key="back", shortcut="Left", width="stretch", on_click=reading_desk.step, args=(-1,))
     next_label = "Next" if case.own_verdict else "Skip"
