@@ -14,12 +14,21 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from core.manifest import MANIFEST, MANIFEST_SHA, BadBundle, Manifest, read_manifest, sync_dir, write
+from core.manifest import (
+    MANIFEST,
+    MANIFEST_SHA,
+    WEIGHTS,
+    BadBundle,
+    Manifest,
+    read_manifest,
+    read_weights,
+    sync_dir,
+    write,
+)
 from core.network import Network, build
 from core.outlier import Typical, is_typical
 from core.preprocess import InputSpec
 
-WEIGHTS = "weights.safetensors"
 STALE_S = 3600
 
 
@@ -65,12 +74,7 @@ def publish(models_dir: Path, network: Network, facts: dict[str, Any], typical: 
 def load(folder: Path) -> Bundle:
     """Verify and rebuild. Raises BadBundle where any byte is not as published."""
     manifest = read_manifest(folder)
-    try:
-        weights = (folder / WEIGHTS).read_bytes()
-    except OSError as error:
-        raise BadBundle(f"{folder.name} has no weights.") from error
-    if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
-        raise BadBundle(f"The weights of {folder.name} have been changed or damaged (SHA-256 differs).")
+    weights = read_weights(folder, manifest)
     try:
         network = build(
             manifest.arch,

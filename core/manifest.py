@@ -23,7 +23,8 @@ from scipy.special import softmax
 
 from core.labels import CLASSES
 
-MANIFEST, MANIFEST_SHA, POINTER = "manifest.json", "manifest.sha256", "serving.json"
+MANIFEST, MANIFEST_SHA, WEIGHTS = "manifest.json", "manifest.sha256", "weights.safetensors"
+POINTER = "serving.json"
 KEPT_WAYS_BACK = 20
 
 
@@ -116,6 +117,17 @@ def read_manifest(folder: Path) -> Manifest:
     if not set(manifest.classes) <= set(CLASSES) or len(manifest.classes) < 2:
         raise BadBundle(f"{folder.name} names classes outside the vocabulary: {', '.join(manifest.classes)}.")
     return manifest
+
+
+def read_weights(folder: Path, manifest: Manifest) -> bytes:
+    """The weights as they were published, safetensors. Raises BadBundle."""
+    try:
+        weights = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise BadBundle(f"{folder.name} has no weights.") from error
+    if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
+        raise BadBundle(f"The weights of {folder.name} have been changed or damaged (SHA-256 differs).")
+    return weights
 
 
 def versions(models_dir: Path) -> list[Path]:

@@ -127,6 +127,7 @@ class RetrainSettings(BaseModel):
 
     min_scans: int = Field(20, gt=0)
     min_test_scans: int = Field(5, gt=0)
+    min_test_patients: int = Field(5, gt=0)
     epochs: int = Field(20, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
     margin: float = Field(0.0, ge=0, le=1)

@@ -1,12 +1,12 @@
 """What readers' verdicts give a retraining, and how those before have ended."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from core.labels import CLASSES
+from core.labels import CLASSES, HEMORRHAGIC, in_words
+from core.manifest import Manifest
 from db import models, queries
 from services.workspace import Workspace
 
@@ -36,21 +36,56 @@ def labelled_scans(ws: Workspace, *, synthetic: bool = False) -> list[Item]:
     ]
 
 
-def too_few(ws: Workspace, items: Sequence[Item]) -> str | None:
-    """Why these labels cannot train and judge a model; None where they can."""
+def to_keep(champion: Manifest, *, synthetic: bool = False) -> tuple[str, ...]:
+    """The classes that a retraining must go on teaching: the champion's, unless it begins from scratch."""
+    return () if champion.demonstration and not synthetic else champion.classes
+
+
+def too_few(ws: Workspace, items: Sequence[Item], classes: Collection[str] = ()) -> str | None:
+    """Why these labels cannot train a model that tells `classes` apart and judge it; None where they can."""
     rule = ws.settings.retrain
     if len(items) < rule.min_scans:
         return f"At least {rule.min_scans} scans with a verdict are needed to train on; there are {len(items)}."
-    by_split = Counter(item.split for item in items)
-    if by_split["test"] < rule.min_test_scans:
+    return (
+        _too_few_to_judge(ws, [item for item in items if item.split == "test"])
+        or _too_few_to_settle([item for item in items if item.split == "validation"])
+        or _too_few_to_learn({item.label for item in items if item.split == "train"}, classes)
+    )
+
+
+def _too_few_to_judge(ws: Workspace, test: Sequence[Item]) -> str | None:
+    rule, patients = ws.settings.retrain, {item.patient_key for item in test}
+    if len(test) < rule.min_test_scans or len(patients) < rule.min_test_patients:
         return (
-            f"At least {rule.min_test_scans} reviewed scans of patients kept for testing are needed to compare two "
-            f"models; there are {by_split['test']}. Review scans of more patients."
+            f"At least {rule.min_test_scans} reviewed scans of {rule.min_test_patients} patients kept for testing are "
+            f"needed to compare two models; there are {len(test)} of {len(patients)}. Review scans of more patients."
         )
-    if not by_split["validation"]:
-        return "No reviewed scan belongs to a patient kept for validation. Review scans of more patients."
-    if len({item.label for item in items if item.split == "train"}) < 2:
+    hemorrhages = sum(item.label == HEMORRHAGIC for item in test)
+    if not 0 < hemorrhages < len(test):
+        which = "all" if hemorrhages else "none"
+        return (
+            f"Of the reviewed scans of patients kept for testing {which} are hemorrhagic, so that nothing would tell "
+            "whether a new model finds hemorrhages as well. Review scans of more patients."
+        )
+    return None
+
+
+def _too_few_to_settle(validation: Sequence[Item]) -> str | None:
+    return (
+        None
+        if validation
+        else ("No reviewed scan belongs to a patient kept for validation. Review scans of more patients.")
+    )
+
+
+def _too_few_to_learn(learned: Collection[str], classes: Collection[str]) -> str | None:
+    if len(learned) < 2:
         return "The reviewed scans to train on are all of one class. Review scans of another one."
+    if missing := [in_words(name).lower() for name in CLASSES if name in classes and name not in learned]:
+        return (
+            f"The model that serves also knows the answer “{missing[0]}”, and none of the reviewed scans to train on "
+            "is that: it would be unlearned. Review such scans of more patients."
+        )
     return None
 
 

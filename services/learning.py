@@ -25,7 +25,7 @@ from core.settings import Recipe
 from core.train import Progress, fit
 from db import models
 from services import models as versions
-from services.corrections import Item, labelled_scans, too_few
+from services.corrections import Item, labelled_scans, to_keep, too_few
 from services.jobs import Busy, lock_path
 from services.publishing import Origin, measure, probabilities_of, publish_fit
 from services.workspace import Workspace
@@ -80,7 +80,7 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
         per_class = ", ".join(f"{in_words(c).lower()} {counts[split, c]}" for c in CLASSES if counts[split, c])
         patients = len({item.patient_key for item in items if item.split == split})
         say(f"{split}: {sum(i.split == split for i in items)} scans of {patients} patients ({per_class or 'none'})")
-    problem = too_few(ws, items)
+    problem = too_few(ws, items, to_keep(champion, synthetic=synthetic))
     if problem or dry_run:
         return Decision("refused", problem or "Dry run: nothing was trained.", champion.version)
     _end_interrupted_runs(ws)
@@ -96,10 +96,9 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
 def _train_and_judge(
     ws: Workspace, items: Sequence[Item], champion: Manifest, synthetic: bool, progress: Progress, *, serve: bool
 ) -> Decision:
-    before = versions.champion(ws)
     model = bundle.load(versions.folder_of(ws, champion.version))
     from_scratch = champion.demonstration and not synthetic
-    examples, classes = _examples(ws, items, model.spec, () if from_scratch else champion.classes)
+    examples, classes = _examples(ws, items, model.spec, to_keep(champion, synthetic=synthetic))
     parts = {split: examples.of(split) for split in SPLITS}
     recipe = Recipe.model_validate(
         {
@@ -133,7 +132,7 @@ def _train_and_judge(
         ),
     )
     trained = bundle.load(versions.folder_of(ws, candidate.version))
-    return decide(ws, model, trained, parts["test"], serve, before)
+    return decide(ws, model, trained, parts["test"], serve)
 
 
 def decide(
@@ -142,11 +141,10 @@ def decide(
     candidate: Bundle,
     test: Examples,
     serve: bool = True,
-    before: str | None = None,
 ) -> Decision:
-    """The gate: the candidate serves where it is not worse than the champion on the same held-out scans, can say as
-    much of its answers, and nobody has let another version serve since the training began (`before`: the one that
-    should have served then, where it is not the champion).
+    """The gate: the candidate serves where it is not worse than the champion on the same held-out scans, finds no fewer
+    of their hemorrhages, can say as much of its answers, and nobody has let another version serve since the training
+    began.
 
     Without `serve` neither is the model that serves, and none of them will be: demonstrations beside a real one.
     """
@@ -178,11 +176,17 @@ def decide(
 
     if gain.value < -ws.settings.retrain.margin:
         return kept(f"The champion stays: {figures}.")
+    found, found_before = (_hemorrhages(labels, called[role]) for role in ("candidate", "champion"))
+    if found < found_before:
+        return kept(
+            f"The champion stays: {figures}, but of {labels.count(HEMORRHAGIC)} hemorrhagic ones the candidate finds "
+            f"{found}, the champion {found_before}."
+        )
     if not serve:
         return kept(f"For show: {figures}. A demonstration does not take the place of a model of real scans.")
     if lost := _lost(champion, candidate):
         return kept(f"The champion stays: {figures}, but too few scans were there to give the candidate {lost}.")
-    if versions.champion(ws) not in (champion.manifest.version, before):
+    if versions.champion(ws) != champion.manifest.version:
         return kept(f"The champion stays: {figures}, but another version was let serve meanwhile. Retrain on it.")
     versions.promote(ws, candidate.manifest.version, actor="retrain")
     return Decision(
@@ -213,6 +217,11 @@ def _lost(champion: Bundle, candidate: Bundle) -> str:
         for model in (champion, candidate)
     ]
     return ", ".join(what for what in has[0] if has[0][what] and not has[1][what])
+
+
+def _hemorrhages(labels: Sequence[str], called: Sequence[str]) -> int:
+    """How many of them are called so."""
+    return sum(label == answer == HEMORRHAGIC for label, answer in zip(labels, called, strict=True))
 
 
 def _right(labels: Sequence[str], called: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from core import manifest as manifests
@@ -75,10 +76,7 @@ def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[Mod
     problems = []
     for version, digest in order:
         try:
-            folder = folder_of(ws, version)
-            if manifests.manifest_sha256(folder) != digest:
-                raise BadBundle(f"The manifest of {version} is not the one that was promoted.")
-            model = ModelProcess(folder)
+            model = ModelProcess(_as_promoted(ws, version, digest))
         except ModelStopped:
             raise
         except (BadBundle, NoSuchVersion, OSError) as error:
@@ -88,6 +86,14 @@ def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[Mod
         notice = f"{'; '.join(problems)}. {version} serves instead." if problems else None
         return model, notice
     raise BadBundle("No model can serve: " + ("; ".join(problems) or "none is installed") + ".")
+
+
+def _as_promoted(ws: Workspace, version: str, digest: str) -> Path:
+    """Its folder. Raises NoSuchVersion, BadBundle or OSError where its manifest is not the one that was promoted."""
+    folder = folder_of(ws, version)
+    if manifests.manifest_sha256(folder) != digest:
+        raise BadBundle(f"The manifest of {version} is not the one that was promoted.")
+    return folder
 
 
 def serving_model(ws: Workspace) -> ModelProcess:
@@ -112,9 +118,26 @@ def _register(ws: Workspace, manifest: Manifest, digest: str) -> None:
 
 
 def champion(ws: Workspace) -> str | None:
-    """The version that should serve."""
-    order = serving_order(ws)
-    return order[0][0] if order else None
+    """The version that serves: the first whose files are as they were when it was promoted. None without one."""
+    for version, digest in serving_order(ws):
+        try:
+            _whole(_as_promoted(ws, version, digest))
+        except (BadBundle, NoSuchVersion, OSError):
+            continue
+        return version
+    return None
+
+
+def _whole(folder: Path) -> None:
+    """Raises BadBundle or OSError where a file of the bundle is not as published."""
+    files = [folder / name for name in (manifests.MANIFEST, manifests.MANIFEST_SHA, manifests.WEIGHTS)]
+    _whole_since(folder, tuple((stat.st_mtime_ns, stat.st_size) for stat in (file.stat() for file in files)))
+
+
+@lru_cache(maxsize=8)
+def _whole_since(folder: Path, state: tuple[tuple[int, int], ...]) -> None:
+    """The same, once for as long as the files' times and sizes stay: pages ask at every click."""
+    manifests.read_weights(folder, manifests.read_manifest(folder))
 
 
 def list_versions(ws: Workspace) -> list[Version]:

@@ -8,12 +8,12 @@ from core.manifest import BadBundle, Calibration, Manifest
 from dashboard import resources
 from dashboard.components import frame, words
 from services import jobs
-from services.corrections import labelled_scans, runs, too_few
+from services.corrections import labelled_scans, runs, to_keep, too_few
 from services.models import NoSuchVersion, Version, list_versions, promote, rollback
 
 st.title("Models")
 ws = resources.workspace()
-frame.serving()
+model = frame.serving()
 
 
 def _promote(version: str) -> None:
@@ -92,7 +92,7 @@ if notice := st.session_state.pop("models_notice", None):
     st.error(notice)
 st.subheader("Learn from the corrections")
 items = labelled_scans(ws)
-problem = too_few(ws, items)
+problem = too_few(ws, items, to_keep(model.manifest) if model else ())
 start, back, words_column = st.columns([1, 1, 3], vertical_alignment="center")
 running = jobs.retraining(ws)
 start.button(
@@ -119,8 +119,9 @@ def _progress() -> None:
 
 _progress()
 for run in runs(ws)[:3]:
-    ended = words.when(run.ended_at) if run.ended_at else "running"
-    st.write(f"{words.when(run.started_at)} to {ended}: **{run.decision or 'running'}**. {run.reason or ''}")
+    began, ended = words.when(run.started_at), f" to {words.when(run.ended_at)}" if run.ended_at else ""
+    outcome = run.decision or ("running" if running else "interrupted")
+    st.write(f"{began}{ended}: **{outcome}**. {run.reason or ''}")
 
 st.subheader("Versions")
 for version in list_versions(ws):

@@ -6,9 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from core import bundle
 from core.bundle import load
-from core.manifest import BadBundle, versions
+from core.manifest import WEIGHTS, BadBundle, versions
 from core.model_process import ModelProcess, ModelStopped
 from core.phantom import phantom
 from core.predict import Predictor
@@ -103,7 +102,7 @@ def test_a_bundle_that_is_damaged_while_its_process_is_gone_is_not_waited_for(tm
     shutil.copytree(DEMONSTRATION, folder)
     model = ModelProcess(folder)
     os.kill(model._child.pid, signal.SIGKILL)
-    (folder / bundle.WEIGHTS).write_bytes(b"x")
+    (folder / WEIGHTS).write_bytes(b"x")
     with pytest.raises(ModelStopped):
         model.read(scans(2))
 
@@ -111,7 +110,7 @@ def test_a_bundle_that_is_damaged_while_its_process_is_gone_is_not_waited_for(tm
 def test_a_damaged_bundle_does_not_load(tmp_path):
     folder = tmp_path / DEMONSTRATION.name
     shutil.copytree(DEMONSTRATION, folder)
-    path = folder / bundle.WEIGHTS
+    path = folder / WEIGHTS
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(BadBundle, match=r"weights of .* have been changed"):
         ModelProcess(folder)

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from filelock import FileLock
 from sqlalchemy import select
@@ -10,8 +11,9 @@ from core import manifest as manifests
 from core.labels import CLASSES
 from core.settings import Recipe, Settings
 from db import models as tables
+from db import queries
 from services import learning
-from services.corrections import labelled_scans, too_few
+from services.corrections import labelled_scans, to_keep, too_few
 from services.demo import load_demo
 from services.intake import Incoming, receive
 from services.jobs import Busy, lock_path
@@ -50,9 +52,9 @@ def reviewed(ws, publish_untrained, monkeypatch):
 def deal_splits(ws):
     """Enough patients in every part, whatever the home's secret says."""
     with ws.db.writing() as session:
-        patients = session.scalars(select(tables.Patient).order_by(tables.Patient.key)).all()
-        for i, patient in enumerate(patients):
-            patient.split = ("test", "validation", "train", "train")[i % 4]
+        met = sorted(queries.scans(session), key=lambda scan: scan.id)
+        for i, key in enumerate(dict.fromkeys(scan.patient_key for scan in met)):
+            session.get_one(tables.Patient, key).split = ("test", "validation", "train", "train")[i % 4]
 
 
 def test_retraining_publishes_a_version_with_its_lineage(reviewed):
@@ -79,15 +81,11 @@ def test_retraining_publishes_a_version_with_its_lineage(reviewed):
 
 
 def test_a_worse_candidate_does_not_serve(reviewed, monkeypatch):
-    from services import learning
-
     ws = reviewed
     items = labelled_scans(ws)
     truth = {i.content_hash: i.label for i in items}
 
     def champion_is_always_right(model, x):
-        import numpy as np
-
         rows = [CLASSES.index(truth[i.content_hash]) for i in items if i.split == "test"]
         right = np.eye(3)[rows]
         return right if model.manifest.version == before else np.roll(right, 1, axis=1)
@@ -117,19 +115,44 @@ def test_a_dry_run_writes_nothing(reviewed):
         assert session.scalars(select(tables.TrainingRun)).all() == []
 
 
-def test_labels_of_test_patients_are_never_trained_on(reviewed):
-    items = labelled_scans(reviewed)
-    assert too_few(reviewed, items) is None
-    assert "kept for testing" in too_few(reviewed, [i for i in items if i.split != "test"])
-    assert "validation" in too_few(reviewed, [i for i in items if i.split != "validation"])
-
-
 def test_unsure_unusable_and_disputed_scans_are_no_labels(reviewed):
     ws = reviewed
     ids = [item.scan_id for item in labelled_scans(ws)]
     for scan_id, verdict, reader in ((ids[0], "unsure", "Ann"), (ids[1], "unusable", "Ann"), (ids[2], "unsure", "Ben")):
         record(ws, scan_id, reader=reader, verdict=verdict, expected_version=1, click_id=new_click())
     assert [item.scan_id for item in labelled_scans(ws)] == ids[3:]
+
+
+def test_no_class_of_the_champion_is_unlearned(reviewed):
+    """The reviewed scans may all be of two classes; a page that says so and a command that says so agree."""
+    ws = reviewed
+    for item in labelled_scans(ws):
+        if item.label == "ischemic":
+            record(ws, item.scan_id, reader="Ann", verdict="unsure", expected_version=1, click_id=new_click())
+    reason = retrain(ws).reason
+    assert "also knows the answer “ischemic”" in reason
+    assert retrain(ws, dry_run=True).reason == reason
+    assert too_few(ws, labelled_scans(ws), to_keep(serving_model(ws).manifest)) == reason
+
+
+def test_a_candidate_that_finds_fewer_hemorrhages_does_not_serve(reviewed, publish_untrained, monkeypatch):
+    ws = reviewed
+    ws.settings.retrain.margin = 0.0
+    [test] = held_out(ws)
+    old, new = (bundle.load(folder_of(ws, name)) for name in (champion(ws), publish_untrained(7)))
+    right = np.eye(3)[[CLASSES.index(label) for label in test.labels]]
+    bleeds, others = ([i for i, label in enumerate(test.labels) if (label == CLASSES[0]) == b] for b in (True, False))
+    worse = {old.manifest.version: right.copy(), new.manifest.version: right.copy()}
+    worse[new.manifest.version][bleeds[0]] = np.eye(3)[2]  # one hemorrhage missed,
+    worse[old.manifest.version][others[0]] = np.roll(right[others[0]], 1)  # where the champion errs twice on others
+    worse[old.manifest.version][others[1]] = np.roll(right[others[1]], 1)
+    monkeypatch.setattr(learning, "probabilities_of", lambda model, x: worse[model.manifest.version])
+    decision = decide(ws, old, new, test)
+    assert decision.metrics["accuracy_gain"]["value"] > 0
+    assert decision.decision == "kept"
+    n = len(bleeds)
+    assert f"of {n} hemorrhagic ones the candidate finds {n - 1}, the champion {n}" in decision.reason
+    assert champion(ws) == old.manifest.version
 
 
 def test_only_one_retraining_at_a_time(reviewed):
@@ -220,8 +243,9 @@ def test_a_candidate_that_could_say_less_of_its_answers_does_not_serve(reviewed)
     assert decision.decision == "kept"
     assert "The champion stays" in decision.reason
     candidate = bundle.load(folder_of(ws, decision.candidate))
-    better = candidate.manifest.model_copy(update={"patients": {}})
-    verdict = decide(ws, bundle.load(folder_of(ws, champion(ws))), replace(candidate, manifest=better), *held_out(ws))
+    before = bundle.load(folder_of(ws, champion(ws)))
+    says_less = before.manifest.model_copy(update={"version": candidate.manifest.version, "abstain_below": None})
+    verdict = decide(ws, before, replace(before, manifest=says_less), *held_out(ws))
     assert verdict.decision == "kept"
     assert "a confidence to abstain below" in verdict.reason
 
@@ -237,7 +261,7 @@ def held_out(ws):
 def test_what_somebody_lets_serve_during_a_training_stays(reviewed, publish_untrained):
     ws = reviewed
     old, candidate, chosen = (
-        folder_of(ws, name) for name in (champion(ws), publish_untrained(5), publish_untrained(6))
+        folder_of(ws, name) for name in (champion(ws), publish_untrained(0), publish_untrained(6))
     )
     test = held_out(ws)
     promote(ws, chosen.name, actor="a person")

@@ -1,0 +1,62 @@
+from itertools import count
+
+from core import manifest as manifests
+from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE
+from services.corrections import Item, to_keep, too_few
+from services.workspace import DEMO_BUNDLES
+
+NUMBERS = count()
+
+
+def items(split, *labels, patient=None):
+    """Reviewed scans, each of a patient of its own unless one is named."""
+    made = []
+    for label in labels:
+        i = next(NUMBERS)
+        made.append(Item(i, f"hash{i}", label, i, patient or f"patient{i}", split))
+    return made
+
+
+ENOUGH = [
+    *items("train", *CLASSES * 8),
+    *items("validation", NO_STROKE),
+    *items("test", HEMORRHAGIC, NO_STROKE, NO_STROKE, ISCHEMIC, NO_STROKE),
+]
+
+
+def without(split):
+    return [item for item in ENOUGH if item.split != split]
+
+
+def test_enough_is_enough(ws):
+    assert too_few(ws, ENOUGH) is None
+    assert too_few(ws, ENOUGH, CLASSES) is None
+    assert "at least 20 scans" in too_few(ws, ENOUGH[:19]).lower()
+
+
+def test_a_part_without_scans_is_named(ws):
+    assert "kept for testing" in too_few(ws, without("test"))
+    assert "kept for validation" in too_few(ws, without("validation"))
+    assert "all of one class" in too_few(ws, [*without("train"), *items("train", *[NO_STROKE] * 20)])
+
+
+def test_many_slices_of_one_patient_do_not_judge(ws):
+    one = items("test", HEMORRHAGIC, *[NO_STROKE] * 9, patient="alone")
+    assert "there are 10 of 1." in too_few(ws, [*without("test"), *one])
+
+
+def test_a_test_without_a_hemorrhage_or_with_nothing_else_does_not_judge(ws):
+    assert "testing none are hemorrhagic" in too_few(ws, [*without("test"), *items("test", *[NO_STROKE] * 6)])
+    assert "testing all are hemorrhagic" in too_few(ws, [*without("test"), *items("test", *[HEMORRHAGIC] * 6)])
+
+
+def test_a_class_that_would_be_unlearned_is_named(ws):
+    two = [*without("train"), *items("train", *[HEMORRHAGIC, NO_STROKE] * 10)]
+    assert too_few(ws, two) is None
+    assert "“ischemic”" in too_few(ws, two, CLASSES)
+
+
+def test_only_a_training_from_scratch_may_forget_classes():
+    demonstration = manifests.read_manifest(manifests.versions(DEMO_BUNDLES)[-1])
+    assert to_keep(demonstration) == ()
+    assert to_keep(demonstration, synthetic=True) == demonstration.classes
