@@ -161,7 +161,7 @@ def latest_reviews(session: Session, scan_ids: Collection[int] | None = None) ->
     latest: dict[int, dict[str, ReviewRow]] = defaultdict(dict)
     for row in session.execute(query):
         earlier = latest[row.scan_id].pop(row.reader, None)
-        blind_verdict = earlier.blind_verdict if earlier else row.verdict if row.blind else None
+        blind_verdict = row.verdict if row.blind else earlier.blind_verdict if earlier else None
         own = row.verdict if not row.adjudication else earlier.own_verdict if earlier else None
         latest[row.scan_id][row.reader] = ReviewRow(
             row.id, row.scan_id, row.reader, row.verdict, row.adjudication, row.created_at, blind_verdict, own
@@ -210,6 +210,16 @@ def has_reviewed(session: Session, reader: str, scan_ids: Collection[int] | None
     if scan_ids is not None:
         query = query.where(Review.scan_id.in_(scan_ids))
     return set(session.scalars(query))
+
+
+def left_to_read_blind(session: Session, reader: str, patient_keys: Collection[str]) -> dict[str, set[int]]:
+    """Patient key -> ids of the scans drawn for the blind audit that `reader` has yet to review."""
+    reviewed = select(Review.id).where(Review.scan_id == Scan.id, Review.reader == reader).exists()
+    query = select(Study.patient_key, Scan.id).join(Study)
+    left: dict[str, set[int]] = defaultdict(set)
+    for patient, scan_id in session.execute(query.where(Scan.audit, Study.patient_key.in_(patient_keys), ~reviewed)):
+        left[patient].add(scan_id)
+    return left
 
 
 def review_by_click(session: Session, click_id: str) -> Review | None:

@@ -226,7 +226,7 @@ def _scan_row(one: Arrival, ids: dict[str, int], batch_id: int, ws: Workspace) -
         look=one.look,
         resembles_id=one.resembles(ids),
         synthetic=one.synthetic,
-        audit=share(ws.pseudonym.of("audit", one.digest)) < ws.settings.review.audit_share,
+        audit=share(ws.pseudonym.of("audit", one.patient_key)) < ws.settings.review.audit_share,
     )
 
 

@@ -61,7 +61,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class AuditStream:
-    """The scans drawn at random to be read blind: the only figures free of choice and of the model's influence."""
+    """Scans of patients drawn at random to be read blind: figures free of choice and of the model's influence."""
 
     report: Report | None
     labelled: int  # of `read`, those that count in the report

@@ -36,6 +36,7 @@ class Case:
     scan: ScanRow
     reading: ReadingRow | None
     hidden: bool  # there is a reading, not to be shown before this reader's verdict
+    left: int  # for how many more of the patient's scans, drawn for the blind audit, it stays hidden after that
     verdict: Verdict | None
     state: State
     own_verdict: str | None  # what this reader said last
@@ -92,16 +93,31 @@ def cases(
             for review in reviews
             if review.reader == reader
         }
+        drawn = {row.patient_key for row in rows if row.audit}
+        left = queries.left_to_read_blind(session, reader, drawn) if drawn else {}
     blind = blind_first or ws.settings.review.blind_first
-    return [_case(row, readings.get(row.id), verdicts.get(row.id), own.get(row.id), blind) for row in rows]
+    return [
+        _case(
+            row,
+            readings.get(row.id),
+            verdicts.get(row.id),
+            own.get(row.id),
+            blind,
+            len(left.get(row.patient_key, set()) - {row.id}) if row.audit else 0,
+        )
+        for row in rows
+    ]
 
 
-def _case(row: ScanRow, reading: ReadingRow | None, verdict: Verdict | None, own: str | None, blind: bool) -> Case:
-    hidden = reading is not None and own is None and (blind or row.audit)
+def _case(
+    row: ScanRow, reading: ReadingRow | None, verdict: Verdict | None, own: str | None, blind: bool, left: int
+) -> Case:
+    """A drawn patient's answers are shown together at the end: that to one slice would sway who reads the next."""
+    hidden = reading is not None and (left > 0 or (own is None and (blind or row.audit)))
     state = _state(reading, verdict)
     if hidden and state != "not read yet":
         state = "read"  # what it was would tell others' verdicts, or the model's answer
-    return Case(row, None if hidden else reading, hidden, verdict, state, own)
+    return Case(row, None if hidden else reading, hidden, left, verdict, state, own)
 
 
 def _state(reading: ReadingRow | None, verdict: Verdict | None) -> State:

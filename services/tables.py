@@ -163,7 +163,7 @@ def notes(live: LiveEvaluation) -> list[str]:
     found += _never_called(live.report) if live.report else []
     if stream.drawn:
         found.append(
-            f"Random audit stream: {stream.read} of {stream.drawn} scans drawn have been read blind; "
+            f"Random audit stream: {stream.read} of the {stream.drawn} scans of patients drawn have been read blind; "
             f"{stream.labelled} of these were given one class, and count."
         )
     if live.seen_in_training:
@@ -173,7 +173,8 @@ def notes(live: LiveEvaluation) -> list[str]:
     if live.report and not live.rows["blind"].all():
         found.append(
             f"{int((~live.rows['blind']).sum())} of {live.report.n} verdicts were given with the model's answer in "
-            "view, and readers tend to follow it. “read blind” leaves them out."
+            "view, and readers tend to follow it. “read blind” leaves them out; a reader who chose to read blind may "
+            "have seen the answers to other scans of the same patient."
         )
     if live.report and live.answered < live.report.n:
         found.append(

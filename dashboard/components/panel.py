@@ -18,8 +18,7 @@ KEYS = {HEMORRHAGIC: "H", ISCHEMIC: "I", NO_STROKE: "N", UNSURE: "U", UNUSABLE: 
 def answer(case: Case) -> None:
     """What the model says, or why it says nothing yet."""
     if case.hidden:
-        why = "drawn for the blind audit" if case.scan.audit else "you read blind first"
-        st.markdown(f"#### The model's answer is hidden\nGive your verdict first ({why}); then it is shown.")
+        st.markdown(f"#### The model's answer is hidden\n{words.why_hidden(case)}")
         return
     if case.reading is None:
         st.markdown("#### No reading\nThe model has not read this scan. Your verdict counts all the same.")
@@ -106,7 +105,7 @@ def _button(case: Case, verdict: str, label: str, *, primary: bool) -> None:
         kwargs={
             "blind": case.hidden,
             "adjudication": bool(st.session_state.get(f"adjudicate-{case.scan.id}")),
-            "stay": case.hidden,
+            "stay": case.hidden and not case.left,
         },
     )
 
@@ -143,7 +142,7 @@ def past(case: Case) -> None:
     if not lines:
         return
     if case.hidden:
-        st.caption(f"Reviewed {len(lines)} times; shown after your verdict.")
+        st.caption(f"Reviewed {len(lines)} times; shown with the model's answer.")
         return
     with st.expander(f"History ({len(lines)})"):
         for line in lines:

@@ -39,7 +39,7 @@ def ask(ws: Workspace, versions: list[str]) -> Question:
         ["all", "read blind"],
         default="all",
         required=True,
-        help="A reader who saw the model's answer tends to follow it. Only verdicts given blind are free of that.",
+        help="A reader who saw the model's answer tends to follow it. Verdicts given blind are free of that.",
     )
     with more.popover("More filters", icon=":material/filter_list:", width="stretch"):
         reader = st.selectbox("Reader", readers(ws), index=None, placeholder="all: the verdict that counts")

@@ -27,8 +27,22 @@ def finding(reading: ReadingRow) -> str:
 
 def model_column(case: Case) -> str:
     if case.hidden:
-        return HIDDEN
+        return HIDDEN if case.own_verdict is None else f"hidden until you have read {_others(case)}"
     return finding(case.reading) if case.reading else "no reading"
+
+
+def why_hidden(case: Case) -> str:
+    """What a reader does to see the model's answer."""
+    if not case.scan.audit:
+        return "Give your verdict first (you read blind first); then it is shown."
+    if not case.left:
+        return "Give your verdict first (drawn for the blind audit); then it is shown."
+    first = "Give your verdict first. " if case.own_verdict is None else ""
+    return f"{first}This patient was drawn for the blind audit: it is shown when you have read {_others(case)}."
+
+
+def _others(case: Case) -> str:
+    return f"{case.left} more of this patient's scans" if case.left > 1 else "one more of this patient's scans"
 
 
 def percent(share: float) -> str:

@@ -1,9 +1,10 @@
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from db import audit
+from db import audit, queries
 from services.intake import Incoming, receive
 from services.models import promote, rollback, serving_model
 from services.review import (
@@ -18,7 +19,7 @@ from services.review import (
     queue,
     record,
 )
-from tests.conftest import png
+from tests.conftest import dicom, png
 
 
 @pytest.fixture
@@ -127,6 +128,42 @@ def test_the_audit_stream_is_blind_without_being_asked(ws, scan_ids):
     with ws.db.writing() as session:
         session.execute(text("update scans set audit = 1 where id = :i"), {"i": scan_ids[2]})
     assert [c.scan.id for c in cases(ws, "Ann", ids=scan_ids) if c.hidden] == [scan_ids[2]]
+
+
+def test_answers_to_a_drawn_patients_scans_are_shown_together(ws, drawn_patient):
+    first, second = drawn_patient
+    assert [(c.hidden, c.left) for c in cases(ws, "Ann", ids=drawn_patient)] == [(True, 1), (True, 1)]
+    say(ws, first, "ischemic", blind=True)
+    say(ws, first, "hemorrhagic", blind=True)  # a second thought, and the answer still not seen
+    still = case(ws, first, "Ann")
+    assert (still.hidden, still.left, still.own_verdict, still.state) == (True, 1, "hemorrhagic", "read")
+    assert case(ws, second, "Ann").left == 0
+    say(ws, second, "no_stroke", blind=True)
+    assert [c.hidden for c in cases(ws, "Ann", ids=drawn_patient)] == [False, False]
+    say(ws, first, "no_stroke")  # in view of the answer
+    with ws.db.reading() as session:
+        [review] = queries.latest_reviews(session, [first])[first]
+    assert (review.verdict, review.blind_verdict) == ("no_stroke", "hemorrhagic")
+    assert all(c.hidden for c in cases(ws, "Ben", ids=drawn_patient)), "each reader for themselves"
+
+
+@pytest.fixture
+def drawn_patient(ws):
+    """Two slices of one patient, drawn."""
+    ws.settings.review.audit_share = 1.0
+    files = [Incoming(f"{i}.dcm", dicom(i, patient="P7")) for i in (1, 2)]
+    return [one.scan_id for one in receive(ws, serving_model(ws), files, source="upload", actor="a")]
+
+
+def test_the_audit_draws_patients_not_slices(ws):
+    ws.settings.review.audit_share = 0.5
+    files = [Incoming(f"{p}-{i}.dcm", dicom(10 * p + i, patient=f"P{p}")) for p in range(12) for i in range(3)]
+    received = list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
+    by_patient = defaultdict(set)
+    for found in cases(ws, "Ann", ids=[one.scan_id for one in received]):
+        by_patient[found.scan.patient_key].add(found.scan.audit)
+    assert len(by_patient) == 12
+    assert all(len(drawn) == 1 for drawn in by_patient.values())
 
 
 def test_the_queue_is_what_waits_for_the_reader_least_certain_first(ws, scan_ids):
