@@ -35,17 +35,15 @@ def main() -> None:
         report = measure(p, examples, known)
         labels, patient_p, keys = per_patient(examples.labels, p, known, examples.patients)
         patient_report = evaluate(labels, patient_p, known, patients=keys)
+        if args.part != "all" and any(sample.split is None for sample in samples):
+            print("Note: these files name no parts, so all of them are measured.")
+        trained = _say_whom_it_met(ws, model, examples)
         _tell(report)
         print("per patient:")
         _tell_figures(patient_report)
-        trained = set(model.manifest.patients.get("train", [])) & set(examples.patients)
-        if trained:
-            print(f"Note: the model was trained on {len(trained)} of these patients. These figures flatter it.")
-        if trained_elsewhere(ws, model.manifest):
-            print("Note: whether it was trained on some of these patients cannot be told: it comes from another home.")
         values = {
             "model": model.manifest.version,
-            "trained_on_patients": len(trained),
+            "trained_on_patients": trained,
             "refused": len(samples) - len(examples),
             **report.to_json(),
             "per_patient": patient_report.to_json(),
@@ -57,6 +55,18 @@ def main() -> None:
         if args.plots:
             for path in write_plots(report, args.plots):
                 print(path)
+
+
+def _say_whom_it_met(ws: Workspace, model: Bundle, examples: Examples) -> int:
+    """Say, before any figure, what flatters it; returns on how many of the patients the model was trained."""
+    version, patients = model.manifest.version, set(examples.patients)
+    met = {part: len(patients & set(model.manifest.patients.get(part, []))) for part in ("train", "validation")}
+    for part, done in (("train", "was trained on"), ("validation", "has its rules from")):
+        if met[part]:
+            print(f"Note: {version} {done} {met[part]} of these {len(patients)} patients. That flatters it.")
+    if trained_elsewhere(ws, model.manifest):
+        print(f"Note: whether {version} was trained on some of these patients cannot be told: it is from another home.")
+    return met["train"]
 
 
 def _read(ws: Workspace, model: Bundle, samples: list[Sample]) -> tuple[np.ndarray, Examples]:
@@ -79,11 +89,16 @@ def _compare(
     """What the model gains over another on the same scans, paired."""
     other = bundle.load(_bundle_folder(ws, path))
     theirs, _ = _read(ws, other, samples)
+    met = _say_whom_it_met(ws, other, examples)
     gains = difference(examples.labels, theirs, p, (other.manifest.classes, known), patients=examples.patients)
     print(f"gained over {other.manifest.version}, paired:")
     for name, figure in gains.items():
         print(figure_line(name, figure))
-    return {name: figure.to_json() for name, figure in gains.items()}
+    return {
+        "over": other.manifest.version,
+        "trained_on_patients": met,
+        **{name: figure.to_json() for name, figure in gains.items()},
+    }
 
 
 def _arguments() -> argparse.Namespace:

@@ -31,7 +31,7 @@ def in_html(
     points: Mapping[str, OperatingPoint],
     abstain_below: float | None,
     trained_on: str,
-    compared: tuple[str, pd.DataFrame] | None = None,
+    compared: tuple[str, pd.DataFrame, str] | None = None,
 ) -> str:
     """Every figure of the page with its n and interval, and what has to be known about them.
 
@@ -87,11 +87,15 @@ def in_html(
     )
 
 
-def _compared(version: str, compared: tuple[str, pd.DataFrame] | None) -> list[str]:
+def _compared(version: str, compared: tuple[str, pd.DataFrame, str] | None) -> list[str]:
     if compared is None:
         return []
-    other, table = compared
-    return [f"<h2>Gained by {escape(version)} over {escape(other)}, on the scans both have read</h2>", _table(table)]
+    other, table, unfair = compared
+    return [
+        f"<h2>Gained by {escape(version)} over {escape(other)}, on the scans both have read</h2>",
+        *([f"<p class='note'>{_bold(escape(unfair))}</p>"] if unfair else []),
+        _table(table),
+    ]
 
 
 def _bold(text: str) -> str:

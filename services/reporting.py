@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import combinations
 
 import numpy as np
@@ -38,6 +38,17 @@ class Question:
     source: str | None = None
     since: datetime | None = None  # by the time of the verdict
     before: datetime | None = None
+    zone: tzinfo = UTC  # whose months
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one version gains over another on the scans both have read."""
+
+    gains: dict[str, Figure]
+    scans: int = 0
+    seen: int = 0  # of them, scans of patients it was trained on
+    seen_by_other: int = 0
 
 
 @dataclass(frozen=True)
@@ -282,7 +293,7 @@ def _groups(rows: pd.DataFrame, log: _Log, question: Question) -> list[Group]:
     """By source and by month of the verdict; by reader, on each reader's own verdicts."""
     if not len(rows):
         return []
-    months = pd.to_datetime(rows["reviewed_at"], utc=True).dt.strftime("%Y-%m")
+    months = pd.to_datetime(rows["reviewed_at"], utc=True).dt.tz_convert(question.zone).dt.strftime("%Y-%m")
     recent = sorted(months.unique())[-_TIME_GROUPS:]
     columns = rows["label"].to_numpy(object), rows["prediction"].to_numpy(object), rows["patient_key"].to_numpy(object)
     parts = [("source", name, (rows["source"] == name).to_numpy()) for name in sorted(set(rows["source"]))]
@@ -354,14 +365,14 @@ def read_by_none(ws: Workspace, question: Question) -> list[int]:
     return [scan_id for scan_id in scans if scan_id in reviewed and scan_id not in readings]
 
 
-def compare_versions(ws: Workspace, question: Question, other: str) -> dict[str, Figure]:
-    """What `question.version` gains over `other` on the scans both have read; empty where there are none."""
+def compare_versions(ws: Workspace, question: Question, other: str) -> Comparison:
+    """What `question.version` gains over `other` on the scans both have read; no gains where there are none."""
     with ws.db.reading() as session:
         log = _log(session, question)
         theirs = queries.readings(session, version=other)
     labelled = [entry for entry in _labelled(log, question)[0] if entry[0].id in theirs]
     if not labelled:
-        return {}
+        return Comparison({})
     mine = [log.readings[scan.id].probabilities for scan, *_ in labelled]
     other_p = [theirs[scan.id].probabilities for scan, *_ in labelled]
     known = tuple([name for name in CLASSES if name in p[0]] for p in (other_p, mine))
@@ -369,4 +380,8 @@ def compare_versions(ws: Workspace, question: Question, other: str) -> dict[str,
         np.array([[row[name] for name in names] for row in p]) for p, names in zip((other_p, mine), known, strict=True)
     )
     labels, patients = [label for _, label, *_ in labelled], [scan.patient_key for scan, *_ in labelled]
-    return difference(labels, first, second, (known[0], known[1]), patients=patients)
+    seen, seen_by_other = (
+        sum(SEEN_IN_TRAINING in readings[scan.id].flags for scan, *_ in labelled) for readings in (log.readings, theirs)
+    )
+    gains = difference(labels, first, second, (known[0], known[1]), patients=patients)
+    return Comparison(gains, len(labelled), seen, seen_by_other)

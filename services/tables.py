@@ -7,7 +7,7 @@ import pandas as pd
 from core.evaluate import BY_CLASS, OVERALL, Report
 from core.intervals import Figure
 from core.labels import counted, in_words
-from services.reporting import FEW, Agreement, Group, LiveEvaluation
+from services.reporting import FEW, Agreement, Comparison, Group, LiveEvaluation
 
 
 def with_interval(figure: Figure) -> str:
@@ -131,6 +131,15 @@ def gains(found: Mapping[str, Figure]) -> pd.DataFrame:
         }
         for name, gain in found.items()
     )
+
+
+def unfair(found: Comparison, version: str, other: str) -> str:
+    """What flatters one of two versions that are compared; empty where nothing is known to."""
+    met = [(name, n) for name, n in ((version, found.seen), (other, found.seen_by_other)) if n]
+    if not met:
+        return ""
+    each = " and ".join(f"{name} was trained on the patients of {n}" for name, n in met)
+    return f"**Not a fair comparison.** Of these {counted(found.scans, 'scan')} {each}: that flatters it."
 
 
 def _gain_in_words(name: str) -> str:

@@ -49,7 +49,7 @@ def ask(ws: Workspace, versions: list[str]) -> Question:
         since = st.date_input("Verdicts from", value=None, format="DD/MM/YYYY")
         until = st.date_input("Verdicts to", value=None, format="DD/MM/YYYY")
     chosen = [
-        *([f"verdicts of {reader}"] if reader else []),
+        *([f"verdicts of {words.plain(reader)}"] if reader else []),
         *([f"scans from {_SOURCES.get(source, source)}"] if source else []),
         *([f"verdicts from {since:%d %b %Y}"] if since else []),
         *([f"verdicts to {until:%d %b %Y}"] if until else []),
@@ -64,6 +64,7 @@ def ask(ws: Workspace, versions: list[str]) -> Question:
         source=source,
         since=_midnight(since),
         before=_midnight(until + timedelta(days=1)) if until else None,
+        zone=words.zone(),
     )
 
 
@@ -102,16 +103,19 @@ def offer_reading(ws: Workspace, question: Question) -> None:
             st.rerun()
 
 
-def compare(ws: Workspace, question: Question, versions: list[str]) -> tuple[str, pd.DataFrame] | None:
-    """Another version on the same scans, where one is chosen: its name and what is gained over it."""
+def compare(ws: Workspace, question: Question, versions: list[str]) -> tuple[str, pd.DataFrame, str] | None:
+    """Another version on the same scans, where one is chosen: its name, what is gained over it, and what flatters."""
     others = [version for version in versions if version != question.version]
     other = st.selectbox("Compare with version", others, index=None, placeholder="none") if others else None
     if not other:
         return None
-    table = tables.gains(compare_versions(ws, question, other))
+    found = compare_versions(ws, question, other)
+    table, unfair = tables.gains(found.gains), tables.unfair(found, question.version, other)
+    if unfair:
+        st.warning(unfair, icon=":material/warning:")
     st.caption(f"What {question.version} gains over {other} on the scans both have read, paired:")
     words.table(table, empty="The two have read none of the same scans.")
-    return other, table
+    return other, table, unfair
 
 
 def file_name(question: Question) -> str:

@@ -60,7 +60,9 @@ def test_evaluate_gives_the_figures_the_bundle_was_published_with(home, class_fo
     assert (plots / "confusion.html").stat().st_size > 1e6
     args = ["--model-path", trained, "--data", class_folders, "--part", "all", "--against", trained]
     everything = run("evaluate", *args).stdout
-    assert "the model was trained on 24 of these patients" in everything
+    met = f"Note: {trained} was trained on 24 of these 44 patients. That flatters it."
+    assert everything.count(met) == 2, "of both models that are compared"
+    assert everything.index(met) < everything.index("Accuracy"), "before any figure"
     assert f"gained over {trained}, paired" in everything
     assert "cannot be told" not in everything
 
@@ -68,7 +70,7 @@ def test_evaluate_gives_the_figures_the_bundle_was_published_with(home, class_fo
 def test_a_model_from_another_home_cannot_say_whom_it_was_trained_on(home, class_folders, trained, monkeypatch):
     monkeypatch.setenv("STROKE_HOME", str(home.with_name("other")))
     said = run("evaluate", "--model-path", home / "models" / trained, "--data", class_folders).stdout
-    assert "whether it was trained on some of these patients cannot be told" in said
+    assert f"whether {trained} was trained on some of these patients cannot be told" in said
 
 
 def test_folds_measure_a_recipe_and_publish_nothing(home, class_folders, tmp_path):

@@ -1,17 +1,21 @@
 """Live figures: on whom they are, and what is said about it."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
 
 from core.manifest import OperatingPoint
-from db import models
+from core.reading import SEEN_IN_TRAINING
+from db import models, queries
 from services.evaluation_report import in_html
 from services.intake import Incoming, receive
 from services.models import champion, serving_model
 from services.reporting import Question, at_operating_points, compare_versions, live_evaluation
 from services.review import new_click, record
-from services.tables import agreement, groups, notes, overall
+from services.tables import agreement, groups, notes, overall, unfair
 from tests.conftest import dicom
 
 SCANS = 40
@@ -183,11 +187,39 @@ def test_two_versions_are_compared_on_the_scans_both_have_read(log, publish_untr
         session.add(models.ModelVersion(version=other, manifest_sha256="0"))
     for one in received[5:20]:
         ensure_reading(ws, predictor, one.scan_id)
-    gains = compare_versions(ws, Question(champion(ws), reader="Ann"), other)
-    assert gains["accuracy"].n == 15
+    found = compare_versions(ws, Question(champion(ws), reader="Ann"), other)
+    gains = found.gains
+    assert gains["accuracy"].n == found.scans == 15
+    assert unfair(found, "A", "B") == ""
     mine = asked(ws, reader="Ann").rows.set_index("scan_id").loc[[one.scan_id for one in received[5:20]]]
     theirs = live_evaluation(ws, Question(other, reader="Ann")).report
     assert gains["accuracy"].value == pytest.approx((mine.label == mine.prediction).mean() - theirs.accuracy.value)
+
+
+def test_a_comparison_says_who_was_trained_on_the_scans(log):
+    ws, received = log
+    with ws.db.writing() as session:
+        of = queries.readings(session, version=champion(ws))
+        for one in received[:3]:
+            session.get(models.Reading, of[one.scan_id].id).flags = [SEEN_IN_TRAINING]
+    found = compare_versions(ws, Question(champion(ws), reader="Ann"), champion(ws))
+    assert found.seen == found.seen_by_other > 0
+    said = unfair(replace(found, seen=0, seen_by_other=3, scans=30), "A", "B")
+    assert said == "**Not a fair comparison.** Of these 30 scans B was trained on the patients of 3: that flatters it."
+
+
+def test_months_are_the_viewers(log):
+    ws, _ = log
+    with ws.db.writing() as session:
+        for review in session.scalars(select(models.Review)):
+            review.created_at = datetime(2026, 3, 31, 23, 30, tzinfo=UTC)
+
+    def months(zone):
+        groups = live_evaluation(ws, Question(champion(ws), zone=zone)).groups
+        return [group.name for group in groups if group.kind == "month"]
+
+    assert months(UTC) == ["2026-03"]
+    assert months(ZoneInfo("Europe/Vienna")) == ["2026-04"]
 
 
 def test_the_report_needs_nothing_but_itself_and_runs_nothing_of_a_readers_name(log):
