@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import func, make_url, select, text
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
 
 from core.labels import counted
 from core.pseudonym import Pseudonym, WrongKey
@@ -16,7 +17,8 @@ from core.scan import UnreadableScan
 from core.settings import Settings
 from db import audit
 from db.images import ImageMissing, ImageStore
-from db.models import AuditEvent, Scan
+from db.models import AuditEvent, Review, Scan
+from db.queries import TAKEN_BACK
 from db.session import Database
 from services.workspace import KEY, image_of
 
@@ -76,7 +78,37 @@ def _of_the_log(db: Database, settings: Settings, checked: Checked) -> Iterator[
         checked.events, checked.last = session.execute(select(func.count(), func.max(AuditEvent.at))).one()
     if broken is not None:
         yield f"The audit chain breaks at event {broken}: it or one before it was changed, removed or put in."
+    else:
+        with db.reading() as session:
+            yield from _of_the_reviews(session)
+            yield from _of_the_intakes(session)
     yield from _of_the_key(settings.key_file, known)
+
+
+def _of_the_reviews(session: Session) -> Iterator[str]:
+    """Every verdict has its event, written with it, and says what that says."""
+    events = session.execute(select(AuditEvent.actor, AuditEvent.detail).where(AuditEvent.action == "review"))
+    filed = {said["review"]: (said["scan"], reader, said["verdict"], said["blind"]) for reader, said in events}
+    rows = session.execute(select(Review.id, Review.scan_id, Review.reader, Review.verdict, Review.blind))
+    stored = {review: (scan, reader, verdict, blind) for review, scan, reader, verdict, blind in rows}
+    for review in sorted(filed.keys() | stored.keys()):
+        if review not in stored:
+            yield f"Review {review}, of scan {filed[review][0]}, has been removed: the audit chain has it."
+        elif review not in filed:
+            yield f"Review {review}, of scan {stored[review][0]}, has been put in: the audit chain does not have it."
+        elif filed[review] != stored[review]:
+            yield f"Review {review}, of scan {filed[review][0]}, has been changed: the audit chain has another."
+
+
+def _of_the_intakes(session: Session) -> Iterator[str]:
+    """As many scans as were taken in and not taken back."""
+    events = session.execute(
+        select(AuditEvent.action, AuditEvent.detail).where(AuditEvent.action.in_(("intake", TAKEN_BACK)))
+    )
+    expected = sum(said["scans"] if action == "intake" else -said["scans"] for action, said in events)
+    there = session.scalar(select(func.count(Scan.id))) or 0
+    if there != expected:
+        yield f"By the audit chain the log has {counted(expected, 'scan')}, and there are {there}."
 
 
 def _of_the_key(key: Path, known: dict[str, Any] | None) -> Iterator[str]:

@@ -40,6 +40,37 @@ def test_a_whole_log_has_no_problem_and_each_harm_is_named(log):
     assert any("not the one that was received" in sentence for sentence in images)
 
 
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("update reviews set verdict = 'unsure' where id = 2", "Review 2, of scan {scan}, has been changed"),
+        ("delete from reviews where id = 2", "Review 2, of scan {scan}, has been removed"),
+        (
+            "insert into reviews (scan_id, reader, verdict, blind, adjudication, click_id, created_at) "
+            "values (1, 'Eve', 'unsure', 0, 0, 'x', '2026-01-01 00:00:00')",
+            "of scan 1, has been put in",
+        ),
+    ],
+)
+def test_a_verdict_that_the_audit_chain_does_not_have_is_named(log, harm, said):
+    ws, _ = log
+    with ws.db.writing() as session:
+        scan = session.scalar(text("select scan_id from reviews where id = 2"))
+        session.execute(text(harm))
+    [problem] = found_in(ws)
+    assert said.format(scan=scan) in problem
+
+
+def test_a_scan_that_was_removed_past_the_application_is_missed(log):
+    ws, _ = log
+    with ws.db.writing() as session:
+        unread = session.scalar(text("select max(id) from scans where id not in (select scan_id from reviews)"))
+        session.execute(text("delete from readings where scan_id = :i"), {"i": unread})
+        session.execute(text("delete from scans where id = :i"), {"i": unread})
+    [problem] = found_in(ws)
+    assert problem == "By the audit chain the log has 40 scans, and there are 39."
+
+
 @pytest.mark.parametrize("harm", ["a page", "the end", "the header"])
 def test_a_damaged_file_is_said_in_a_sentence(log, harm):
     ws, file = log
