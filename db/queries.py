@@ -346,7 +346,15 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
     return hashes
 
 
-TAKEN_BACK = "undo intake"
+TAKEN_BACK, MET_AGAIN = "undo intake", "intake again"
+
+
+def met_again(session: Session, scan_id: int) -> bool:
+    """Whether a scan of this one's batch has come with another upload too, as a duplicate."""
+    batch = session.scalar(select(Scan.batch_id).where(Scan.id == scan_id))
+    theirs = set(session.scalars(select(Scan.id).where(Scan.batch_id == batch)))
+    events = session.scalars(select(AuditEvent.detail).where(AuditEvent.action == MET_AGAIN))
+    return any(theirs.intersection(detail["scans"]) for detail in events)
 
 
 def id_after_taken_back(session: Session) -> int | None:

@@ -172,6 +172,7 @@ def _store(
             session.flush()
             batch_id = batch.id
         again = {ids[digest]: scan for digest, scan in chunk.scans.items() if digest in ids and scan.patient_key}
+        known = sorted(set(ids.values()) - {row.id for row in queries.scans(session, batch_id=batch_id or 0)})
         arrivals = arrivals_of(session, new, again, seen, Resemblances(ws, session), synthetic)
         queries.add_patients(session, {one.patient_key: split_of(one.patient_key) for one in arrivals})
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})
@@ -187,6 +188,8 @@ def _store(
             session.add(reading_row(row.id, reading))
         if new:
             audit.append(session, actor, "intake", {"batch": batch_id, "scans": len(new), "source": source})
+        if known:  # this upload too is told that they are stored
+            audit.append(session, actor, queries.MET_AGAIN, {"scans": known})
         session.flush()
         shown = queries.readings(session, prefer=model.manifest.version, scan_ids=ids.values())
         audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}
@@ -252,10 +255,14 @@ def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
     """Take back the whole batch that a scan came with; returns how many scans went. Rows go first, then images.
 
     Its patients keep their split, for splits are for good. Raises BatchInUse where a scan of it has been reviewed or
-    trained on, or is gone already.
+    trained on, or has come again with another upload, which was told that it is stored.
     """
     with ws.db.writing() as session:
         last = queries.last_scan(session)
+        if queries.met_again(session, scan_id):
+            raise BatchInUse(
+                "A later upload brought scans of this batch too and was told that they are stored: it stays."
+            )
         gone = queries.delete_batch_of(session, scan_id)
         if gone is None:
             raise BatchInUse("Something in this batch has been reviewed or trained on, so it stays as it is.")

@@ -380,6 +380,17 @@ def test_a_batch_is_undone_as_a_whole_and_can_come_again(ws, predictor):
     assert [r.outcome for r in take(ws, predictor, [("0.png", png(0))])] == ["stored"]
 
 
+def test_what_a_later_upload_was_told_is_stored_is_not_taken_back(ws):
+    model = serving_model(ws)
+    [first] = receive(ws, model, [Incoming("a.png", png(1))], source="upload", actor="a")
+    again = [Incoming("b.png", png(1)), Incoming("c.png", png(2)), Incoming("d.png", png(2))]
+    second = list(receive(ws, model, again, source="upload", actor="b"))
+    assert [one.outcome for one in second] == ["duplicate", "stored", "duplicate"]
+    with pytest.raises(intake.BatchInUse, match="told that they are stored"):
+        intake.undo(ws, first.scan_id, actor="a")
+    assert intake.undo(ws, second[1].scan_id, actor="b") == 1, "a copy within one upload is no other's"
+
+
 def test_a_batch_somebody_has_worked_with_stays(ws, predictor):
     received = take(ws, predictor, [(f"{i}.png", png(i)) for i in range(3)])
     record(
