@@ -105,7 +105,7 @@ def publish_model(
         "demonstration": origin.demonstration,
         "parent": parent.version if parent else None,
         "trained_on": origin.trained_on,
-        "limits": tuple(dict.fromkeys([*(parent.limits if parent else ()), *origin.limits, *_of_classes(classes)])),
+        "limits": (*_inherited(parent), *origin.limits, *_of_classes(classes)),
         "lineage": {
             **origin.lineage,
             "recipe": recipe.model_dump(mode="json"),
@@ -127,6 +127,19 @@ def publish_model(
 def _only_simulated(classes: tuple[str, ...], train: Examples) -> tuple[str, ...]:
     met = set(train.y.tolist())
     return tuple(name for place, name in enumerate(classes) if place not in met)
+
+
+def _inherited(parent: Manifest | None) -> tuple[str, ...]:
+    """What must be said of the version whose weights these began from, as said of that: its patients' number, its
+    figures and how common it took classes to be are not true of this one."""
+    if parent is None:
+        return ()
+    before = [limit for limit in parent.limits if limit.startswith(_OF)]
+    own = " ".join(limit for limit in parent.limits if limit not in before)
+    return (*before, *([f"{_OF}{parent.version}, from which it was trained on, this holds: “{own}”"] if own else []))
+
+
+_OF = "Of "
 
 
 def _of_classes(classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from services.models import (
     trained_elsewhere,
 )
 from services.overview import overview
+from services.publishing import _inherited
 from services.reporting import Question, live_evaluation
 from services.review import new_click, record
 from services.workspace import open_workspace
@@ -225,7 +226,12 @@ def test_a_candidate_has_met_whom_its_parent_met(reviewed):
     manifest = bundle.load(folder_of(ws, decision.candidate)).manifest
     assert "stranger" in manifest.patients["train"]
     assert manifest.keyed_by == "elsewhere"
-    assert "It has met one hospital." in manifest.limits
+    said_of_parent = f"Of {manifest.parent}, from which it was trained on, this holds: “It has met one hospital.”"
+    assert said_of_parent in manifest.limits
+    assert "It has met one hospital." not in manifest.limits, "it has met another since"
+    again = _inherited(manifest)
+    assert said_of_parent in again
+    assert sum("one hospital" in limit for limit in again) == 1
     assert trained_elsewhere(ws, manifest)
 
 
