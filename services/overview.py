@@ -19,7 +19,7 @@ class Overview:
     reviewed: int
     disputed: int
     agreeing: int  # of `comparable`, those where label and reading are the same
-    comparable: int  # scans with a label that is a class, and a reading that gives one
+    comparable: int  # scans with a label that is a class, and an answer of the model's: it neither abstains nor flags
     compared_on_demo: bool  # these scans are synthetic, for want of others
     uncertain_waiting: int
 
@@ -35,7 +35,7 @@ def overview(ws: Workspace) -> Overview:
     demo = {scan.id for scan in scans if scan.synthetic}
     readings = {i: reading for i, reading in readings.items() if i in demo or reading.model_version == serving}
     waiting = [scan.id for scan in scans if scan.id not in verdicts]
-    answered = {i for i, reading in readings.items() if NOT_HEAD_CT not in reading.flags}
+    answered = {i for i, reading in readings.items() if not {NOT_HEAD_CT, UNCERTAIN} & set(reading.flags)}
     labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in answered]
     real = [v for v in labelled if v.scan_id not in demo]
     labelled = real or labelled

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.labels import in_words
 from dashboard import resources
-from dashboard.components import frame
+from dashboard.components import frame, words
 from services.review import NoSuchScan, ScanChanged, cases, new_click, queue, record
 
 
@@ -69,7 +69,7 @@ def show_refusal() -> None:
     kind, text = st.session_state.get("notice", (None, ""))
     if kind == "error":
         st.session_state.pop("notice")
-        st.error(text, icon=":material/sync_problem:")
+        st.error(words.plain(text), icon=":material/sync_problem:")
     if kind == "info":
         st.session_state.pop("notice")
         st.info(text, icon=":material/visibility_off:")
