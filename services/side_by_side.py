@@ -5,6 +5,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -27,7 +28,8 @@ def side_by_side(work: Work, parts: Sequence[int], tell: Tell, processes: int | 
 
     The processes are forks of this one, so that they share what it has in memory, and compute with one thread, as
     torch's own data loaders do. Where a system cannot fork, on a GPU, or with one process, the parts follow each other
-    in this one. What a part raises is raised here; parts that have not begun are then left.
+    in this one. What a part raises is raised here, ChildProcessError where the system ends one; parts that have not
+    begun are then left.
     """
     count = min(len(parts), processes or cores())
     if count < 2 or torch.cuda.is_available() or "fork" not in multiprocessing.get_all_start_methods():
@@ -43,6 +45,11 @@ def side_by_side(work: Work, parts: Sequence[int], tell: Tell, processes: int | 
         try:
             for future in futures:
                 future.result()
+        except BrokenProcessPool as error:
+            raise ChildProcessError(
+                "The system ended a training's process, as it does for want of memory. Trainings that had ended before "
+                "are kept: the same command goes on from them."
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
             said.put(None)

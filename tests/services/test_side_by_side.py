@@ -1,6 +1,7 @@
 """Trainings in processes of their own."""
 
 import os
+import signal
 
 import pytest
 
@@ -34,6 +35,13 @@ def test_what_a_part_raises_is_raised_here():
 
     with pytest.raises(ValueError, match="The train part has 0 scans"):
         side_by_side(work, [1, 2, 3], lambda *message: None, processes=2)
+
+
+def test_a_process_that_the_system_ends_is_said_in_a_sentence():
+    with pytest.raises(ChildProcessError, match="want of memory"):
+        side_by_side(
+            lambda part, tell: os.kill(os.getpid(), signal.SIGKILL), [1, 2], lambda *message: None, processes=2
+        )
 
 
 def test_nothing_to_do_is_nothing():
