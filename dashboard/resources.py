@@ -20,13 +20,14 @@ def workspace() -> Workspace:
 def model() -> tuple[Model, str | None]:
     """The model that serves now, and a sentence where it is not the one that should. Raises BadBundle.
 
-    The order is read from the disk at every call, so that a promotion is served at the next prediction.
+    The order is read from the disk at every call, so that a promotion is served at the next prediction, and the files
+    are looked at, so that a version that was damaged or mended meanwhile is noticed.
     """
-    return _model(models.serving_order(workspace()))
+    return _model(models.serving_order(workspace()), models.champion(workspace()))
 
 
 @st.cache_resource(max_entries=1, show_spinner="Loading the model…")
-def _model(order: tuple[tuple[str, str], ...]) -> tuple[Model, str | None]:
+def _model(order: tuple[tuple[str, str], ...], champion: str | None) -> tuple[Model, str | None]:
     return models.load_serving(workspace(), order)
 
 

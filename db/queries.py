@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
@@ -161,7 +161,7 @@ def latest_reviews(session: Session, scan_ids: Collection[int] | None = None) ->
     latest: dict[int, dict[str, ReviewRow]] = defaultdict(dict)
     for row in session.execute(query):
         earlier = latest[row.scan_id].pop(row.reader, None)
-        blind_verdict = row.verdict if row.blind else earlier.blind_verdict if earlier else None
+        blind_verdict = earlier.blind_verdict if earlier else row.verdict if row.blind else None
         own = row.verdict if not row.adjudication else earlier.own_verdict if earlier else None
         latest[row.scan_id][row.reader] = ReviewRow(
             row.id, row.scan_id, row.reader, row.verdict, row.adjudication, row.created_at, blind_verdict, own
@@ -220,6 +220,27 @@ def left_to_read_blind(session: Session, reader: str, patient_keys: Collection[s
     for patient, scan_id in session.execute(query.where(Scan.audit, Study.patient_key.in_(patient_keys), ~reviewed)):
         left[patient].add(scan_id)
     return left
+
+
+def drawn_for_audit(session: Session, patient_keys: Collection[str]) -> dict[str, bool]:
+    """Patient key -> whether the scans it has were drawn for the blind audit, where it has any. Where only some were,
+    for they came as several patients', and nothing was done with them yet, all are from now on."""
+    flag = case((Scan.audit, 1), else_=0)
+    query = select(Study.patient_key, func.min(flag), func.max(flag)).join(Scan)
+    drawn = {}
+    for patient, least, most in session.execute(
+        query.where(Study.patient_key.in_(patient_keys)).group_by(Study.patient_key)
+    ):
+        drawn[patient] = bool(most)
+        if least != most and not is_used(session, patient):
+            theirs = select(Study.key).where(Study.patient_key == patient)
+            session.execute(update(Scan).where(Scan.study_key.in_(theirs)).values(audit=True))
+    return drawn
+
+
+def ids_of_other_batches(session: Session, ids: Collection[int], batch_id: int) -> list[int]:
+    """Those of these scans that did not come with a batch."""
+    return sorted(session.scalars(select(Scan.id).where(Scan.id.in_(ids), Scan.batch_id != batch_id)))
 
 
 def review_by_click(session: Session, click_id: str) -> Review | None:
@@ -350,11 +371,19 @@ TAKEN_BACK, MET_AGAIN = "undo intake", "intake again"
 
 
 def met_again(session: Session, scan_id: int) -> bool:
-    """Whether a scan of this one's batch has come with another upload too, as a duplicate."""
+    """Whether a scan of this one's batch has come with another upload too, as a duplicate, and that upload has not been
+    taken back."""
     batch = session.scalar(select(Scan.batch_id).where(Scan.id == scan_id))
     theirs = set(session.scalars(select(Scan.id).where(Scan.batch_id == batch)))
     events = session.scalars(select(AuditEvent.detail).where(AuditEvent.action == MET_AGAIN))
-    return any(theirs.intersection(detail["scans"]) for detail in events)
+    uploads = {said["upload"] for said in events if theirs.intersection(said["scans"])}
+    if not uploads:
+        return False
+    there = set(session.scalars(select(Scan.batch_id).distinct()))
+    for said in session.scalars(select(AuditEvent.detail).where(AuditEvent.action == "intake")):
+        if said.get("upload") in uploads and said["batch"] not in there:
+            uploads.remove(said["upload"])
+    return bool(uploads)
 
 
 def id_after_taken_back(session: Session) -> int | None:

@@ -49,7 +49,7 @@ def main() -> None:
             "per_patient": patient_report.to_json(),
         }
         if args.against:
-            values["gains"] = _compare(ws, args.against, samples, p, known, examples)
+            values |= _compare(ws, args.against, samples, p, known, examples)
         if args.json:
             args.json.write_text(json.dumps(values, indent=1))
         if args.plots:
@@ -95,9 +95,8 @@ def _compare(
     for name, figure in gains.items():
         print(figure_line(name, figure))
     return {
-        "over": other.manifest.version,
-        "trained_on_patients": met,
-        **{name: figure.to_json() for name, figure in gains.items()},
+        "against": {"model": other.manifest.version, "trained_on_patients": met},
+        "gains": {name: figure.to_json() for name, figure in gains.items()},
     }
 
 

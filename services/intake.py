@@ -1,5 +1,6 @@
 """Files come in: each gets a stated outcome, and none costs another."""
 
+import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Received:
 class _Chunk:
     """Files on their way through one transaction."""
 
+    upload: str = ""  # the same for all of an upload
     scans: dict[str, Scan] = field(default_factory=dict)  # content hash -> scan, new ones only
     readings: dict[str, Reading] = field(default_factory=dict)
     outcome: list[tuple[str, str | None, str | None]] = field(default_factory=list)  # file, hash, reason
@@ -73,8 +75,9 @@ def receive(
     Memory holds two chunks of `limits.batch_size` scans, fewer where they are large, however many files there are:
     one is decoded while the one before is read by the model and stored.
     """
-    batch_id = None
+    batch_id, upload = None, secrets.token_hex(8)
     for chunk in _one_ahead(_chunks(ws, files)):
+        chunk.upload = upload
         note = _note(ws, chunk.scans)
         for digest, scan in chunk.scans.items():
             ws.images.put(digest, to_stored(scan))
@@ -172,13 +175,15 @@ def _store(
             session.flush()
             batch_id = batch.id
         again = {ids[digest]: scan for digest, scan in chunk.scans.items() if digest in ids and scan.patient_key}
-        known = sorted(set(ids.values()) - {row.id for row in queries.scans(session, batch_id=batch_id or 0)})
+        known = queries.ids_of_other_batches(session, ids.values(), batch_id or 0)
         arrivals = arrivals_of(session, new, again, seen, Resemblances(ws, session), synthetic)
         queries.add_patients(session, {one.patient_key: split_of(one.patient_key) for one in arrivals})
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})
+        drawn = queries.drawn_for_audit(session, {one.patient_key for one in arrivals})
         next_id = queries.id_after_taken_back(session)
         for one in arrivals:
-            row = _scan_row(one, ids, batch_id or 0, ws)
+            drawn.setdefault(one.patient_key, _draw(ws, one.patient_key))
+            row = _scan_row(one, ids, batch_id or 0, audit=drawn[one.patient_key])
             if next_id:
                 row.id, next_id = next_id, None
             session.add(row)
@@ -187,9 +192,10 @@ def _store(
             reading = for_patient(chunk.readings[one.digest], one.patient_key, model.manifest)
             session.add(reading_row(row.id, reading))
         if new:
-            audit.append(session, actor, "intake", {"batch": batch_id, "scans": len(new), "source": source})
+            detail = {"batch": batch_id, "scans": len(new), "source": source, "upload": chunk.upload}
+            audit.append(session, actor, "intake", detail)
         if known:  # this upload too is told that they are stored
-            audit.append(session, actor, queries.MET_AGAIN, {"scans": known})
+            audit.append(session, actor, queries.MET_AGAIN, {"scans": known, "upload": chunk.upload})
         session.flush()
         shown = queries.readings(session, prefer=model.manifest.version, scan_ids=ids.values())
         audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}
@@ -215,7 +221,12 @@ PLACE = ("position_mm", "number", "InstanceNumber")
 """What orders a study's slices, the first that is known."""
 
 
-def _scan_row(one: Arrival, ids: dict[str, int], batch_id: int, ws: Workspace) -> models.Scan:
+def _draw(ws: Workspace, patient_key: str) -> bool:
+    """Whether a patient's scans are read blind."""
+    return share(ws.pseudonym.of("audit", patient_key)) < ws.settings.review.audit_share
+
+
+def _scan_row(one: Arrival, ids: dict[str, int], batch_id: int, *, audit: bool) -> models.Scan:
     number = next((one.scan.meta[tag] for tag in PLACE if tag in one.scan.meta), None)
     return models.Scan(
         content_hash=one.digest,
@@ -229,7 +240,7 @@ def _scan_row(one: Arrival, ids: dict[str, int], batch_id: int, ws: Workspace) -
         look=one.look,
         resembles_id=one.resembles(ids),
         synthetic=one.synthetic,
-        audit=share(ws.pseudonym.of("audit", one.patient_key)) < ws.settings.review.audit_share,
+        audit=audit,
     )
 
 

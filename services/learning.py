@@ -187,7 +187,10 @@ def decide(
     if lost := _lost(champion, candidate):
         return kept(f"The champion stays: {figures}, but too few scans were there to give the candidate {lost}.")
     if versions.champion(ws) != champion.manifest.version:
-        return kept(f"The champion stays: {figures}, but another version was let serve meanwhile. Retrain on it.")
+        return kept(
+            f"Nothing changes: {figures}, but the champion does not serve any more: another version was let serve "
+            "meanwhile, or its files were damaged. Retrain on what serves now."
+        )
     versions.promote(ws, candidate.manifest.version, actor="retrain")
     return Decision(
         "promoted",

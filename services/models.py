@@ -121,23 +121,27 @@ def champion(ws: Workspace) -> str | None:
     """The version that serves: the first whose files are as they were when it was promoted. None without one."""
     for version, digest in serving_order(ws):
         try:
-            _whole(_as_promoted(ws, version, digest))
+            if _is_whole(_as_promoted(ws, version, digest)):
+                return version
         except (BadBundle, NoSuchVersion, OSError):
             continue
-        return version
     return None
 
 
-def _whole(folder: Path) -> None:
-    """Raises BadBundle or OSError where a file of the bundle is not as published."""
+def _is_whole(folder: Path) -> bool:
+    """Whether every file of the bundle is as published. Raises OSError where one is missing."""
     files = [folder / name for name in (manifests.MANIFEST, manifests.MANIFEST_SHA, manifests.WEIGHTS)]
-    _whole_since(folder, tuple((stat.st_mtime_ns, stat.st_size) for stat in (file.stat() for file in files)))
+    return _was_whole(folder, tuple((stat.st_mtime_ns, stat.st_size) for stat in (file.stat() for file in files)))
 
 
 @lru_cache(maxsize=8)
-def _whole_since(folder: Path, state: tuple[tuple[int, int], ...]) -> None:
+def _was_whole(folder: Path, state: tuple[tuple[int, int], ...]) -> bool:
     """The same, once for as long as the files' times and sizes stay: pages ask at every click."""
-    manifests.read_weights(folder, manifests.read_manifest(folder))
+    try:
+        manifests.read_weights(folder, manifests.read_manifest(folder))
+    except BadBundle:
+        return False
+    return True
 
 
 def list_versions(ws: Workspace) -> list[Version]:
@@ -195,6 +199,6 @@ def _serve(ws: Workspace, order: list[tuple[str, str]], action: str, actor: str)
     manifest = manifests.read_manifest(folder_of(ws, version))
     with ws.db.writing() as session:
         queries.register_version(session, version, digest, manifest.parent, manifest.demonstration)
-        replaced = champion(ws)
+        replaced = next((name for name, _ in serving_order(ws)), None)
         audit.append(session, actor, action, {"version": version, "replaced": replaced})
     manifests.point_to(ws.models_dir, order)

@@ -150,9 +150,16 @@ def queue(found: list[Case], *, second_readings: bool = False) -> list[int]:
     """Ids of the scans that wait for their reader, the least certain first; those hidden from them evenly between.
 
     Sorting the hidden ones too would tell what the model thought of them; leaving them to the end would leave the
-    random audit stream unread. With `second_readings` also those that another reader has read.
+    random audit stream unread. With `second_readings` also those that another reader has read, as are in any case those
+    of a drawn patient that they have begun: its answers are shown once they have read them all.
     """
-    waiting = [case for case in found if case.own_verdict is None and (second_readings or case.verdict is None)]
+    begun = {case.scan.patient_key for case in found if case.scan.audit and case.own_verdict is not None}
+    waiting = [
+        case
+        for case in found
+        if case.own_verdict is None
+        and (second_readings or case.verdict is None or (case.scan.audit and case.scan.patient_key in begun))
+    ]
     hidden = sorted(case.scan.id for case in waiting if case.hidden)
     shown = [case for case in waiting if not case.hidden]
     shown.sort(key=lambda case: (case.reading.confidence if case.reading else 1.0, case.scan.id))

@@ -38,7 +38,8 @@ def side_by_side(work: Work, parts: Sequence[int], tell: Tell, processes: int | 
         return
     fork = multiprocessing.get_context("fork")
     said: SimpleQueue[Any] = fork.SimpleQueue()
-    listener = Thread(target=_listen, args=(said, tell))
+    listener = Thread(target=_listen, args=(said, tell), daemon=True)
+    ended = False
     with ProcessPoolExecutor(count, mp_context=fork, initializer=_begin, initargs=(work, said)) as pool:
         futures = [pool.submit(_one, part) for part in parts]
         listener.start()
@@ -46,14 +47,16 @@ def side_by_side(work: Work, parts: Sequence[int], tell: Tell, processes: int | 
             for future in futures:
                 future.result()
         except BrokenProcessPool as error:
+            ended = True  # it may have held the queue's lock, which nobody would get any more
             raise ChildProcessError(
                 "The system ended a training's process, as it does for want of memory. Trainings that had ended before "
                 "are kept: the same command goes on from them."
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
-            said.put(None)
-            listener.join()
+            if not ended:
+                said.put(None)
+                listener.join()
 
 
 def _listen(said: "SimpleQueue[Any]", tell: Tell) -> None:

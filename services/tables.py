@@ -139,7 +139,8 @@ def unfair(found: Comparison, version: str, other: str) -> str:
     if not met:
         return ""
     each = " and ".join(f"{name} was trained on the patients of {n}" for name, n in met)
-    return f"**Not a fair comparison.** Of these {counted(found.scans, 'scan')} {each}: that flatters it."
+    whom = "it" if len(met) == 1 else "each of them"
+    return f"**Not a fair comparison.** Of these {counted(found.scans, 'scan')} {each}: that flatters {whom}."
 
 
 def _gain_in_words(name: str) -> str:

@@ -46,7 +46,7 @@ def _line(received: Received, found: dict[int, Any]) -> dict[str, str]:
     case = found.get(received.scan_id or 0)
     answer = ""
     if case and case.hidden:
-        answer = words.HIDDEN
+        answer = words.model_column(case)
     elif case and case.reading:
         answer = words.finding(case.reading)
     return {

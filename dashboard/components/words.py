@@ -27,7 +27,7 @@ def finding(reading: ReadingRow) -> str:
 
 def model_column(case: Case) -> str:
     if case.hidden:
-        return HIDDEN if case.own_verdict is None else f"hidden until you have read {_others(case)}"
+        return "hidden until you have read all of this patient's scans" if case.left else HIDDEN
     return finding(case.reading) if case.reading else "no reading"
 
 
@@ -38,7 +38,10 @@ def why_hidden(case: Case) -> str:
     if not case.left:
         return "Give your verdict first (drawn for the blind audit); then it is shown."
     first = "Give your verdict first. " if case.own_verdict is None else ""
-    return f"{first}This patient was drawn for the blind audit: it is shown when you have read {_others(case)}."
+    return (
+        f"{first}This patient was drawn for the blind audit: the answers are shown together, once you have read "
+        f"{_others(case)}."
+    )
 
 
 def _others(case: Case) -> str:

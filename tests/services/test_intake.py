@@ -389,6 +389,7 @@ def test_what_a_later_upload_was_told_is_stored_is_not_taken_back(ws):
     with pytest.raises(intake.BatchInUse, match="told that they are stored"):
         intake.undo(ws, first.scan_id, actor="a")
     assert intake.undo(ws, second[1].scan_id, actor="b") == 1, "a copy within one upload is no other's"
+    assert intake.undo(ws, first.scan_id, actor="a") == 1, "that upload has been taken back"
 
 
 def test_a_batch_somebody_has_worked_with_stays(ws, predictor):

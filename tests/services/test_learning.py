@@ -273,5 +273,5 @@ def test_what_somebody_lets_serve_during_a_training_stays(reviewed, publish_untr
     promote(ws, chosen.name, actor="a person")
     decision = decide(ws, bundle.load(old), bundle.load(candidate), *test)
     assert decision.decision == "kept"
-    assert "let serve meanwhile" in decision.reason
+    assert "does not serve any more" in decision.reason
     assert champion(ws) == chosen.name

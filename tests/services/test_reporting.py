@@ -206,6 +206,7 @@ def test_a_comparison_says_who_was_trained_on_the_scans(log):
     assert found.seen == found.seen_by_other > 0
     said = unfair(replace(found, seen=0, seen_by_other=3, scans=30), "A", "B")
     assert said == "**Not a fair comparison.** Of these 30 scans B was trained on the patients of 3: that flatters it."
+    assert "A was trained on the patients of 2 and B was" in unfair(replace(found, seen=2), "A", "B")
 
 
 def test_months_are_the_viewers(log):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from db import audit, queries
+from db import audit, models, queries
 from services.intake import Incoming, receive
 from services.models import promote, rollback, serving_model
 from services.review import (
@@ -143,7 +143,7 @@ def test_answers_to_a_drawn_patients_scans_are_shown_together(ws, drawn_patient)
     say(ws, first, "no_stroke")  # in view of the answer
     with ws.db.reading() as session:
         [review] = queries.latest_reviews(session, [first])[first]
-    assert (review.verdict, review.blind_verdict) == ("no_stroke", "hemorrhagic")
+    assert (review.verdict, review.blind_verdict) == ("no_stroke", "ischemic"), "the first counts as blind"
     assert all(c.hidden for c in cases(ws, "Ben", ids=drawn_patient)), "each reader for themselves"
 
 
@@ -157,13 +157,49 @@ def drawn_patient(ws):
 
 def test_the_audit_draws_patients_not_slices(ws):
     ws.settings.review.audit_share = 0.5
-    files = [Incoming(f"{p}-{i}.dcm", dicom(10 * p + i, patient=f"P{p}")) for p in range(12) for i in range(3)]
+    files = [Incoming(f"{p}-{i}.dcm", dicom(10 * p + i, patient=f"P{p}")) for p in range(25) for i in range(2)]
     received = list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
     by_patient = defaultdict(set)
     for found in cases(ws, "Ann", ids=[one.scan_id for one in received]):
         by_patient[found.scan.patient_key].add(found.scan.audit)
-    assert len(by_patient) == 12
+    assert len(by_patient) == 25
     assert all(len(drawn) == 1 for drawn in by_patient.values())
+    assert {drawn for one in by_patient.values() for drawn in one} == {True, False}, "by chance once in 10 million"
+
+
+def test_slices_that_come_later_are_drawn_as_the_first_were_and_hide_the_answers_again(ws, drawn_patient):
+    for scan_id in drawn_patient:
+        say(ws, scan_id, "ischemic", blind=True)
+    ws.settings.review.audit_share = 0.0
+    [late] = receive(ws, serving_model(ws), [Incoming("9.dcm", dicom(9, patient="P7"))], source="upload", actor="a")
+    hidden = {c.scan.id: c.left for c in cases(ws, "Ann", ids=[*drawn_patient, late.scan_id]) if c.hidden}
+    assert hidden == {drawn_patient[0]: 1, drawn_patient[1]: 1, late.scan_id: 0}
+    say(ws, drawn_patient[0], "no_stroke", blind=True)  # who remembers the answer does not read blind
+    with ws.db.reading() as session:
+        [review] = queries.latest_reviews(session, [drawn_patient[0]])[drawn_patient[0]]
+    assert (review.blind, review.blind_verdict) == (False, "ischemic")
+
+
+def test_of_two_who_share_a_drawn_patient_each_reads_all_of_it(ws, drawn_patient):
+    first, second = drawn_patient
+    say(ws, first, "ischemic", reader="Ann", blind=True)
+    say(ws, second, "ischemic", reader="Ben", blind=True)
+    assert queue(cases(ws, "Ann")) == [second]
+    assert queue(cases(ws, "Ben")) == [first]
+    assert queue(cases(ws, "Cat")) == [], "who has not begun it need not"
+
+
+def test_slices_that_turn_out_to_be_one_patients_are_drawn_as_one(ws):
+    """Slices of a study whose files do not name their patient come first, some drawn, and then those that do."""
+    model = serving_model(ws)
+    files = [Incoming(f"{i}.dcm", dicom(i, patient="P8")) for i in (1, 2, 3)]
+    received = [one.scan_id for one in receive(ws, model, files, source="upload", actor="a")]
+    with ws.db.writing() as session:
+        for number, scan_id in enumerate(received):
+            session.get(models.Scan, scan_id).audit = number == 1
+    receive_last = list(receive(ws, model, [Incoming("4.dcm", dicom(4, patient="P8"))], source="upload", actor="a"))
+    ids = [*received, receive_last[0].scan_id]
+    assert all(c.scan.audit for c in cases(ws, "Ann", ids=ids))
 
 
 def test_the_queue_is_what_waits_for_the_reader_least_certain_first(ws, scan_ids):
@@ -243,8 +279,6 @@ def test_every_review_stands_in_the_audit_chain(ws, scan_ids):
 
 
 def test_scans_to_be_read_blind_are_dealt_through_the_list(ws, scan_ids):
-    from db import models
-
     with ws.db.writing() as session:
         for scan in session.query(models.Scan):
             scan.audit = scan.id in (scan_ids[0], scan_ids[3])
