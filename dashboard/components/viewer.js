@@ -72,15 +72,26 @@ export default function ({ parentElement, data }) {
     if (event.key === "+") zoom(1.2, ...middle);
     else if (event.key === "-") zoom(1 / 1.2, ...middle);
   };
+  let byPointer = false;
   const onKey = (event) => {
+    byPointer = false;
     const typing = event.composedPath()[0]?.matches?.("input:not([type=checkbox]):not([type=range]), textarea");
     if (event.key.toLowerCase() === "m" && !typing && !event.ctrlKey && !event.metaKey && data.heat) {
       box.checked = !box.checked;
       box.onchange();
     }
   };
-  document.addEventListener("keydown", onKey);
+  // a switch that was clicked would keep the focus, and with it the keys of the verdict buttons
+  const pointed = () => { byPointer = true; };
+  const release = ({ target }) => {
+    if (byPointer && target.matches?.("input[type=checkbox]")) setTimeout(() => target.blur());
+  };
+  const listeners = { keydown: onKey, pointerdown: pointed, focusin: release };
+  for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener, true);
   const observer = new ResizeObserver(place);
   observer.observe(stage);
-  return () => { document.removeEventListener("keydown", onKey); observer.disconnect(); };
+  return () => {
+    for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener, true);
+    observer.disconnect();
+  };
 }

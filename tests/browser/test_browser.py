@@ -231,7 +231,9 @@ def test_blind_first_sends_nothing_of_the_models_to_the_browser(page, server):
             lambda payload: received.append(bytes(payload) if isinstance(payload, bytes) else payload.encode()),
         ),
     )
-    page.keyboard.press("ArrowRight")
+    page.get_by_text("1 of ").wait_for()
+    page.keyboard.press("ArrowRight")  # which the switch, just turned, does not keep
+    page.get_by_text("2 of ").wait_for()
     page.wait_for_timeout(2000)
     text = page.content()
     assert "(calibrated)" not in text
