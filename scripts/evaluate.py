@@ -65,7 +65,9 @@ def _say_whom_it_met(ws: Workspace, model: Bundle, examples: Examples) -> int:
         if met[part]:
             print(f"Note: {version} {done} {met[part]} of these {len(patients)} patients. That flatters it.")
     if trained_elsewhere(ws, model.manifest):
-        print(f"Note: whether {version} was trained on some of these patients cannot be told: it is from another home.")
+        which = "more" if met["train"] else "some"
+        print(f"Note: whether {version} was trained on {which} of these patients cannot be told:")
+        print("it, or what it goes on from, is from another home.")
     return met["train"]
 
 

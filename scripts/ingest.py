@@ -15,7 +15,7 @@ from core.reading import Model
 from core.settings import Settings
 from services.files import incoming, landed
 from services.intake import Received, receive, sweep_images
-from services.models import serving_model, serving_order
+from services.models import load_serving, serving_order
 from services.review import not_head_ct
 from services.workspace import Workspace, open_workspace
 
@@ -35,13 +35,21 @@ def main() -> None:
     with sentences():
         ws = open_workspace(Settings())
         sweep_images(ws)
-        model = serving_model(ws)
+        model = serving(ws)
         if args.paths:
             take(ws, model, args.paths, args.json)
             if not args.watch and not all(path.exists() for path in args.paths):
                 sys.exit(1)
         if args.watch:
             watch(ws, model, args.watch, args.json)
+
+
+def serving(ws: Workspace) -> Model:
+    """The model that serves; that it is not the one that should is said."""
+    model, notice = load_serving(ws, serving_order(ws))
+    if notice:
+        errors.print(notice, markup=False)
+    return model
 
 
 def take(ws: Workspace, model: Model, paths: list[Path], as_lines: bool) -> None:
@@ -66,7 +74,7 @@ def watch(ws: Workspace, model: Model, folder: Path, as_lines: bool) -> None:
         while True:
             if paths := landed(folder, seen):
                 if order != serving_order(ws):
-                    order, model = serving_order(ws), serving_model(ws)
+                    order, model = serving_order(ws), serving(ws)
                 take(ws, model, paths, as_lines)
             time.sleep(LOOK_S)
 

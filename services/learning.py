@@ -16,7 +16,7 @@ from core import bundle
 from core.bundle import Bundle
 from core.dataset import DatasetError, Examples, Sample, load
 from core.evaluate import difference
-from core.labels import CLASSES, HEMORRHAGIC, SPLITS, in_words
+from core.labels import CLASSES, HEMORRHAGIC, SPLITS, counted, in_words
 from core.manifest import BadBundle, Manifest
 from core.network import build
 from core.preprocess import InputSpec
@@ -78,8 +78,9 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
     counts = Counter((item.split, item.label) for item in items)
     for split in SPLITS:
         per_class = ", ".join(f"{in_words(c).lower()} {counts[split, c]}" for c in CLASSES if counts[split, c])
-        patients = len({item.patient_key for item in items if item.split == split})
-        say(f"{split}: {sum(i.split == split for i in items)} scans of {patients} patients ({per_class or 'none'})")
+        scans = counted(sum(item.split == split for item in items), "scan")
+        patients = counted(len({item.patient_key for item in items if item.split == split}), "patient")
+        say(f"{split}: {scans} of {patients} ({per_class or 'none'})")
     problem = too_few(ws, items, to_keep(champion, synthetic=synthetic))
     if problem or dry_run:
         return Decision("refused", problem or "Dry run: nothing was trained.", champion.version)
@@ -169,6 +170,11 @@ def decide(
     if seen or seen_too:
         figures += (
             f" (the champion was trained on {seen} of these patients, the candidate on {seen_too}: that flatters)"
+        )
+    if any(versions.trained_elsewhere(ws, model.manifest) for model in (champion, candidate)):
+        figures += (
+            " (whether the champion was trained on further ones of these patients cannot be told: it, or what it goes "
+            "on from, is from another installation)"
         )
 
     def kept(reason: str) -> Decision:

@@ -80,7 +80,7 @@ def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[Mod
         except ModelStopped:
             raise
         except (BadBundle, NoSuchVersion, OSError) as error:
-            problems.append(f"{version} failed its check and does not serve ({error})")
+            problems.append(f"{version} failed its check and does not serve ({str(error).removesuffix('.')})")
             continue
         _register(ws, model.manifest, digest)
         notice = f"{'; '.join(problems)}. {version} serves instead." if problems else None
@@ -134,7 +134,7 @@ def _is_whole(folder: Path) -> bool:
     return _was_whole(folder, tuple((stat.st_mtime_ns, stat.st_size) for stat in (file.stat() for file in files)))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _was_whole(folder: Path, state: tuple[tuple[int, int], ...]) -> bool:
     """The same, once for as long as the files' times and sizes stay: pages ask at every click."""
     try:
@@ -153,8 +153,10 @@ def list_versions(ws: Workspace) -> list[Version]:
             shipped = root != ws.models_dir
             try:
                 manifest = manifests.read_manifest(path)
+                if not _is_whole(path):
+                    raise BadBundle(f"The weights of {path.name} have been changed or damaged (SHA-256 differs).")
                 found.append(Version(path.name, path.name == serving, shipped, manifest, card=_card(path)))
-            except BadBundle as error:
+            except (BadBundle, OSError) as error:
                 found.append(Version(path.name, path.name == serving, shipped, None, str(error)))
     return found
 

@@ -107,11 +107,12 @@ may_see, hidden = openable(ws, list(live.rows["scan_id"]), frame.reader(), blind
 if hidden:
     st.caption(f"The rows leave out {counted(hidden, 'scan')} that you have yet to read blind.")
 html, csv = st.columns(2)
+made = words.local(datetime.now(UTC))  # here, for the download's thread does not know the viewer's zone
 html.download_button(
     "Download the report (HTML)",
     lambda: in_html(
         live,
-        made=words.local(datetime.now(UTC)),
+        made=made,
         points=points,
         abstain_below=abstain_below,
         trained_on=trained_on,

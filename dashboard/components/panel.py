@@ -121,7 +121,7 @@ def own_verdict(case: Case) -> None:
     if case.own_verdict is None:
         return
     said = in_words(case.own_verdict)
-    compared, reading = "", case.reading
+    compared, reading = ".", case.reading
     if reading is not None and not not_head_ct(reading) and case.own_verdict in CLASSES:
         theirs = "the same" if reading.label == case.own_verdict else in_words(reading.label).lower()
         compared = f": the model says {theirs}." if not abstains(reading) else ": the model abstains."
@@ -142,7 +142,7 @@ def past(case: Case) -> None:
     if not lines:
         return
     if case.hidden:
-        st.caption(f"Reviewed {len(lines)} times; shown with the model's answer.")
+        st.caption(f"Reviewed {'once' if len(lines) == 1 else f'{len(lines)} times'}; shown with the model's answer.")
         return
     with st.expander(f"History ({len(lines)})"):
         for line in lines:

@@ -267,7 +267,7 @@ def test_the_case_log_is_checked(home):
     assert not (home / "patient.key").exists(), "asking makes nothing"
     run("demo")
     assert re.search(
-        r"Checked \d+ scans and \d+ events, the last of .* UTC.\nThe case log is whole", run("check_log").stdout
+        r"Checked \d+ scans and \d+ events, the last of .* UTC.\nWhat was checked is whole:", run("check_log").stdout
     )
     next((home / "images").glob("*/*.png")).unlink()
     found = run("check_log", check=False)

@@ -233,6 +233,7 @@ def test_a_candidate_has_met_whom_its_parent_met(reviewed):
     assert said_of_parent in again
     assert sum("one hospital" in limit for limit in again) == 1
     assert trained_elsewhere(ws, manifest)
+    assert "cannot be told" in decision.reason, "silence would read as: on none of them"
 
 
 def retrain_from(ws, parent, facts):

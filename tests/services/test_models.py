@@ -49,7 +49,9 @@ def test_a_damaged_champion_is_replaced_by_the_last_good_one_and_said(ws, publis
     assert second in notice
     assert "SHA-256" in notice
     assert champion(ws) == first, "pages name the one that really serves"
-    assert [v.name for v in list_versions(ws) if v.serving] == [first]
+    listed = {v.name: v for v in list_versions(ws)}
+    assert [name for name, v in listed.items() if v.serving] == [first]
+    assert "SHA-256" in listed[second].problem
     data[-1] ^= 1
     weights.write_bytes(data)
     assert champion(ws) == second, "mended, it serves again"
