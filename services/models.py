@@ -121,27 +121,27 @@ def champion(ws: Workspace) -> str | None:
     """The version that serves: the first whose files are as they were when it was promoted. None without one."""
     for version, digest in serving_order(ws):
         try:
-            if _is_whole(_as_promoted(ws, version, digest)):
+            if _damage(_as_promoted(ws, version, digest)) is None:
                 return version
         except (BadBundle, NoSuchVersion, OSError):
             continue
     return None
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether every file of the bundle is as published. Raises OSError where one is missing."""
+def _damage(folder: Path) -> str | None:
+    """What is not as published in a bundle; None where it is whole. Raises OSError where a file is missing."""
     files = [folder / name for name in (manifests.MANIFEST, manifests.MANIFEST_SHA, manifests.WEIGHTS)]
-    return _was_whole(folder, tuple((stat.st_mtime_ns, stat.st_size) for stat in (file.stat() for file in files)))
+    return _damage_since(folder, tuple((stat.st_mtime_ns, stat.st_size) for stat in (file.stat() for file in files)))
 
 
 @lru_cache(maxsize=64)
-def _was_whole(folder: Path, state: tuple[tuple[int, int], ...]) -> bool:
+def _damage_since(folder: Path, state: tuple[tuple[int, int], ...]) -> str | None:
     """The same, once for as long as the files' times and sizes stay: pages ask at every click."""
     try:
         manifests.read_weights(folder, manifests.read_manifest(folder))
-    except BadBundle:
-        return False
-    return True
+    except BadBundle as error:
+        return str(error)
+    return None
 
 
 def list_versions(ws: Workspace) -> list[Version]:
@@ -153,8 +153,8 @@ def list_versions(ws: Workspace) -> list[Version]:
             shipped = root != ws.models_dir
             try:
                 manifest = manifests.read_manifest(path)
-                if not _is_whole(path):
-                    raise BadBundle(f"The weights of {path.name} have been changed or damaged (SHA-256 differs).")
+                if problem := _damage(path):
+                    raise BadBundle(problem)
                 found.append(Version(path.name, path.name == serving, shipped, manifest, card=_card(path)))
             except (BadBundle, OSError) as error:
                 found.append(Version(path.name, path.name == serving, shipped, None, str(error)))
