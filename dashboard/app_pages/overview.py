@@ -38,7 +38,8 @@ agreement.metric(
     "Agreed on demo cases" if now.compared_on_demo else "Agreed with the model",
     f"{now.agreeing} of {now.comparable}",
     border=True,
-    help="Scans whose verdict is the same class as the model's answer. Evaluation has the intervals.",
+    help="Of the reviewed scans that the model answered, those whose verdict is the same. It abstained on the others. "
+    "Evaluation has the intervals.",
 )
 scans.metric("Scans in the log", now.scans, border=True)
 
