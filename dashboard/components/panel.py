@@ -98,7 +98,7 @@ def _button(case: Case, verdict: str, label: str, *, primary: bool) -> None:
         label,
         key=f"verdict-{verdict}-{case.scan.id}-{case.scan.version}",
         type="primary" if primary else "secondary",
-        shortcut=KEYS[verdict],
+        shortcut=None if reading_desk.just_revealed(case.scan.id) else KEYS[verdict],
         width="stretch",
         on_click=reading_desk.file_verdict,
         args=(case.scan.id, case.scan.version, verdict),

@@ -31,6 +31,13 @@ def step(offset: int) -> None:
     place = ids.index(scan) + offset if scan in ids else 0
     st.session_state["scan"] = ids[place] if 0 <= place < len(ids) else None if offset > 0 else scan
     st.session_state["finished"] = st.session_state["scan"] is None
+    st.session_state.pop("revealed", None)
+
+
+def just_revealed(scan_id: int) -> bool:
+    """Whether the reader's own blind verdict has just shown the scan's answer. A key pressed in rhythm, meant for the
+    next scan, would change that verdict: until they have gone on, a click does."""
+    return bool(st.session_state.get("revealed") == scan_id)
 
 
 def click_id(scan_id: int, version: int) -> str:
@@ -60,7 +67,9 @@ def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, adjud
         st.session_state["notice"] = ("error", str(error))
         return
     st.session_state["notice"] = ("stored", in_words(verdict))
-    if not stay:
+    if stay:
+        st.session_state["revealed"] = scan_id
+    else:
         step(1)
 
 

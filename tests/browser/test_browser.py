@@ -142,6 +142,7 @@ def test_a_batch_goes_from_upload_to_verdict_by_keyboard(page, server, home):
             page.get_by_text("You said hemorrhagic").wait_for()
             page.locator(".st-key-next").get_by_text("Next").wait_for()  # drawn to its end: it was "Skip"
             settle(page)
+            page.keyboard.press("i")  # in rhythm, meant for the next scan: the verdict stays as it was
             page.keyboard.press("ArrowRight")
     page.get_by_text("This list is read to its end").wait_for()
     assert own() == ["hemorrhagic"] * 6

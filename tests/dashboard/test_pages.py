@@ -109,6 +109,16 @@ def test_blind_first_reveals_only_after_the_verdict(app, demo):
     assert "(calibrated)" in words(app) or "abstains" in words(app)
     [line] = [line for line in history(demo, scan) if line.reader == "Reader 1"]
     assert line.blind
+    assert not any(b.proto.shortcut for b in verdict_buttons(app)), "a key in rhythm would change the verdict"
+    next(b for b in app.button if b.label == "Next").click().run()
+    assert all(b.proto.shortcut for b in verdict_buttons(app))
+    next(b for b in app.button if b.label == "Back").click().run()
+    assert app.session_state["scan"] == scan
+    assert all(b.proto.shortcut for b in verdict_buttons(app)), "whoever comes back to change it may use the keys"
+
+
+def verdict_buttons(app):
+    return [b for b in app.button if (b.key or "").startswith("verdict-")]
 
 
 def test_a_reader_who_was_slower_is_told(app, demo):
@@ -311,7 +321,7 @@ def test_of_demo_cases_alone_the_model_that_read_them_is_asked(home):
     assert len(app.dataframe)
     app.selectbox[0].set_value(serving_model(ws).manifest.version).run()
     assert "read by demonstration models only" in words(app)
-    assert not [b.label for b in app.button if b.label.startswith("Let it read")]
+    assert not [b.label for b in app.button if b.label.startswith("Let ") and "serve" not in b.label]
     resources.workspace.clear()
 
 
