@@ -26,6 +26,8 @@ def main() -> None:
         print(json.dumps(decision.to_json(), indent=1))
     else:
         print(decision.reason)
+        if args.dry_run:
+            return
         print(f"candidate: {decision.candidate or 'none'}; decision: {decision.decision}")
 
 
