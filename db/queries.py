@@ -1,8 +1,7 @@
 """What is asked of the case log. Queries never commit; the use case does, once."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,37 +9,6 @@ from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The verdict that counts for a scan; `label` is None where readers differ and nobody has adjudicated."""
-
-    scan_id: int
-    label: str | None
-    review_id: int
-    readers: int
-    blind: bool  # it is what every reader it rests on said before the model's reading was shown
-    reviewed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewRow:
-    """A reader's latest review of a scan."""
-
-    id: int
-    scan_id: int
-    reader: str
-    verdict: str
-    adjudication: bool
-    created_at: datetime
-    blind_verdict: str | None  # what this reader said before the model's reading was shown
-    own_verdict: str | None  # what this reader last said without settling what readers differed on
-
-    @property
-    def blind(self) -> bool:
-        """Whether the verdict is the one given blind; one changed in view of the model's answer is not."""
-        return self.verdict == self.blind_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +64,6 @@ _READING_COLUMNS = (
     Reading.flags,
 )  # fmt: skip
 
-_REVIEW_COLUMNS = (
-    Review.id, Review.scan_id, Review.reader, Review.verdict, Review.adjudication, Review.created_at, Review.blind,
-)  # fmt: skip
-
 
 def scans(session: Session, *, batch_id: int | None = None, ids: Collection[int] | None = None) -> list[ScanRow]:
     """Scans, newest batch first, each study in its own order."""
@@ -153,75 +117,6 @@ def readings(
     return found
 
 
-def latest_reviews(session: Session, scan_ids: Collection[int] | None = None) -> dict[int, list[ReviewRow]]:
-    """Scan id -> each reader's latest review, oldest first."""
-    query = select(*_REVIEW_COLUMNS).order_by(Review.id)
-    if scan_ids is not None:
-        query = query.where(Review.scan_id.in_(scan_ids))
-    latest: dict[int, dict[str, ReviewRow]] = defaultdict(dict)
-    for row in session.execute(query):
-        earlier = latest[row.scan_id].pop(row.reader, None)
-        blind_verdict = earlier.blind_verdict if earlier else row.verdict if row.blind else None
-        own = row.verdict if not row.adjudication else earlier.own_verdict if earlier else None
-        latest[row.scan_id][row.reader] = ReviewRow(
-            row.id, row.scan_id, row.reader, row.verdict, row.adjudication, row.created_at, blind_verdict, own
-        )
-    return {scan_id: list(by_reader.values()) for scan_id, by_reader in latest.items()}
-
-
-def verdicts(session: Session, scan_ids: Collection[int] | None = None) -> dict[int, Verdict]:
-    """Scan id -> the verdict that counts: one reader's latest, or where readers differ the adjudicator's."""
-    return {scan_id: verdict_of(reviews) for scan_id, reviews in latest_reviews(session, scan_ids).items()}
-
-
-def verdict_of(reviews: Sequence[ReviewRow]) -> Verdict:
-    """The verdict that counts among each reader's latest review of one scan, oldest first."""
-    counting = [review for review in reviews if review.adjudication][-1:] or reviews
-    agreed = len({review.verdict for review in counting}) == 1
-    last = counting[-1]
-    return Verdict(
-        last.scan_id,
-        last.verdict if agreed else None,
-        last.id,
-        len(reviews),
-        all(review.blind for review in counting),
-        last.created_at,
-    )
-
-
-def blind_reviews(reviews: Sequence[ReviewRow]) -> list[ReviewRow]:
-    """What readers said before they saw the model's reading, whatever they said or settled afterwards."""
-    return [
-        replace(review, verdict=review.blind_verdict, adjudication=False)
-        for review in reviews
-        if review.blind_verdict is not None
-    ]
-
-
-def has_settled(session: Session, reader: str, scan_id: int) -> bool:
-    """Whether the reader's latest review of the scan settled what readers differed on."""
-    query = select(Review.adjudication).where(Review.reader == reader, Review.scan_id == scan_id)
-    return bool(session.scalar(query.order_by(Review.id.desc()).limit(1)))
-
-
-def has_reviewed(session: Session, reader: str, scan_ids: Collection[int] | None = None) -> set[int]:
-    """Ids of the scans `reader` has reviewed."""
-    query = select(Review.scan_id).where(Review.reader == reader).distinct()
-    if scan_ids is not None:
-        query = query.where(Review.scan_id.in_(scan_ids))
-    return set(session.scalars(query))
-
-
-def left_to_read_blind(session: Session, reader: str, patient_keys: Collection[str]) -> dict[str, set[int]]:
-    """Patient key -> ids of the scans drawn for the blind audit that `reader` has yet to review."""
-    reviewed = select(Review.id).where(Review.scan_id == Scan.id, Review.reader == reader).exists()
-    query = select(Study.patient_key, Scan.id).join(Study)
-    left: dict[str, set[int]] = defaultdict(set)
-    for patient, scan_id in session.execute(query.where(Scan.audit, Study.patient_key.in_(patient_keys), ~reviewed)):
-        left[patient].add(scan_id)
-    return left
-
-
 def drawn_for_audit(session: Session, patient_keys: Collection[str]) -> dict[str, bool]:
     """Patient key -> whether the scans it has were drawn for the blind audit, where it has any. Where only some were,
     for they came as several patients', and nothing was done with them yet, all are from now on."""
@@ -243,10 +138,6 @@ def ids_of_other_batches(session: Session, ids: Collection[int], batch_id: int) 
     return sorted(session.scalars(select(Scan.id).where(Scan.id.in_(ids), Scan.batch_id != batch_id)))
 
 
-def review_by_click(session: Session, click_id: str) -> Review | None:
-    return session.scalars(select(Review).where(Review.click_id == click_id)).first()
-
-
 def meta_of(session: Session, scan_id: int) -> dict[str, Any]:
     """Technical facts of a scan, see core.scan.Scan.meta."""
     return session.scalar(select(Scan.meta).where(Scan.id == scan_id)) or {}
@@ -256,21 +147,6 @@ def first_day(session: Session, patient_key: str) -> float | None:
     """The earliest `day` of a patient's scans, see core.formats.relative_day."""
     metas = session.scalars(select(Scan.meta).join(Study).where(Study.patient_key == patient_key))
     return min((meta["day"] for meta in metas if "day" in meta), default=None)
-
-
-def history(session: Session, scan_id: int) -> Sequence[Review]:
-    """Every review of a scan, oldest first."""
-    return session.scalars(select(Review).where(Review.scan_id == scan_id).order_by(Review.id)).all()
-
-
-def readers(session: Session) -> list[str]:
-    """Who has reviewed a scan, by name."""
-    return list(session.scalars(select(Review.reader).distinct().order_by(Review.reader)))
-
-
-def has_real_reviews(session: Session) -> bool:
-    query = select(Review.id).join(Scan).where(Scan.synthetic.is_(False)).limit(1)
-    return session.scalar(query) is not None
 
 
 def has_scans(session: Session) -> bool:
@@ -346,10 +222,12 @@ def sources(session: Session) -> dict[int, str]:
     return {row.id: row.source for row in session.execute(select(Batch.id, Batch.source))}
 
 
-def versions_with_readings(session: Session) -> list[str]:
-    """Model versions that have read at least one scan, newest first."""
-    query = select(ModelVersion.version).where(ModelVersion.version.in_(select(Reading.model_version).distinct()))
-    return list(session.scalars(query.order_by(ModelVersion.registered_at.desc())))
+def versions_with_readings(session: Session, *, synthetic: bool | None = None) -> set[str]:
+    """Model versions that have read at least one scan, one of that kind where it is named."""
+    query = select(Reading.model_version).distinct()
+    if synthetic is not None:
+        query = query.join(Scan).where(Scan.synthetic.is_(synthetic))
+    return set(session.scalars(query))
 
 
 def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from core.labels import CLASSES, HEMORRHAGIC, in_words
 from core.manifest import Manifest
-from db import models, queries
+from db import models, queries, review_queries
 from services.workspace import Workspace
 
 
@@ -27,7 +27,7 @@ def labelled_scans(ws: Workspace, *, synthetic: bool = False) -> list[Item]:
     """Every scan with a verdict that counts and is a class, in its patient's split. Demo cases only where asked."""
     with ws.db.reading() as session:
         scans = [scan for scan in queries.scans(session) if scan.synthetic == synthetic]
-        verdicts = queries.verdicts(session)
+        verdicts = review_queries.verdicts(session)
         splits = queries.splits(session)
     return [
         Item(scan.id, scan.content_hash, verdict.label, verdict.review_id, scan.patient_key, splits[scan.patient_key])

@@ -60,7 +60,7 @@ def manifest_of(ws: Workspace, version: str) -> Manifest:
 
 def model_of(ws: Workspace, version: str) -> ModelProcess:
     """Any version, to read with. Raises NoSuchVersion, BadBundle."""
-    return ModelProcess(folder_of(ws, version))
+    return _registered(ws, folder_of(ws, version))
 
 
 def trained_elsewhere(ws: Workspace, manifest: Manifest) -> bool:
@@ -106,8 +106,13 @@ def demonstration_model(ws: Workspace) -> ModelProcess:
     folders = manifests.versions(DEMO_BUNDLES)
     if not folders:
         raise BadBundle("The demonstration model is missing from this checkout.")
-    model = ModelProcess(folders[-1])
-    _register(ws, model.manifest, manifests.manifest_sha256(folders[-1]))
+    return _registered(ws, folders[-1])
+
+
+def _registered(ws: Workspace, folder: Path) -> ModelProcess:
+    """The model of a bundle, known to the case log."""
+    model = ModelProcess(folder)
+    _register(ws, model.manifest, manifests.manifest_sha256(folder))
     return model
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from core.labels import CLASSES
 from core.reading import NOT_HEAD_CT, UNCERTAIN
-from db import queries
-from services.models import champion
+from db import queries, review_queries
+from services.models import champion, list_versions
 from services.workspace import Workspace
 
 
@@ -31,7 +31,7 @@ def overview(ws: Workspace) -> Overview:
     with ws.db.reading() as session:
         scans = queries.scans(session)
         readings = queries.readings(session, prefer=serving)
-        verdicts = queries.verdicts(session)
+        verdicts = review_queries.verdicts(session)
     demo = {scan.id for scan in scans if scan.synthetic}
     readings = {i: reading for i, reading in readings.items() if i in demo or reading.model_version == serving}
     waiting = [scan.id for scan in scans if scan.id not in verdicts]
@@ -52,17 +52,24 @@ def overview(ws: Workspace) -> Overview:
     )
 
 
-def model_versions(ws: Workspace) -> list[str]:
-    """Versions with readings in the log, newest first."""
+def model_versions(ws: Workspace, *, synthetic: bool | None = None) -> list[str]:
+    """Versions there are figures of, or would be once they have read the scans, newest first: of either kind of scans,
+    or of the one that is named. Demo cases are demonstrations' to read, real scans are not."""
     with ws.db.reading() as session:
-        return queries.versions_with_readings(session)
+        known = queries.versions_with_readings(session, synthetic=synthetic)
+    known |= {
+        version.name
+        for version in list_versions(ws)
+        if version.manifest and synthetic in (None, version.manifest.demonstration)
+    }
+    return sorted(known, reverse=True)  # their names begin with the day
 
 
 def version_to_ask(ws: Workspace, versions: list[str]) -> str:
     """Of these the one that serves; as long as only demo cases have been reviewed, the newest that reads those."""
     serving = champion(ws)
     with ws.db.reading() as session:
-        if not queries.has_real_reviews(session):
+        if not review_queries.has_real_reviews(session):
             demonstrations = [version for version in versions if queries.is_demonstration(session, version)]
             versions = demonstrations or versions
     return serving if serving in versions else versions[0]
@@ -71,13 +78,13 @@ def version_to_ask(ws: Workspace, versions: list[str]) -> str:
 def has_real_reviews(ws: Workspace) -> bool:
     """Whether anybody has reviewed a scan that is not synthetic."""
     with ws.db.reading() as session:
-        return queries.has_real_reviews(session)
+        return review_queries.has_real_reviews(session)
 
 
 def readers(ws: Workspace) -> list[str]:
     """Everybody who has reviewed a scan."""
     with ws.db.reading() as session:
-        return queries.readers(session)
+        return review_queries.readers(session)
 
 
 def sources(ws: Workspace) -> list[str]:

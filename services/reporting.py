@@ -15,8 +15,9 @@ from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import CLASSES, HEMORRHAGIC
 from core.manifest import OperatingPoint
 from core.reading import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
-from db import queries
-from db.queries import ReadingRow, ReviewRow, ScanRow
+from db import queries, review_queries
+from db.queries import ReadingRow, ScanRow
+from db.review_queries import ReviewRow
 from services.workspace import Workspace
 
 FEW = 30
@@ -177,7 +178,7 @@ def _log(session: Session, question: Question) -> _Log:
     everything = [scan for scan in queries.scans(session) if scan.synthetic == question.synthetic]
     scans = [scan for scan in everything if scan.id in readings]
     of_kind = {scan.id for scan in everything}
-    reviews = {i: rows for i, rows in queries.latest_reviews(session).items() if i in of_kind}
+    reviews = {i: rows for i, rows in review_queries.latest_reviews(session).items() if i in of_kind}
     missing = [i for i in reviews if i not in readings]
     known = {i: rows for i, rows in reviews.items() if i in readings}
     return _Log(scans, readings, known, queries.sources(session), len(missing))
@@ -201,10 +202,10 @@ def _labelled(log: _Log, question: Question) -> tuple[list[tuple[ScanRow, str, b
         if question.reader is not None:
             reviews = [review for review in reviews if review.reader == question.reader]
         if question.blind_only:
-            reviews = queries.blind_reviews(reviews)
+            reviews = review_queries.blind_reviews(reviews)
         if not reviews:
             continue
-        verdict = queries.verdict_of(reviews)
+        verdict = review_queries.verdict_of(reviews)
         if not _in_time(verdict.reviewed_at, question):
             continue
         if verdict.label in CLASSES:
@@ -361,7 +362,7 @@ def read_by_none(ws: Workspace, question: Question) -> list[int]:
             return []  # demo cases are read by demonstration models only
         readings = queries.readings(session, version=question.version)
         scans = [scan.id for scan in queries.scans(session) if scan.synthetic == question.synthetic]
-        reviewed = queries.latest_reviews(session)
+        reviewed = review_queries.latest_reviews(session)
     return [scan_id for scan_id in scans if scan_id in reviewed and scan_id not in readings]
 
 

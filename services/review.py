@@ -12,8 +12,9 @@ from core.burned_in import BURNED_IN
 from core.labels import CLASSES, HEMORRHAGIC, VERDICTS, in_words
 from core.reading import HEMORRHAGE_NOT_EXCLUDED, NOT_HEAD_CT, UNCERTAIN, Model
 from core.scan import Scan
-from db import audit, models, queries
-from db.queries import ReadingRow, ScanRow, Verdict
+from db import audit, models, queries, review_queries
+from db.queries import ReadingRow, ScanRow
+from db.review_queries import Verdict
 from services.intake import reading_row
 from services.models import champion
 from services.workspace import Workspace, stored_scan
@@ -86,15 +87,15 @@ def cases(
         rows = queries.scans(session, batch_id=batch_id, ids=ids)
         wanted = [row.id for row in rows] if ids is not None or batch_id is not None else None
         readings = queries.readings(session, prefer=champion(ws), scan_ids=wanted)
-        verdicts = queries.verdicts(session, wanted)
+        verdicts = review_queries.verdicts(session, wanted)
         own = {
             scan_id: review.verdict
-            for scan_id, reviews in queries.latest_reviews(session, wanted).items()
+            for scan_id, reviews in review_queries.latest_reviews(session, wanted).items()
             for review in reviews
             if review.reader == reader
         }
         drawn = {row.patient_key for row in rows if row.audit}
-        left = queries.left_to_read_blind(session, reader, drawn) if drawn else {}
+        left = review_queries.left_to_read_blind(session, reader, drawn) if drawn else {}
     blind = blind_first or ws.settings.review.blind_first
     return [
         _case(
@@ -241,7 +242,7 @@ def record(
     if not reader.strip():
         raise ValueError("A review needs its reader's name.")
     with ws.db.writing() as session:
-        earlier = queries.review_by_click(session, click_id)
+        earlier = review_queries.review_by_click(session, click_id)
         if earlier and earlier.verdict != verdict:
             raise ScanChanged(
                 f"You filed “{in_words(earlier.verdict)}” on this scan a moment ago, and that is stored. "
@@ -255,7 +256,7 @@ def record(
         if scan.version != expected_version:
             raise ScanChanged(_who_was_faster(session, scan_id, told=not blind))
         reading = queries.readings(session, prefer=champion(ws), scan_ids=[scan_id]).get(scan_id)
-        adjudication = adjudication or queries.has_settled(session, reader.strip(), scan_id)  # a second thought
+        adjudication = adjudication or review_queries.has_settled(session, reader.strip(), scan_id)  # a second thought
         review = models.Review(
             scan_id=scan_id,
             reader=reader.strip(),
@@ -275,7 +276,7 @@ def record(
 
 def _who_was_faster(session: Session, scan_id: int, *, told: bool) -> str:
     """With what verdict is not told to one who reads blind: it sways as the model's answer does."""
-    last = queries.history(session, scan_id)[-1]
+    last = review_queries.history(session, scan_id)[-1]
     what = f"“{in_words(last.verdict)}”" if told else "a verdict"
     return (
         f"{last.reader} filed {what} on this scan while you were looking at it. "
@@ -286,7 +287,7 @@ def _who_was_faster(session: Session, scan_id: int, *, told: bool) -> str:
 def history(ws: Workspace, scan_id: int) -> list[HistoryLine]:
     """Every review of a scan, newest first."""
     with ws.db.reading() as session:
-        found = queries.history(session, scan_id)
+        found = review_queries.history(session, scan_id)
     return [HistoryLine(r.created_at, r.reader, r.verdict, r.blind) for r in reversed(found)]
 
 

@@ -154,8 +154,8 @@ def notes(live: LiveEvaluation) -> list[str]:
     selection, stream, found = live.selection, live.audit_stream, []
     if selection.unread_by_model:
         found.append(
-            f"**Not all reviewed scans.** {selection.unread_by_model} scans have a verdict that this version has not "
-            "read, mostly from before it served. The figures are on those that were opened since."
+            "**Not all reviewed scans.** Not read by this version, mostly from before it served: "
+            f"{counted(selection.unread_by_model, 'scan')} with a verdict. The figures are on those opened since."
         )
     if not selection.looks_random:
         surer = "more" if selection.told_apart.value > 0.5 else "less"
@@ -178,13 +178,14 @@ def notes(live: LiveEvaluation) -> list[str]:
         )
     if live.seen_in_training:
         found.append(
-            f"{live.seen_in_training} of these scans are of patients the model was trained on; they flatter it."
+            "Of patients that the model was trained on, which flatters it: "
+            f"{counted(live.seen_in_training, 'scan')} of these."
         )
     if live.report and not live.rows["blind"].all():
         found.append(
-            f"{int((~live.rows['blind']).sum())} of {live.report.n} verdicts were given with the model's answer in "
-            "view, and readers tend to follow it. “read blind” leaves them out; a reader who chose to read blind may "
-            "have seen the answers to other scans of the same patient."
+            f"Given with the model's answer in view: {int((~live.rows['blind']).sum())} of "
+            f"{counted(live.report.n, 'verdict')}; readers tend to follow it. “read blind” leaves such verdicts out; a "
+            "reader who chose to read blind may have seen the answers to other scans of the same patient."
         )
     if live.report and live.answered < live.report.n:
         found.append(
@@ -193,5 +194,7 @@ def notes(live: LiveEvaluation) -> list[str]:
             "“Where it answered” leaves them out."
         )
     if live.unlabelled:
-        found.append(f"Left out: {live.unlabelled} scans called unsure or unusable, or on which readers differ.")
+        found.append(
+            f"Left out: {counted(live.unlabelled, 'scan')} called unsure or unusable, or on which readers differ."
+        )
     return found

@@ -20,7 +20,7 @@ ws = resources.workspace()
 frame.serving()
 versions = model_versions(ws)
 if not versions:
-    st.write("No scan has been read by a model yet. Upload scans first.")
+    st.write("No model is installed, and none has read a scan.")
     st.stop()
 
 question = questions.ask(ws, versions)
@@ -98,7 +98,7 @@ for place, (title, (figure, alt)) in zip(places, curves.items(), strict=True):
 
 st.subheader("Agreement")
 words.table(tables.agreement(live.agreement), empty="Nobody has given a class yet.")
-compared = questions.compare(ws, question, versions)
+compared = questions.compare(ws, question)
 
 st.subheader("Groups")
 words.table(tables.groups(live.groups), empty="No group yet.")

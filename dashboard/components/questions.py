@@ -1,6 +1,7 @@
 """On which scans the Evaluation page's figures are asked."""
 
 import re
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
 import pandas as pd
@@ -13,7 +14,7 @@ from dashboard.components import words
 from db.images import ImageMissing
 from services import tables
 from services.models import NoSuchVersion, champion, model_of
-from services.overview import has_real_reviews, readers, sources, version_to_ask
+from services.overview import has_real_reviews, model_versions, readers, sources, version_to_ask
 from services.reporting import LiveEvaluation, Question, compare_versions, read_by_none
 from services.review import read_stored
 from services.workspace import Workspace
@@ -89,7 +90,8 @@ def nothing(question: Question, live: LiveEvaluation) -> str:
 def offer_reading(ws: Workspace, question: Question) -> None:
     """Let the version read the reviewed scans it has not read, so that its figures are on all of them."""
     missing = read_by_none(ws, question)
-    if missing and st.button(f"Let it read {counted(len(missing), 'more scan')}", icon=":material/play_arrow:"):
+    label = f"Let {question.version} read {counted(len(missing), 'more scan')}"
+    if missing and st.button(label, icon=":material/play_arrow:"):
         bar = st.progress(0.0, "Reading…")
 
         def progress(done: int, total: int) -> None:
@@ -103,9 +105,9 @@ def offer_reading(ws: Workspace, question: Question) -> None:
             st.rerun()
 
 
-def compare(ws: Workspace, question: Question, versions: list[str]) -> tuple[str, pd.DataFrame, str] | None:
+def compare(ws: Workspace, question: Question) -> tuple[str, pd.DataFrame, str] | None:
     """Another version on the same scans, where one is chosen: its name, what is gained over it, and what flatters."""
-    others = [version for version in versions if version != question.version]
+    others = [version for version in model_versions(ws, synthetic=question.synthetic) if version != question.version]
     other = st.selectbox("Compare with version", others, index=None, placeholder="none") if others else None
     if not other:
         return None
@@ -115,6 +117,7 @@ def compare(ws: Workspace, question: Question, versions: list[str]) -> tuple[str
         st.warning(unfair, icon=":material/warning:")
     st.caption(f"What {question.version} gains over {other} on the scans both have read, paired:")
     words.table(table, empty="The two have read none of the same scans.")
+    offer_reading(ws, replace(question, version=other))
     return other, table, unfair
 
 

@@ -1,7 +1,7 @@
 from core.labels import CLASSES
 from services.intake import Incoming, receive
-from services.models import promote, serving_model
-from services.overview import overview
+from services.models import demonstration_model, promote, serving_model
+from services.overview import model_versions, overview
 from services.review import new_click, record
 from tests.conftest import png
 
@@ -14,3 +14,13 @@ def test_only_answers_are_compared_with_verdicts(ws, publish_untrained):
         for one in receive(ws, serving_model(ws), files, source="upload", actor="a"):
             record(ws, one.scan_id, reader="Ann", verdict=CLASSES[0], expected_version=0, click_id=new_click())
         assert overview(ws).comparable == answers
+
+
+def test_figures_are_asked_of_versions_that_read_such_scans_or_may(ws, publish_untrained):
+    """A retrained candidate that has read nothing yet can be compared; the demonstration with nobody on real scans."""
+    candidate, demonstration = publish_untrained(1), demonstration_model(ws)
+    assert model_versions(ws, synthetic=False) == [candidate]
+    assert model_versions(ws, synthetic=True) == [demonstration.manifest.version]
+    list(receive(ws, demonstration, [Incoming("1.png", png(1))], source="upload", actor="a"))
+    assert set(model_versions(ws, synthetic=False)) == {candidate, demonstration.manifest.version}
+    assert model_versions(ws) == sorted(model_versions(ws), reverse=True)

@@ -129,13 +129,12 @@ def test_a_version_that_has_not_read_all_reviewed_scans_says_so_and_can(log, pub
     ws, received = log
     other = publish_untrained(3)
     question = Question(other)
-    with ws.db.writing() as session:
-        session.add(models.ModelVersion(version=other, manifest_sha256="0"))
     live = live_evaluation(ws, question)
     assert live.report is None
     assert live.selection.unread_by_model == 30
     read_stored(ws, model_of(ws, other), [received[0].scan_id])
-    assert notes(live_evaluation(ws, question))[0].startswith("**Not all reviewed scans.** 29 scans")
+    assert notes(live_evaluation(ws, question))[0].startswith("**Not all reviewed scans.**")
+    assert ": 29 scans with a verdict" in notes(live_evaluation(ws, question))[0]
     told = []
     read_stored(ws, model_of(ws, other), read_by_none(ws, question), lambda done, total: told.append((done, total)))
     assert told[-1] == (29, 29)

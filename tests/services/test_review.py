@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from db import audit, models, queries
+from db import audit, models, review_queries
 from services.intake import Incoming, receive
 from services.models import promote, rollback, serving_model
 from services.review import (
@@ -142,7 +142,7 @@ def test_answers_to_a_drawn_patients_scans_are_shown_together(ws, drawn_patient)
     assert [c.hidden for c in cases(ws, "Ann", ids=drawn_patient)] == [False, False]
     say(ws, first, "no_stroke")  # in view of the answer
     with ws.db.reading() as session:
-        [review] = queries.latest_reviews(session, [first])[first]
+        [review] = review_queries.latest_reviews(session, [first])[first]
     assert (review.verdict, review.blind_verdict) == ("no_stroke", "ischemic"), "the first counts as blind"
     assert all(c.hidden for c in cases(ws, "Ben", ids=drawn_patient)), "each reader for themselves"
 
@@ -176,7 +176,7 @@ def test_slices_that_come_later_are_drawn_as_the_first_were_and_hide_the_answers
     assert hidden == {drawn_patient[0]: 1, drawn_patient[1]: 1, late.scan_id: 0}
     say(ws, drawn_patient[0], "no_stroke", blind=True)  # who remembers the answer does not read blind
     with ws.db.reading() as session:
-        [review] = queries.latest_reviews(session, [drawn_patient[0]])[drawn_patient[0]]
+        [review] = review_queries.latest_reviews(session, [drawn_patient[0]])[drawn_patient[0]]
     assert (review.blind, review.blind_verdict) == (False, "ischemic")
 
 
