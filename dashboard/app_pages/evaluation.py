@@ -71,7 +71,7 @@ with left:
     confusion.draw(report, live.rows)
 with right:
     st.subheader("By class")
-    st.dataframe(tables.by_class(report, reached), hide_index=True, width="stretch")
+    st.table(tables.by_class(report, reached).set_index("Figure"))
 
 curves = {
     "ROC, each class against the rest": (

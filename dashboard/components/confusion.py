@@ -13,12 +13,12 @@ from services.review import openable
 def draw(report: Report, rows: pd.DataFrame) -> None:
     """Rows: label, columns: model. `rows` are the scans the report is on."""
     widths = [1.3, *(1.0 for _ in report.classes)]
-    head = st.columns(widths, vertical_alignment="bottom")
+    head = st.columns(widths, gap="xsmall", vertical_alignment="bottom")
     head[0].caption("Reviewed as ↓, model says →")
     for column, called in zip(head[1:], report.classes, strict=True):
-        column.markdown(f"**{in_words(called)}**", text_alignment="center")
+        column.markdown(f":small[**{in_words(called)}**]", text_alignment="center")
     for label, counts in zip(report.classes, report.confusion, strict=True):
-        line = st.columns(widths, vertical_alignment="center")
+        line = st.columns(widths, gap="xsmall", vertical_alignment="center")
         line[0].markdown(f"**{in_words(label)}**  \n{counted(int(counts.sum()), 'scan')}")
         for column, called, count in zip(line[1:], report.classes, counts, strict=True):
             share = f" · {count / counts.sum():.0%}" if counts.sum() else ""
