@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from sqlalchemy.orm import Session
 
 from core.agreement import cohens_kappa
 from core.evaluate import Report, difference, evaluate, per_patient
@@ -15,9 +14,9 @@ from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import CLASSES, HEMORRHAGIC
 from core.manifest import OperatingPoint
 from core.reading import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
-from db import queries, review_queries
-from db.queries import ReadingRow, ScanRow
-from db.review_queries import ReviewRow
+from db import queries
+from db.queries import ScanRow
+from services.questions import Log, Question, in_source, in_time, log_of, with_labels
 from services.workspace import Workspace
 
 FEW = 30
@@ -26,20 +25,6 @@ PICKED_AUC = 0.6
 """Where confidence tells read from unread scans this well (or 1 less this), and surely not by chance, they were not
 picked at random."""
 _TIME_GROUPS = 12
-
-
-@dataclass(frozen=True)
-class Question:
-    """Which reviewed scans the figures are asked on."""
-
-    version: str
-    synthetic: bool = False  # real and synthetic scans are never mixed
-    blind_only: bool = False
-    reader: str | None = None  # this reader's own verdicts, not those that count
-    source: str | None = None
-    since: datetime | None = None  # by the time of the verdict
-    before: datetime | None = None
-    zone: tzinfo = UTC  # whose months
 
 
 @dataclass(frozen=True)
@@ -129,20 +114,6 @@ class LiveEvaluation:
         return int(self.rows["flagged"].sum()) if len(self.rows) else 0
 
 
-@dataclass(frozen=True)
-class _Log:
-    """What the case log says of scans of one kind that a version has read."""
-
-    scans: list[ScanRow]
-    readings: dict[int, ReadingRow]
-    reviews: dict[int, list[ReviewRow]]
-    sources: dict[int, str]
-    unread_by_model: int  # scans of this kind with a review, which the version has not read
-
-    def source(self, scan: ScanRow) -> str:
-        return self.sources[scan.batch_id]
-
-
 _COLUMNS = [
     "scan_id", "patient_key", "source", "label", "prediction", "confidence", "blind", "audit", "seen_in_training",
     "answered", "flagged", "reviewed_at",
@@ -152,11 +123,11 @@ _COLUMNS = [
 def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
     """Metrics of a version against the verdicts, on real or on synthetic scans, never on both at once."""
     with ws.db.reading() as session:
-        log = _log(session, question)
-    labelled, unlabelled = _labelled(log, question)
+        log = log_of(session, question)
+    labelled, unlabelled = with_labels(log, question)
     rows = _rows(log, labelled)
-    drawn = [scan for scan in _in_source(log, question) if scan.audit]
-    of_drawn, no_class = _labelled(replace(log, scans=drawn), replace(question, blind_only=True))
+    drawn = [scan for scan in in_source(log, question) if scan.audit]
+    of_drawn, no_class = with_labels(replace(log, scans=drawn), replace(question, blind_only=True))
     random = _rows(log, of_drawn)
     return LiveEvaluation(
         question,
@@ -173,49 +144,7 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
     )
 
 
-def _log(session: Session, question: Question) -> _Log:
-    readings = queries.readings(session, version=question.version)
-    everything = [scan for scan in queries.scans(session) if scan.synthetic == question.synthetic]
-    scans = [scan for scan in everything if scan.id in readings]
-    of_kind = {scan.id for scan in everything}
-    reviews = {i: rows for i, rows in review_queries.latest_reviews(session).items() if i in of_kind}
-    missing = [i for i in reviews if i not in readings]
-    known = {i: rows for i, rows in reviews.items() if i in readings}
-    return _Log(scans, readings, known, queries.sources(session), len(missing))
-
-
-def _in_source(log: _Log, question: Question) -> list[ScanRow]:
-    """The scans that came the way the question asks for."""
-    return [scan for scan in log.scans if question.source in (None, log.source(scan))]
-
-
-def _in_time(at: datetime, question: Question) -> bool:
-    early = question.since is not None and at < question.since
-    return not early and not (question.before is not None and at >= question.before)
-
-
-def _labelled(log: _Log, question: Question) -> tuple[list[tuple[ScanRow, str, bool, datetime]], int]:
-    """(scan, label, blind, time) of those the question is asked on, and how many of them have no usable label."""
-    found, without = [], 0
-    for scan in _in_source(log, question):
-        reviews = log.reviews.get(scan.id, [])
-        if question.reader is not None:
-            reviews = [review for review in reviews if review.reader == question.reader]
-        if question.blind_only:
-            reviews = review_queries.blind_reviews(reviews)
-        if not reviews:
-            continue
-        verdict = review_queries.verdict_of(reviews)
-        if not _in_time(verdict.reviewed_at, question):
-            continue
-        if verdict.label in CLASSES:
-            found.append((scan, verdict.label, verdict.blind, verdict.reviewed_at))
-        else:
-            without += 1
-    return found, without
-
-
-def _rows(log: _Log, labelled: Sequence[tuple[ScanRow, str, bool, datetime]]) -> pd.DataFrame:
+def _rows(log: Log, labelled: Sequence[tuple[ScanRow, str, bool, datetime]]) -> pd.DataFrame:
     readings = [log.readings[scan.id] for scan, *_ in labelled]
     table = pd.DataFrame(
         [
@@ -276,12 +205,12 @@ def _probabilities(rows: pd.DataFrame) -> tuple[list[str], np.ndarray]:
     return known, rows[[f"p_{name}" for name in known]].to_numpy(np.float64)
 
 
-def _selection(log: _Log, question: Question) -> Selection:
+def _selection(log: Log, question: Question) -> Selection:
     """Whether the scans that were read are ones the model was sure of, or not, more than the others.
 
     Of the scans that came by the question's source; by whom and when they were read does not matter.
     """
-    scans = _in_source(log, question)
+    scans = in_source(log, question)
     confidence = np.array([log.readings[scan.id].confidence for scan in scans])
     read = np.array([scan.id in log.reviews for scan in scans], bool)
     clusters = Clusters.of([scan.patient_key for scan in scans], len(scans))
@@ -290,7 +219,7 @@ def _selection(log: _Log, question: Question) -> Selection:
     return Selection(int(read.sum()), int((~read).sum()), log.unread_by_model, of_read, of_unread, told_apart)
 
 
-def _groups(rows: pd.DataFrame, log: _Log, question: Question) -> list[Group]:
+def _groups(rows: pd.DataFrame, log: Log, question: Question) -> list[Group]:
     """By source and by month of the verdict; by reader, on each reader's own verdicts."""
     if not len(rows):
         return []
@@ -302,7 +231,7 @@ def _groups(rows: pd.DataFrame, log: _Log, question: Question) -> list[Group]:
     found = [_group(kind, name, *(column[mask] for column in columns)) for kind, name, mask in parts]
     if question.reader is None:
         for reader in sorted({review.reader for reviews in log.reviews.values() for review in reviews}):
-            own, _ = _labelled(log, replace(question, reader=reader))
+            own, _ = with_labels(log, replace(question, reader=reader))
             if own:
                 label = np.array([label for _, label, *_ in own], object)
                 called = np.array([log.readings[scan.id].label for scan, *_ in own], object)
@@ -326,16 +255,16 @@ def _group(kind: str, name: str, label: np.ndarray, called: np.ndarray, patients
     )
 
 
-def _agreement(log: _Log, question: Question) -> list[Agreement]:
+def _agreement(log: Log, question: Question) -> list[Agreement]:
     """Every two readers, and every reader with the model, on the scans both gave a class.
 
     Source, time and blindness are the question's; a reader it names stands in every pair.
     """
     said: dict[str, dict[int, str]] = {}
-    for scan in _in_source(log, question):
+    for scan in in_source(log, question):
         for review in log.reviews.get(scan.id, []):
             verdict = review.blind_verdict if question.blind_only else review.own_verdict
-            if verdict in CLASSES and _in_time(review.created_at, question):
+            if verdict in CLASSES and in_time(review.created_at, question):
                 said.setdefault(review.reader, {})[scan.id] = verdict
     patients = {scan.id: scan.patient_key for scan in log.scans}
     model = {scan.id: log.readings[scan.id].label for scan in log.scans}
@@ -355,23 +284,12 @@ def _agreement(log: _Log, question: Question) -> list[Agreement]:
     return found
 
 
-def read_by_none(ws: Workspace, question: Question) -> list[int]:
-    """Ids of the scans with a verdict that the question's version has not read."""
-    with ws.db.reading() as session:
-        if question.synthetic and not queries.is_demonstration(session, question.version):
-            return []  # demo cases are read by demonstration models only
-        readings = queries.readings(session, version=question.version)
-        scans = [scan.id for scan in queries.scans(session) if scan.synthetic == question.synthetic]
-        reviewed = review_queries.latest_reviews(session)
-    return [scan_id for scan_id in scans if scan_id in reviewed and scan_id not in readings]
-
-
 def compare_versions(ws: Workspace, question: Question, other: str) -> Comparison:
     """What `question.version` gains over `other` on the scans both have read; no gains where there are none."""
     with ws.db.reading() as session:
-        log = _log(session, question)
+        log = log_of(session, question)
         theirs = queries.readings(session, version=other)
-    labelled = [entry for entry in _labelled(log, question)[0] if entry[0].id in theirs]
+    labelled = [entry for entry in with_labels(log, question)[0] if entry[0].id in theirs]
     if not labelled:
         return Comparison({})
     mine = [log.readings[scan.id].probabilities for scan, *_ in labelled]

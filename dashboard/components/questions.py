@@ -15,7 +15,8 @@ from db.images import ImageMissing
 from services import tables
 from services.models import NoSuchVersion, champion, model_of
 from services.overview import has_real_reviews, model_versions, readers, sources, version_to_ask
-from services.reporting import LiveEvaluation, Question, compare_versions, read_by_none
+from services.questions import Question, unread_by_version
+from services.reporting import LiveEvaluation, compare_versions
 from services.review import read_stored
 from services.workspace import Workspace
 
@@ -89,7 +90,7 @@ def nothing(question: Question, live: LiveEvaluation) -> str:
 
 def offer_reading(ws: Workspace, question: Question) -> None:
     """Let the version read the reviewed scans it has not read, so that its figures are on all of them."""
-    missing = read_by_none(ws, question)
+    missing = unread_by_version(ws, question)
     label = f"Let {question.version} read {counted(len(missing), 'more scan')}"
     if missing and st.button(label, icon=":material/play_arrow:"):
         bar = st.progress(0.0, "Reading…")

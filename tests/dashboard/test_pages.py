@@ -135,7 +135,8 @@ def test_a_reader_who_was_slower_is_told(app, demo):
 
 def test_evaluation_shows_the_figures_of_the_log(app, demo):
     from services.models import champion
-    from services.reporting import Question, live_evaluation
+    from services.questions import Question
+    from services.reporting import live_evaluation
     from services.tables import overall
 
     on(app, "evaluation")

@@ -28,7 +28,8 @@ from services.models import (
 )
 from services.overview import overview
 from services.publishing import _inherited
-from services.reporting import Question, live_evaluation
+from services.questions import Question
+from services.reporting import live_evaluation
 from services.review import new_click, record
 from services.workspace import open_workspace
 from tests.conftest import png

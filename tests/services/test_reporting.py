@@ -13,7 +13,8 @@ from db import models, queries
 from services.evaluation_report import in_html
 from services.intake import Incoming, receive
 from services.models import champion, serving_model
-from services.reporting import Question, at_operating_points, compare_versions, live_evaluation
+from services.questions import Question
+from services.reporting import at_operating_points, compare_versions, live_evaluation
 from services.review import new_click, record
 from services.tables import agreement, groups, notes, overall, unfair
 from tests.conftest import dicom
@@ -123,7 +124,7 @@ def test_agreement_is_asked_of_the_same_verdicts_as_the_figures(log):
 
 def test_a_version_that_has_not_read_all_reviewed_scans_says_so_and_can(log, publish_untrained):
     from services.models import model_of
-    from services.reporting import read_by_none
+    from services.questions import unread_by_version
     from services.review import read_stored
 
     ws, received = log
@@ -136,7 +137,9 @@ def test_a_version_that_has_not_read_all_reviewed_scans_says_so_and_can(log, pub
     assert notes(live_evaluation(ws, question))[0].startswith("**Not all reviewed scans.**")
     assert ": 29 scans with a verdict" in notes(live_evaluation(ws, question))[0]
     told = []
-    read_stored(ws, model_of(ws, other), read_by_none(ws, question), lambda done, total: told.append((done, total)))
+    read_stored(
+        ws, model_of(ws, other), unread_by_version(ws, question), lambda done, total: told.append((done, total))
+    )
     assert told[-1] == (29, 29)
     live = live_evaluation(ws, question)
     assert live.selection.unread_by_model == 0

@@ -1,0 +1,95 @@
+"""Which reviewed scans figures are asked on, and what the case log says of them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+
+from sqlalchemy.orm import Session
+
+from core.labels import CLASSES
+from db import queries, review_queries
+from db.queries import ReadingRow, ScanRow
+from db.review_queries import ReviewRow
+from services.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which reviewed scans the figures are asked on."""
+
+    version: str
+    synthetic: bool = False  # real and synthetic scans are never mixed
+    blind_only: bool = False
+    reader: str | None = None  # this reader's own verdicts, not those that count
+    source: str | None = None
+    since: datetime | None = None  # by the time of the verdict
+    before: datetime | None = None
+    zone: tzinfo = UTC  # whose months
+
+
+@dataclass(frozen=True)
+class Log:
+    """What the case log says of scans of one kind that a version has read."""
+
+    scans: list[ScanRow]
+    readings: dict[int, ReadingRow]
+    reviews: dict[int, list[ReviewRow]]
+    sources: dict[int, str]
+    unread_by_model: int  # scans of this kind with a review, which the version has not read
+
+    def source(self, scan: ScanRow) -> str:
+        return self.sources[scan.batch_id]
+
+
+def log_of(session: Session, question: Question) -> Log:
+    """The scans of the question's kind that its version has read, with what was said of them."""
+    readings = queries.readings(session, version=question.version)
+    everything = [scan for scan in queries.scans(session) if scan.synthetic == question.synthetic]
+    scans = [scan for scan in everything if scan.id in readings]
+    of_kind = {scan.id for scan in everything}
+    reviews = {i: rows for i, rows in review_queries.latest_reviews(session).items() if i in of_kind}
+    missing = [i for i in reviews if i not in readings]
+    known = {i: rows for i, rows in reviews.items() if i in readings}
+    return Log(scans, readings, known, queries.sources(session), len(missing))
+
+
+def in_source(log: Log, question: Question) -> list[ScanRow]:
+    """The scans that came the way the question asks for."""
+    return [scan for scan in log.scans if question.source in (None, log.source(scan))]
+
+
+def in_time(at: datetime, question: Question) -> bool:
+    """Whether a verdict of that time is among those the question asks for."""
+    early = question.since is not None and at < question.since
+    return not early and not (question.before is not None and at >= question.before)
+
+
+def with_labels(log: Log, question: Question) -> tuple[list[tuple[ScanRow, str, bool, datetime]], int]:
+    """(scan, label, blind, time) of those the question is asked on, and how many of them have no usable label."""
+    found, without = [], 0
+    for scan in in_source(log, question):
+        reviews = log.reviews.get(scan.id, [])
+        if question.reader is not None:
+            reviews = [review for review in reviews if review.reader == question.reader]
+        if question.blind_only:
+            reviews = review_queries.blind_reviews(reviews)
+        if not reviews:
+            continue
+        verdict = review_queries.verdict_of(reviews)
+        if not in_time(verdict.reviewed_at, question):
+            continue
+        if verdict.label in CLASSES:
+            found.append((scan, verdict.label, verdict.blind, verdict.reviewed_at))
+        else:
+            without += 1
+    return found, without
+
+
+def unread_by_version(ws: Workspace, question: Question) -> list[int]:
+    """Ids of the scans with a verdict that the question's version has not read."""
+    with ws.db.reading() as session:
+        if question.synthetic and not queries.is_demonstration(session, question.version):
+            return []  # demo cases are read by demonstration models only
+        readings = queries.readings(session, version=question.version)
+        scans = [scan.id for scan in queries.scans(session) if scan.synthetic == question.synthetic]
+        reviewed = review_queries.latest_reviews(session)
+    return [scan_id for scan_id in scans if scan_id in reviewed and scan_id not in readings]
