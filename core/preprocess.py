@@ -106,10 +106,10 @@ def to_input_with_box(scan: Scan, spec: InputSpec) -> tuple[np.ndarray, Box]:
     whole = _square(0, 0, width, height, grey.shape, 0)
     box = head_box(grey, spec.head_margin) if spec.crop == "head" else whole
     x0, y0, x1, y1 = box[0] * width, box[1] * height, box[2] * width, box[3] * height
-    pad = int(np.ceil(max(0, -x0, -y0, x1 - width, y1 - height)))
-    padded = np.pad(grey, pad) if pad else grey
+    across, down = (int(np.ceil(max(0, -low, high - side))) for low, high, side in ((x0, x1, width), (y0, y1, height)))
+    padded = np.pad(grey, ((down, down), (across, across)))
     cut = Image.fromarray(np.ascontiguousarray(padded, np.float32)).resize(
-        (spec.size, spec.size), Image.Resampling.BILINEAR, box=(x0 + pad, y0 + pad, x1 + pad, y1 + pad)
+        (spec.size, spec.size), Image.Resampling.BILINEAR, box=(x0 + across, y0 + down, x1 + across, y1 + down)
     )
     return np.array(cut, np.float32)[None], box
 

@@ -77,13 +77,19 @@ def from_stored(data: bytes) -> Scan:
     return Scan(np.ascontiguousarray(pixels, np.float32), unit)
 
 
-MIN_SIDE = 32
+MIN_SIDE, MOST_OBLONG = 32, 4
+"""Pixels of the shorter side, and how many times as long the longer one may be: it is read as a square."""
 
 
 def check(pixels: np.ndarray) -> np.ndarray:
     """(H, W) pixels as float32, if they can be a scan at all. Raises UnreadableScan."""
     if min(pixels.shape) < MIN_SIDE:
         raise UnreadableScan(f"The image is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small to read.")
+    if max(pixels.shape) > MOST_OBLONG * min(pixels.shape):
+        raise UnreadableScan(
+            f"The image is {pixels.shape[1]} x {pixels.shape[0]} pixels, a strip and no slice of a head. "
+            "Export the axial slices."
+        )
     if not np.isfinite(pixels).all():
         raise UnreadableScan("The image holds values that are not numbers. Export the series again.")
     if pixels.min() == pixels.max():

@@ -83,7 +83,7 @@ if upload and upload.received:
     noted = table[(table["Outcome"] == "stored") & (table["Reason"] != "")]
     for icon, rows in ((":material/block:", refused), (":material/info:", noted)):
         for row in rows.head(NAMED).to_dict("records"):
-            st.markdown(f"{icon} **{words.plain(row['File'])}**: {row['Reason']}")
+            st.markdown(f"{icon} **{words.plain(row['File'])}**: {words.plain(row['Reason'])}")
         if len(rows) > NAMED:
             st.markdown(f"{icon} and {len(rows) - NAMED} more, in the table below.")
     if len(refused):

@@ -27,6 +27,15 @@ def test_minus_nothing_is_nothing():
     assert from_stored(to_stored(scan)).content_hash == scan.content_hash
 
 
+@pytest.mark.parametrize("shape", [(33, 20000), (20000, 33), (100, 401)])
+def test_a_strip_is_no_slice(shape):
+    """Squared for the network, a file of a few kilobytes would fill the memory."""
+    pixels = np.zeros(shape, np.float32)
+    pixels[0] = 1
+    with pytest.raises(UnreadableScan, match=f"{shape[1]} x {shape[0]} pixels, a strip"):
+        check(pixels)
+
+
 def test_a_stored_image_that_is_not_ours_is_refused():
     with pytest.raises(UnreadableScan):
         from_stored(png())

@@ -1,3 +1,5 @@
+import tomllib
+
 import pytest
 from pydantic import ValidationError
 
@@ -14,6 +16,11 @@ def test_config_yaml_gives_the_defaults_and_the_environment_overrides_them(monke
     assert Settings().training.epochs == 3
     monkeypatch.setenv("STROKE_DATABASE_URL", "sqlite:///elsewhere.sqlite")
     assert Settings().url == "sqlite:///elsewhere.sqlite"
+
+
+def test_the_server_takes_what_the_upload_page_offers_to_take():
+    server = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]
+    assert server["maxUploadSize"] >= Settings().limits.zip_mb
 
 
 def test_a_setting_that_makes_no_sense_is_refused(monkeypatch):

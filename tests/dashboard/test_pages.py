@@ -16,6 +16,7 @@ from services.review import cases, history
 from services.uploads import Upload
 from services.workspace import open_workspace
 from tests.conftest import png
+from tests.core.test_formats import changed_dicom
 
 
 @pytest.fixture
@@ -308,6 +309,17 @@ def test_an_upload_shows_no_answer_that_its_reader_may_not_know(app, demo):
     assert set(app.dataframe[0].value["Model"]) != {HIDDEN}
     app.toggle(key="blind_first").set_value(True).run()
     assert set(app.dataframe[0].value["Model"]) == {HIDDEN}
+
+
+def test_what_a_file_says_of_itself_is_shown_and_not_obeyed(app, demo):
+    """A picture in a header would have the reader's browser fetch it, and tell whoever made the file."""
+    upload = Upload(demo, serving_model(demo), [("a.dcm", changed_dicom(Modality="![](//x.y/a)"))], actor="Reader 1")
+    upload.start()
+    upload.wait()
+    app.run()
+    app.session_state["upload"] = upload
+    on(app, "upload")
+    assert r"modality \!\[\]" in words(app)
 
 
 def test_of_demo_cases_alone_the_model_that_read_them_is_asked(home):
