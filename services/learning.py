@@ -192,12 +192,13 @@ def decide(
         return kept(f"For show: {figures}. A demonstration does not take the place of a model of real scans.")
     if lost := _lost(champion, candidate):
         return kept(f"The champion stays: {figures}, but too few scans were there to give the candidate {lost}.")
-    if versions.champion(ws) != champion.manifest.version:
+    try:
+        versions.promote(ws, candidate.manifest.version, actor="retrain", instead_of=champion.manifest.version)
+    except versions.ServesNoMore:
         return kept(
             f"Nothing changes: {figures}, but the champion does not serve any more: another version was let serve "
             "meanwhile, or its files were damaged. Retrain on what serves now."
         )
-    versions.promote(ws, candidate.manifest.version, actor="retrain")
     return Decision(
         "promoted",
         f"The candidate serves now: {figures}.",

@@ -1,9 +1,13 @@
 """Which versions there are, which one serves, and how that changes."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from filelock import FileLock
 
 from core import manifest as manifests
 from core.manifest import BadBundle, Manifest
@@ -16,6 +20,10 @@ CARD = "card.md"
 
 class NoSuchVersion(LookupError):
     """No bundle has that version."""
+
+
+class ServesNoMore(RuntimeError):
+    """Another version serves than the one whose place was to be taken; nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +54,19 @@ def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:
     promoted = manifests.pointer(ws.models_dir)
     own = [entry for entry in promoted[1:] if (ws.models_dir / entry[0]).is_dir()]
     shipped = [
-        (path.name, manifests.manifest_sha256(path))
+        (path.name, _digest(path))
         for root in (SHIPPED_BUNDLES, DEMO_BUNDLES)
         for path in reversed(manifests.versions(root))
     ]
     return tuple(dict.fromkeys([*promoted[:1], *own, *shipped]))
+
+
+def _digest(folder: Path) -> str:
+    """Of its manifest; none where there is none, as in a folder that an update left: it fails its check when asked."""
+    try:
+        return manifests.manifest_sha256(folder)
+    except OSError:
+        return ""
 
 
 def manifest_of(ws: Workspace, version: str) -> Manifest:
@@ -61,6 +77,14 @@ def manifest_of(ws: Workspace, version: str) -> Manifest:
 def model_of(ws: Workspace, version: str) -> ModelProcess:
     """Any version, to read with. Raises NoSuchVersion, BadBundle."""
     return _registered(ws, folder_of(ws, version))
+
+
+def trained_patients(ws: Workspace, version: str) -> frozenset[str]:
+    """Keys of the patients a version was trained on; of none, where its record is gone."""
+    try:
+        return frozenset(manifest_of(ws, version).patients.get("train", []))
+    except (BadBundle, NoSuchVersion, OSError):
+        return frozenset()
 
 
 def trained_elsewhere(ws: Workspace, manifest: Manifest) -> bool:
@@ -174,25 +198,43 @@ def _card(folder: Path) -> str | None:
     return re.sub(r"!\[[^]]*\]\([^)]*\)|^# .*\n", "", card.read_text(), flags=re.MULTILINE)
 
 
-def promote(ws: Workspace, version: str, *, actor: str) -> Manifest:
-    """Let `version` serve from the next prediction on. Raises NoSuchVersion, or BadBundle where it fails its check."""
+def promote(ws: Workspace, version: str, *, actor: str, instead_of: str | None = None) -> Manifest:
+    """Let `version` serve from the next prediction on; with `instead_of` only in that version's place.
+
+    Raises NoSuchVersion, BadBundle where it fails its check, or ServesNoMore."""
     folder = folder_of(ws, version)
     manifest = _checked(folder)
-    history = [entry for entry in serving_order(ws) if entry[0] != version]
-    _serve(ws, [(version, manifests.manifest_sha256(folder)), *history], "promote", actor)
+    with _switching(ws, instead_of):
+        history = [entry for entry in serving_order(ws) if entry[0] != version]
+        _serve(ws, [(version, manifests.manifest_sha256(folder)), *history], "promote", actor)
     return manifest
 
 
-def rollback(ws: Workspace, *, actor: str) -> str:
-    """Let the version that served before serve again; returns it. Raises NoSuchVersion where there is none: the way
-    back ends at the model of real scans that ships."""
-    order = serving_order(ws)
-    if len(order) < 2 or ((SHIPPED_BUNDLES / order[0][0]).is_dir() and (DEMO_BUNDLES / order[1][0]).is_dir()):
-        raise NoSuchVersion("There is no earlier version to go back to.")
-    _, *rest = order
-    _checked(folder_of(ws, rest[0][0]))
-    _serve(ws, rest, "rollback", actor)
+def rollback(ws: Workspace, *, actor: str, instead_of: str | None = None) -> str:
+    """Let the version that served before serve again; returns it. With `instead_of` only in that version's place: two
+    who go back from it at once go back one step.
+
+    Raises ServesNoMore, BadBundle, or NoSuchVersion where there is none before: the way back ends at the model of real
+    scans that ships."""
+    with _switching(ws, instead_of):
+        order = serving_order(ws)
+        if len(order) < 2 or ((SHIPPED_BUNDLES / order[0][0]).is_dir() and (DEMO_BUNDLES / order[1][0]).is_dir()):
+            raise NoSuchVersion("There is no earlier version to go back to.")
+        _, *rest = order
+        _checked(folder_of(ws, rest[0][0]))
+        _serve(ws, rest, "rollback", actor)
     return rest[0][0]
+
+
+@contextmanager
+def _switching(ws: Workspace, instead_of: str | None) -> Iterator[None]:
+    """One at a time decides what serves, and knows what it replaces. Raises ServesNoMore."""
+    ws.models_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(ws.models_dir / ".serving.lock"):
+        serving = champion(ws)
+        if instead_of not in (None, serving):
+            raise ServesNoMore(f"{instead_of} does not serve any more: {serving or 'no version'} does. Look again.")
+        yield
 
 
 def _checked(folder: Path) -> Manifest:

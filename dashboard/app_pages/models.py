@@ -9,24 +9,25 @@ from dashboard import resources
 from dashboard.components import frame, words
 from services import jobs
 from services.corrections import labelled_scans, runs, to_keep, too_few
-from services.models import NoSuchVersion, Version, list_versions, promote, rollback
+from services.models import NoSuchVersion, ServesNoMore, Version, list_versions, promote, rollback
 
 st.title("Models")
 ws = resources.workspace()
 model = frame.serving()
+serving = model.manifest.version if model else None  # as this page shows it: what a click means to replace
 
 
-def _promote(version: str) -> None:
+def _promote(version: str, instead_of: str | None) -> None:
     try:
-        promote(ws, version, actor=frame.reader())
-    except (BadBundle, NoSuchVersion) as error:
+        promote(ws, version, actor=frame.reader(), instead_of=instead_of)
+    except (BadBundle, NoSuchVersion, ServesNoMore) as error:
         st.session_state["models_notice"] = str(error)
 
 
-def _rollback() -> None:
+def _rollback(instead_of: str | None) -> None:
     try:
-        rollback(ws, actor=frame.reader())
-    except (BadBundle, NoSuchVersion) as error:
+        rollback(ws, actor=frame.reader(), instead_of=instead_of)
+    except (BadBundle, NoSuchVersion, ServesNoMore) as error:
         st.session_state["models_notice"] = str(error)
 
 
@@ -58,7 +59,9 @@ def _card(version: Version) -> None:
             st.error(version.problem)
             return
         if not version.serving and not (manifest.demonstration and version.shipped):
-            action.button("Let it serve", key=f"promote-{version.name}", on_click=_promote, args=(version.name,))
+            action.button(
+                "Let it serve", key=f"promote-{version.name}", on_click=_promote, args=(version.name, serving)
+            )
         st.write(frame.limits(manifest))
         rows = [
             {
@@ -103,7 +106,13 @@ start.button(
     on_click=jobs.start_retraining,
     args=(ws,),
 )
-back.button("Roll back", width="stretch", on_click=_rollback, help="Let the version that served before serve again.")
+back.button(
+    "Roll back",
+    width="stretch",
+    on_click=_rollback,
+    args=(serving,),
+    help="Let the version that served before serve again.",
+)
 patients = counted(len({item.patient_key for item in items}), "patient")
 words_column.write(problem or f"{counted(len(items), 'reviewed scan')} of {patients} to train on.")
 

@@ -6,6 +6,7 @@ from core.model_process import ModelStopped
 from core.settings import Settings
 from services.models import (
     NoSuchVersion,
+    ServesNoMore,
     champion,
     demonstration_model,
     folder_of,
@@ -34,6 +35,31 @@ def test_promotions_can_be_taken_back_one_by_one(ws, publish_untrained):
     assert rollback(ws, actor="a") == shipped
     with pytest.raises(NoSuchVersion, match="no earlier"):
         rollback(ws, actor="a")
+
+
+def test_who_means_to_replace_a_version_that_serves_no_more_changes_nothing(ws, publish_untrained):
+    """Two who go back from a bad version at once go back one step, not two."""
+    first, second, third = (publish_untrained(seed) for seed in (1, 2, 3))
+    for version in (first, second, third):
+        promote(ws, version, actor="a")
+    assert rollback(ws, actor="a", instead_of=third) == second
+    with pytest.raises(ServesNoMore, match=f"{third} does not serve any more: {second} does"):
+        rollback(ws, actor="b", instead_of=third)
+    with pytest.raises(ServesNoMore):
+        promote(ws, first, actor="retrain", instead_of=third)
+    assert champion(ws) == second
+
+
+def test_a_folder_that_an_update_left_without_its_bundle_stops_nothing(ws, tmp_path, monkeypatch):
+    left = tmp_path / "shipped" / "2026-01-01-00000000"
+    left.mkdir(parents=True)
+    (left / ".DS_Store").write_bytes(b"")
+    monkeypatch.setattr("services.models.SHIPPED_BUNDLES", left.parent)
+    assert champion(ws) == manifests.versions(DEMO_BUNDLES)[-1].name
+    model, notice = load_serving(ws, serving_order(ws))
+    assert model.manifest.demonstration
+    assert f"{left.name} failed its check" in notice
+    assert [version.problem is None for version in list_versions(ws)] == [False, True]
 
 
 def test_a_damaged_champion_is_replaced_by_the_last_good_one_and_said(ws, publish_untrained):
