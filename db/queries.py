@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import Select, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
@@ -118,19 +118,10 @@ def readings(
 
 
 def drawn_for_audit(session: Session, patient_keys: Collection[str]) -> dict[str, bool]:
-    """Patient key -> whether the scans it has were drawn for the blind audit, where it has any. Where only some were,
-    for they came as several patients', and nothing was done with them yet, all are from now on."""
-    flag = case((Scan.audit, 1), else_=0)
-    query = select(Study.patient_key, func.min(flag), func.max(flag)).join(Scan)
-    drawn = {}
-    for patient, least, most in session.execute(
-        query.where(Study.patient_key.in_(patient_keys)).group_by(Study.patient_key)
-    ):
-        drawn[patient] = bool(most)
-        if least != most and not is_used(session, patient):
-            theirs = select(Study.key).where(Study.patient_key == patient)
-            session.execute(update(Scan).where(Scan.study_key.in_(theirs)).values(audit=True))
-    return drawn
+    """Patient key -> whether the scans it has were drawn for the blind audit, where it has any."""
+    query = select(Study.patient_key, func.max(case((Scan.audit, 1), else_=0))).join(Scan)
+    rows = session.execute(query.where(Study.patient_key.in_(patient_keys)).group_by(Study.patient_key))
+    return {patient: bool(drawn) for patient, drawn in rows}
 
 
 def ids_of_other_batches(session: Session, ids: Collection[int], batch_id: int) -> list[int]:
@@ -175,7 +166,7 @@ def patients_of_studies(session: Session, keys: Collection[str]) -> dict[str, st
 
 def is_used(session: Session, patient_key: str) -> bool:
     """Whether a scan of the patient has been reviewed or trained on."""
-    theirs = select(Scan.id).join(Study).where(Study.patient_key == patient_key)
+    theirs = _scan_ids_of(patient_key)
     return any(
         session.scalar(select(column).where(column.in_(theirs)).limit(1)) is not None
         for column in (Review.scan_id, SnapshotItem.scan_id)
@@ -183,7 +174,10 @@ def is_used(session: Session, patient_key: str) -> bool:
 
 
 def give_studies(session: Session, patient_key: str, to: str) -> None:
-    """Make a patient's studies another's; the patient without studies goes."""
+    """Make a patient's studies another's, drawn for the blind audit as theirs are; the patient without studies goes."""
+    for drawn in drawn_for_audit(session, [to]).values():
+        theirs = select(Study.key).where(Study.patient_key == patient_key)
+        session.execute(update(Scan).where(Scan.study_key.in_(theirs)).values(audit=drawn))
     session.execute(update(Study).where(Study.patient_key == patient_key).values(patient_key=to))
     session.execute(delete(Patient).where(Patient.key == patient_key))
 
@@ -222,12 +216,28 @@ def sources(session: Session) -> dict[int, str]:
     return {row.id: row.source for row in session.execute(select(Batch.id, Batch.source))}
 
 
-def versions_with_readings(session: Session, *, synthetic: bool | None = None) -> set[str]:
-    """Model versions that have read at least one scan, one of that kind where it is named."""
+def versions_with_readings(
+    session: Session, *, synthetic: bool | None = None, patient_key: str | None = None
+) -> set[str]:
+    """Model versions that have read at least one scan, one of that kind, or of that patient, where it is named."""
     query = select(Reading.model_version).distinct()
     if synthetic is not None:
         query = query.join(Scan).where(Scan.synthetic.is_(synthetic))
+    if patient_key is not None:
+        query = query.where(Reading.scan_id.in_(_scan_ids_of(patient_key)))
     return set(session.scalars(query))
+
+
+def flag_readings(session: Session, version: str, patient_key: str, flag: str) -> None:
+    """Make a flag known of every reading of a patient's scans by a version."""
+    query = select(Reading).where(Reading.model_version == version, Reading.scan_id.in_(_scan_ids_of(patient_key)))
+    for reading in session.scalars(query):
+        if flag not in reading.flags:
+            reading.flags = [*reading.flags, flag]
+
+
+def _scan_ids_of(patient_key: str) -> Select[int]:
+    return select(Scan.id).join(Study).where(Study.patient_key == patient_key)
 
 
 def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:

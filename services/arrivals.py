@@ -9,10 +9,13 @@ from sqlalchemy.orm import Session
 from core.burned_in import BURNED_IN
 from core.labels import SPLITS
 from core.likeness import Appearance
+from core.reading import SEEN_IN_TRAINING
 from core.scan import ASSUMED_BITS, Scan
 from db import queries
 from db.queries import LookRow
+from services.models import trained_patients
 from services.resemblance import Resemblances, to_bytes
+from services.workspace import Workspace
 
 SPLIT_BOUNDS = (0.70, 0.85)
 """Shares of new patients below which the split is train, then validation; above both, test."""
@@ -50,17 +53,17 @@ class Arrival:
 
 
 def arrivals_of(
+    ws: Workspace,
     session: Session,
     new: dict[str, Scan],
     again: dict[int, Scan],
     seen: dict[str, Appearance],
-    resemblances: Resemblances,
     synthetic: bool,
 ) -> list[Arrival]:
     """Whose each new scan is. A study is one patient's: whom its first scan named. One that names nobody belongs to
     the patient of the scan that it nearly copies, so that copies do not stand on two sides of a split; else it is a
     patient and a study of its own. `again`: scans the log has, by id, that come with their patient's name now."""
-    owners = _Owners(session, new.values())
+    owners, resemblances = _Owners(ws, session, new.values()), Resemblances(ws, session)
     for row in queries.scans(session, ids=again):
         owners.are_one(row.patient_key, again[row.id].patient_key or row.patient_key)
     arrivals = []
@@ -69,8 +72,8 @@ def arrivals_of(
         study = scan.study_key or f"study:{digest[:16]}"
         patient = owners.of(study, scan.patient_key, other.patient_key if other else f"image:{digest[:16]}")
         if other:
-            owners.are_one(other.patient_key, patient)
             owners.are_one(patient, other.patient_key)
+            owners.are_one(other.patient_key, patient)
         arrivals.append(Arrival(digest, scan, patient, study, to_bytes(seen[digest]), other, synthetic))
         resemblances.add(LookRow(digest, patient, study, arrivals[-1].look))
     return [replace(one, patient_key=owners.now(one.patient_key)) for one in arrivals]
@@ -80,9 +83,9 @@ class _Owners:
     """Whose studies are. A patient whom no file named gets their name when one does, unless somebody has begun to work
     with their scans: then they stay who they are."""
 
-    def __init__(self, session: Session, scans: Iterable[Scan]) -> None:
-        self._session = session
-        self._names: dict[str, str] = {}  # of a patient nobody had named -> the name they got
+    def __init__(self, ws: Workspace, session: Session, scans: Iterable[Scan]) -> None:
+        self._ws, self._session = ws, session
+        self._names: dict[str, str] = {}  # of a patient nobody had named -> whose studies theirs are
         scans = list(scans)
         self._of_study = queries.patients_of_studies(session, {scan.study_key or "" for scan in scans})
         for scan in scans:
@@ -93,15 +96,21 @@ class _Owners:
         return self.now(self._of_study.setdefault(study, named or otherwise))
 
     def now(self, patient: str) -> str:
-        return self._names.get(patient, patient)
+        while patient in self._names:
+            patient = self._names[patient]
+        return patient
 
     def are_one(self, earlier: str, later: str) -> None:
-        earlier = self.now(earlier)
-        if not earlier.startswith("image:") or later.startswith("image:") or queries.is_used(self._session, earlier):
+        """The earlier one's studies are the later one's, where nobody had named the earlier one."""
+        earlier, later = self.now(earlier), self.now(later)
+        if earlier == later or not earlier.startswith("image:") or queries.is_used(self._session, earlier):
             return
         self._names[earlier] = later
         queries.add_patients(self._session, {later: split_of(later)})
         queries.give_studies(self._session, earlier, later)
+        for version in queries.versions_with_readings(self._session, patient_key=later):
+            if later in trained_patients(self._ws, version):
+                queries.flag_readings(self._session, version, later, SEEN_IN_TRAINING)
 
 
 def split_of(patient_key: str) -> str:

@@ -16,7 +16,6 @@ from core.signatures import HEAD, may_hold_slices
 from db import audit, models, queries
 from db.queries import ReadingRow
 from services.arrivals import Arrival, arrivals_of, share, split_of
-from services.resemblance import Resemblances
 from services.workspace import Workspace
 
 Outcome = Literal["stored", "duplicate", "refused"]
@@ -176,7 +175,7 @@ def _store(
             batch_id = batch.id
         again = {ids[digest]: scan for digest, scan in chunk.scans.items() if digest in ids and scan.patient_key}
         known = queries.ids_of_other_batches(session, ids.values(), batch_id or 0)
-        arrivals = arrivals_of(session, new, again, seen, Resemblances(ws, session), synthetic)
+        arrivals = arrivals_of(ws, session, new, again, seen, synthetic)
         queries.add_patients(session, {one.patient_key: split_of(one.patient_key) for one in arrivals})
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})
         drawn = queries.drawn_for_audit(session, {one.patient_key for one in arrivals})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -58,6 +59,45 @@ def test_a_volume_that_nearly_copies_a_patients_slices_is_theirs(ws, predictor):
     assert {r.outcome for r in received} == {"stored"}
     assert all("Nearly the same" in r.reason for r in received)
     assert set(patients(ws).values()) == {ws.pseudonym.of("PatientID", "PX")}
+
+
+def test_near_copies_of_two_studies_that_name_nobody_are_one_patient(ws, predictor):
+    """The second one's first slice is like nothing known, so it begins as a patient of its own."""
+    slices = [read(dicom(i)).pixels for i in (40, 1, 2)]
+
+    def volume(*planes):
+        return nifti(np.stack(planes, axis=2).swapaxes(0, 1)[::-1, ::-1])
+
+    take(ws, predictor, ("first.nii", volume(*slices[1:])))
+    received = take(ws, predictor, ("second.nii", volume(slices[0], slices[1] + 0.3, slices[2] + 0.3)))
+    assert [bool(one.reason) for one in received] == [False, True, True]
+    assert len(set(patients(ws).values())) == 1
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_who_joins_a_patient_is_drawn_as_they_are(ws, predictor, drawn):
+    """Else the answer to one slice would be shown while another is still to be read blind."""
+    ws.settings.review.audit_share = float(drawn)
+    [named] = take(ws, predictor, ("77 (2).png", png(2)))
+    record(ws, named.scan_id, reader="R", verdict="unsure", expected_version=0, click_id=new_click())
+    ws.settings.review.audit_share = float(not drawn)
+    [unnamed] = take(ws, predictor, ("export.png", png(1)))
+    [again] = take(ws, predictor, ("77 (1).png", png(1)))
+    assert (unnamed.audit, again.audit) == (not drawn, drawn)
+    with ws.db.reading() as session:
+        assert {row.audit for row in queries.scans(session)} == {drawn}
+
+
+def test_a_scan_that_joins_a_patient_who_was_trained_on_says_so(ws, predictor):
+    key = ws.pseudonym.of("file", "77")
+    manifest = predictor.manifest.model_copy(update={"patients": {"train": [key]}})
+    trained = Predictor(dataclasses.replace(load(ws.models_dir / predictor.manifest.version), manifest=manifest))
+    [unnamed] = take(ws, trained, ("export.png", png(1)))
+    with patch("services.arrivals.trained_patients", return_value=frozenset([key])):
+        take(ws, trained, ("77 (1).png", png(1)))
+    with ws.db.reading() as session:
+        reading = queries.readings(session, scan_ids=[unnamed.scan_id])[unnamed.scan_id]
+    assert SEEN_IN_TRAINING in reading.flags
 
 
 def test_a_patient_that_was_trained_on_is_said_to_be_also_where_no_file_names_them(ws, predictor):
