@@ -33,8 +33,10 @@ class ReviewRow:
     verdict: str
     adjudication: bool
     created_at: datetime
-    blind_verdict: str | None  # what this reader said before the model's reading was shown
+    blind_verdict: str | None  # what this reader last said before the model's reading was shown
+    blind_at: datetime | None
     own_verdict: str | None  # what this reader last said without settling what readers differed on
+    own_at: datetime | None
 
     @property
     def blind(self) -> bool:
@@ -54,11 +56,11 @@ def latest_reviews(session: Session, scan_ids: Collection[int] | None = None) ->
         query = query.where(Review.scan_id.in_(scan_ids))
     latest: dict[int, dict[str, ReviewRow]] = defaultdict(dict)
     for row in session.execute(query):
-        earlier = latest[row.scan_id].pop(row.reader, None)
-        blind_verdict = earlier.blind_verdict if earlier else row.verdict if row.blind else None
-        own = row.verdict if not row.adjudication else earlier.own_verdict if earlier else None
+        earlier, said = latest[row.scan_id].pop(row.reader, None), (row.verdict, row.created_at)
+        blind = said if row.blind else (earlier.blind_verdict, earlier.blind_at) if earlier else (None, None)
+        own = said if not row.adjudication else (earlier.own_verdict, earlier.own_at) if earlier else (None, None)
         latest[row.scan_id][row.reader] = ReviewRow(
-            row.id, row.scan_id, row.reader, row.verdict, row.adjudication, row.created_at, blind_verdict, own
+            row.id, row.scan_id, row.reader, row.verdict, row.adjudication, row.created_at, *blind, *own
         )
     return {scan_id: list(by_reader.values()) for scan_id, by_reader in latest.items()}
 
@@ -86,9 +88,9 @@ def verdict_of(reviews: Sequence[ReviewRow]) -> Verdict:
 def blind_reviews(reviews: Sequence[ReviewRow]) -> list[ReviewRow]:
     """What readers said before they saw the model's reading, whatever they said or settled afterwards."""
     return [
-        replace(review, verdict=review.blind_verdict, adjudication=False)
+        replace(review, verdict=review.blind_verdict, adjudication=False, created_at=review.blind_at)
         for review in reviews
-        if review.blind_verdict is not None
+        if review.blind_verdict is not None and review.blind_at is not None
     ]
 
 
@@ -96,6 +98,21 @@ def has_settled(session: Session, reader: str, scan_id: int) -> bool:
     """Whether the reader's latest review of the scan settled what readers differed on."""
     query = select(Review.adjudication).where(Review.reader == reader, Review.scan_id == scan_id)
     return bool(session.scalar(query.order_by(Review.id.desc()).limit(1)))
+
+
+def may_have_seen(session: Session, reader: str, scan_id: int) -> bool:
+    """Whether the model's reading of a scan drawn for the blind audit has been shown to `reader` at some time: after
+    one of their reviews none of its patient's scans was left, whatever has come since and hides it again."""
+    patient = select(Study.patient_key).join(Scan).where(Scan.id == scan_id)
+    query = select(Scan.id, Scan.created_at).join(Study).where(Scan.audit, Study.patient_key.in_(patient))
+    came = {row.id: row.created_at for row in session.execute(query)}
+    reviews = select(Review.scan_id, Review.created_at).where(Review.reader == reader, Review.scan_id.in_(came))
+    read: set[int] = set()
+    for review in session.execute(reviews.order_by(Review.id)):
+        read.add(review.scan_id)
+        if scan_id in read and all(i in read for i, at in came.items() if at <= review.created_at):
+            return True
+    return False
 
 
 def left_to_read_blind(session: Session, reader: str, patient_keys: Collection[str]) -> dict[str, set[int]]:

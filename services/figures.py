@@ -116,7 +116,7 @@ def reliability_figure(report: Report) -> go.Figure:
 
 
 def risk_coverage_figure(report: Report, abstain_below: float | None = None) -> go.Figure:
-    """Share of wrong answers were only the surest given; the vertical line is where this model stops answering."""
+    """Share of wrong answers were only the surest given; the vertical line is where this model begins to abstain."""
     curve = report.risk_coverage
     figure = go.Figure(
         go.Scatter(
@@ -133,7 +133,7 @@ def risk_coverage_figure(report: Report, abstain_below: float | None = None) -> 
     if abstain_below is not None:
         answered = float(curve.coverage[curve.confidence >= abstain_below].max(initial=0))
         side = "top left" if answered > 0.5 else "top right"
-        said = f"answers {answered:.0%}"
+        said = f"abstains beyond {answered:.0%}"
         figure.add_vline(
             x=answered, line_dash="dash", line_color="gray", annotation_text=said, annotation_position=side
         )

@@ -263,8 +263,9 @@ def _agreement(log: Log, question: Question) -> list[Agreement]:
     said: dict[str, dict[int, str]] = {}
     for scan in in_source(log, question):
         for review in log.reviews.get(scan.id, []):
-            verdict = review.blind_verdict if question.blind_only else review.own_verdict
-            if verdict in CLASSES and in_time(review.created_at, question):
+            blind, own = (review.blind_verdict, review.blind_at), (review.own_verdict, review.own_at)
+            verdict, at = blind if question.blind_only else own
+            if verdict in CLASSES and at and in_time(at, question):
                 said.setdefault(review.reader, {})[scan.id] = verdict
     patients = {scan.id: scan.patient_key for scan in log.scans}
     model = {scan.id: log.readings[scan.id].label for scan in log.scans}

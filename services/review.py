@@ -257,6 +257,7 @@ def record(
             raise ScanChanged(_who_was_faster(session, scan_id, told=not blind))
         reading = queries.readings(session, prefer=champion(ws), scan_ids=[scan_id]).get(scan_id)
         adjudication = adjudication or review_queries.has_settled(session, reader.strip(), scan_id)  # a second thought
+        blind = blind and not review_queries.may_have_seen(session, reader.strip(), scan_id)
         review = models.Review(
             scan_id=scan_id,
             reader=reader.strip(),

@@ -211,6 +211,19 @@ def test_a_comparison_says_who_was_trained_on_the_scans(log):
     assert "A was trained on the patients of 2 and B was" in unfair(replace(found, seen=2), "A", "B")
 
 
+def test_a_blind_verdict_is_of_the_day_it_was_given(log):
+    """Not of the day on which its reader changed their mind in view of the answer."""
+    ws, received = log
+    one = received[10].scan_id  # read by Ann alone, blind
+    with ws.db.writing() as session:
+        for review in session.scalars(select(models.Review)):
+            review.created_at = datetime(2026, 1, 5, tzinfo=UTC)
+    file(ws, one, "Ann", "no_stroke", version=1)
+    january = {"since": datetime(2026, 1, 1, tzinfo=UTC), "before": datetime(2026, 2, 1, tzinfo=UTC)}
+    assert one in set(asked(ws, blind_only=True, **january).rows["scan_id"])
+    assert one not in set(asked(ws, **january).rows["scan_id"])
+
+
 def test_months_are_the_viewers(log):
     ws, _ = log
     with ws.db.writing() as session:
