@@ -36,7 +36,9 @@ try:  # all that takes time comes before the first element, so that picture and 
     )
 except (ImageMissing, NoSuchScan, UnreadableScan) as error:
     st.error(f"Scan {scan_id}: {error}")
-    st.button("Next scan", on_click=reading_desk.step, args=(1,))
+    if not isinstance(error, NoSuchScan):
+        panel.lost(get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first()))
+    st.button("Next scan", shortcut="Right", on_click=reading_desk.step, args=(1,))
     st.stop()
 
 ids = reading_desk.current_queue()

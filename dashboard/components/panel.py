@@ -82,18 +82,20 @@ def _probabilities(reading: ReadingRow) -> None:
 
 def verdict_buttons(case: Case) -> None:
     """One click or key files the verdict and brings the next scan."""
+    stay = case.hidden and not case.left  # to show the answer
     silent = case.reading is None or abstains(case.reading) or not_head_ct(case.reading)
     proposed = case.reading.label if case.reading and not silent and case.own_verdict is None else None
     for verdict in CLASSES:
         name = in_words(verdict)
         label = f"Confirm: {name}" if verdict == proposed else f"Correct to: {name}" if proposed else name
-        _button(case, verdict, label, primary=verdict == (case.own_verdict or proposed))
+        _button(case, verdict, label, primary=verdict == (case.own_verdict or proposed), stay=stay)
     for column, verdict in zip(st.columns(2), (UNSURE, UNUSABLE), strict=True):
         with column:
-            _button(case, verdict, in_words(verdict).replace(" image", ""), primary=verdict == case.own_verdict)
+            short = in_words(verdict).replace(" image", "")
+            _button(case, verdict, short, primary=verdict == case.own_verdict, stay=stay)
 
 
-def _button(case: Case, verdict: str, label: str, *, primary: bool) -> None:
+def _button(case: Case, verdict: str, label: str, *, primary: bool, stay: bool) -> None:
     st.button(
         label,
         key=f"verdict-{verdict}-{case.scan.id}-{case.scan.version}",
@@ -105,9 +107,16 @@ def _button(case: Case, verdict: str, label: str, *, primary: bool) -> None:
         kwargs={
             "blind": case.hidden,
             "adjudication": bool(st.session_state.get(f"adjudicate-{case.scan.id}")),
-            "stay": case.hidden and not case.left,
+            "stay": stay,
         },
     )
+
+
+def lost(case: Case) -> None:
+    """Of a scan whose image is lost one thing can be said; unsaid, it would wait in lists, and hide the answers to its
+    patient's other scans where they are read blind, for good."""
+    st.write("If the image cannot be restored, file the scan as unusable; then nothing waits for it.")
+    _button(case, UNUSABLE, in_words(UNUSABLE), primary=False, stay=False)
 
 
 def remarks(case: Case) -> None:

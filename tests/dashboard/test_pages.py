@@ -12,7 +12,7 @@ from db import models
 from services.demo import load_demo
 from services.intake import Incoming, receive
 from services.models import demonstration_model, promote, serving_model
-from services.review import cases, history
+from services.review import case, cases, history
 from services.uploads import Upload
 from services.workspace import open_workspace
 from tests.conftest import png
@@ -116,6 +116,19 @@ def test_blind_first_reveals_only_after_the_verdict(app, demo):
     next(b for b in app.button if b.label == "Back").click().run()
     assert app.session_state["scan"] == scan
     assert all(b.proto.shortcut for b in verdict_buttons(app)), "whoever comes back to change it may use the keys"
+
+
+def test_a_scan_whose_image_is_lost_holds_nothing_up(app, demo):
+    on(app, "review")
+    first = app.session_state["scan"]
+    demo.images.delete(case(demo, first, "Reader 1").scan.content_hash)
+    resources.scan_png.clear()
+    app.run()
+    assert not app.exception
+    assert "cannot be restored" in words(app)
+    next(b for b in app.button if b.label == "Unusable image").click().run()
+    assert [line.verdict for line in history(demo, first)] == ["unusable"]
+    assert app.session_state["scan"] != first
 
 
 def verdict_buttons(app):
