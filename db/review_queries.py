@@ -100,6 +100,15 @@ def has_settled(session: Session, reader: str, scan_id: int) -> bool:
     return bool(session.scalar(query.order_by(Review.id.desc()).limit(1)))
 
 
+def begun_blind(session: Session, reader: str) -> frozenset[int]:
+    """Ids of the scans drawn for the blind audit that `reader` has reviewed, of patients of whom some are left."""
+    reviewed = select(Review.scan_id).where(Review.reader == reader)
+    query = select(Scan.id, Study.patient_key).join(Study).where(Scan.audit, Scan.id.in_(reviewed))
+    begun = {row.id: row.patient_key for row in session.execute(query)}
+    left = left_to_read_blind(session, reader, set(begun.values()))
+    return frozenset(scan_id for scan_id, patient in begun.items() if patient in left)
+
+
 def may_have_seen(session: Session, reader: str, scan_id: int) -> bool:
     """Whether the model's reading of a scan drawn for the blind audit has been shown to `reader` at some time: after
     one of their reviews none of its patient's scans was left, whatever has come since and hides it again."""

@@ -79,6 +79,15 @@ def model_of(ws: Workspace, version: str) -> ModelProcess:
     return _registered(ws, folder_of(ws, version))
 
 
+def is_demonstration(ws: Workspace, version: str) -> bool:
+    """Whether a version has only met synthetic images; by the case log, where its record is gone."""
+    try:
+        return manifest_of(ws, version).demonstration
+    except (BadBundle, NoSuchVersion, OSError):
+        with ws.db.reading() as session:
+            return queries.is_demonstration(session, version)
+
+
 def trained_patients(ws: Workspace, version: str) -> frozenset[str]:
     """Keys of the patients a version was trained on; of none, where its record is gone."""
     try:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from core.labels import CLASSES
 from core.reading import NOT_HEAD_CT, UNCERTAIN
 from db import queries, review_queries
-from services.models import champion, list_versions
+from services.models import champion, is_demonstration, list_versions
+from services.review import held_back
 from services.workspace import Workspace
 
 
@@ -24,9 +25,10 @@ class Overview:
     uncertain_waiting: int
 
 
-def overview(ws: Workspace) -> Overview:
-    """Counts over the whole case log. Of real scans the readings of the model that serves count, and no other's; demo
-    cases are read by demonstration models."""
+def overview(ws: Workspace, reader: str) -> Overview:
+    """Counts over the whole case log; the agreement is without scans whose answers `reader` must not learn yet
+    (`held_back`). Of real scans the readings of the model that serves count, and no other's; demo cases are read by
+    demonstration models."""
     serving = champion(ws)
     with ws.db.reading() as session:
         scans = queries.scans(session)
@@ -36,6 +38,7 @@ def overview(ws: Workspace) -> Overview:
     readings = {i: reading for i, reading in readings.items() if i in demo or reading.model_version == serving}
     waiting = [scan.id for scan in scans if scan.id not in verdicts]
     answered = {i for i, reading in readings.items() if not {NOT_HEAD_CT, UNCERTAIN} & set(reading.flags)}
+    answered -= held_back(ws, reader)
     labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in answered]
     real = [v for v in labelled if v.scan_id not in demo]
     labelled = real or labelled
@@ -68,10 +71,8 @@ def model_versions(ws: Workspace, *, synthetic: bool | None = None) -> list[str]
 def version_to_ask(ws: Workspace, versions: list[str]) -> str:
     """Of these the one that serves; as long as only demo cases have been reviewed, the newest that reads those."""
     serving = champion(ws)
-    with ws.db.reading() as session:
-        if not review_queries.has_real_reviews(session):
-            demonstrations = [version for version in versions if queries.is_demonstration(session, version)]
-            versions = demonstrations or versions
+    if not has_real_reviews(ws):
+        versions = [version for version in versions if is_demonstration(ws, version)] or versions
     return serving if serving in versions else versions[0]
 
 

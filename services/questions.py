@@ -9,6 +9,7 @@ from core.labels import CLASSES
 from db import queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import ReviewRow
+from services.models import is_demonstration
 from services.workspace import Workspace
 
 
@@ -24,17 +25,18 @@ class Question:
     since: datetime | None = None  # by the time of the verdict
     before: datetime | None = None
     zone: tzinfo = UTC  # whose months
+    without: frozenset[int] = frozenset()  # scans whose answers these figures would tell who asks, see `held_back`
 
 
 @dataclass(frozen=True)
 class Log:
-    """What the case log says of scans of one kind that a version has read."""
+    """What the case log says of scans of one kind, and of those that a version has read."""
 
     scans: list[ScanRow]
+    others: list[ScanRow]  # of this kind, which the version has not read
     readings: dict[int, ReadingRow]
-    reviews: dict[int, list[ReviewRow]]
+    reviews: dict[int, list[ReviewRow]]  # of all of this kind
     sources: dict[int, str]
-    unread_by_model: int  # scans of this kind with a review, which the version has not read
 
     def source(self, scan: ScanRow) -> str:
         return self.sources[scan.batch_id]
@@ -43,18 +45,17 @@ class Log:
 def log_of(session: Session, question: Question) -> Log:
     """The scans of the question's kind that its version has read, with what was said of them."""
     readings = queries.readings(session, version=question.version)
-    everything = [scan for scan in queries.scans(session) if scan.synthetic == question.synthetic]
-    scans = [scan for scan in everything if scan.id in readings]
+    asked = [scan for scan in queries.scans(session) if scan.id not in question.without]
+    everything = [scan for scan in asked if scan.synthetic == question.synthetic]
+    scans, others = ([scan for scan in everything if (scan.id in readings) == has_read] for has_read in (True, False))
     of_kind = {scan.id for scan in everything}
     reviews = {i: rows for i, rows in review_queries.latest_reviews(session).items() if i in of_kind}
-    missing = [i for i in reviews if i not in readings]
-    known = {i: rows for i, rows in reviews.items() if i in readings}
-    return Log(scans, readings, known, queries.sources(session), len(missing))
+    return Log(scans, others, readings, reviews, queries.sources(session))
 
 
-def in_source(log: Log, question: Question) -> list[ScanRow]:
-    """The scans that came the way the question asks for."""
-    return [scan for scan in log.scans if question.source in (None, log.source(scan))]
+def in_source(log: Log, question: Question, *, read: bool = True) -> list[ScanRow]:
+    """The scans that came the way the question asks for: those that the version has `read`, or those it has not."""
+    return [scan for scan in (log.scans if read else log.others) if question.source in (None, log.source(scan))]
 
 
 def in_time(at: datetime, question: Question) -> bool:
@@ -85,10 +86,11 @@ def with_labels(log: Log, question: Question) -> tuple[list[tuple[ScanRow, str, 
 
 
 def unread_by_version(ws: Workspace, question: Question) -> list[int]:
-    """Ids of the scans with a verdict that the question's version has not read."""
+    """Ids of the scans with a verdict that the question's version has not read. Demo cases are demonstrations' to read,
+    real scans are not."""
+    if question.synthetic != is_demonstration(ws, question.version):
+        return []
     with ws.db.reading() as session:
-        if question.synthetic and not queries.is_demonstration(session, question.version):
-            return []  # demo cases are read by demonstration models only
         readings = queries.readings(session, version=question.version)
         scans = [scan.id for scan in queries.scans(session) if scan.synthetic == question.synthetic]
         reviewed = review_queries.latest_reviews(session)

@@ -44,6 +44,7 @@ class Selection:
     read: int
     unread: int
     unread_by_model: int  # scans with a verdict that the version has not read
+    unread_by_both: int  # of `unread`, those that the version has not read either: nothing is known of them
     confidence_read: float  # medians of the version's confidence
     confidence_unread: float
     told_apart: Figure  # AUC of confidence, for read against unread
@@ -53,7 +54,7 @@ class Selection:
         """Whether the model's confidence in them does not speak against a random choice."""
         told = self.told_apart
         sure = told.low > 0.5 or told.high < 0.5
-        return not self.unread or not sure or bool(1 - PICKED_AUC < told.value < PICKED_AUC)
+        return not sure or bool(1 - PICKED_AUC < told.value < PICKED_AUC)
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
     labelled, unlabelled = with_labels(log, question)
     rows = _rows(log, labelled)
     drawn = [scan for scan in in_source(log, question) if scan.audit]
+    drawn_too = sum(scan.audit for scan in in_source(log, question, read=False))
     of_drawn, no_class = with_labels(replace(log, scans=drawn), replace(question, blind_only=True))
     random = _rows(log, of_drawn)
     return LiveEvaluation(
@@ -135,7 +137,7 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
         report_on(rows),
         _patient_report(rows),
         report_on(rows[rows["answered"]]),
-        AuditStream(report_on(random), len(random), len(random) + no_class, len(drawn)),
+        AuditStream(report_on(random), len(random), len(random) + no_class, len(drawn) + drawn_too),
         _selection(log, question),
         tuple(_groups(rows, log, question)),
         tuple(_agreement(log, question)),
@@ -216,7 +218,18 @@ def _selection(log: Log, question: Question) -> Selection:
     clusters = Clusters.of([scan.patient_key for scan in scans], len(scans))
     of_read, of_unread = (float(np.median(confidence[mask])) if mask.any() else np.nan for mask in (read, ~read))
     told_apart = auc_figure(confidence, read, clusters)
-    return Selection(int(read.sum()), int((~read).sum()), log.unread_by_model, of_read, of_unread, told_apart)
+    others = in_source(log, question, read=False)
+    read_too = sum(scan.id in log.reviews for scan in others)
+    by_both = len(others) - read_too
+    return Selection(
+        int(read.sum()) + read_too,
+        int((~read).sum()) + by_both,
+        sum(scan.id in log.reviews for scan in log.others),
+        by_both,
+        of_read,
+        of_unread,
+        told_apart,
+    )
 
 
 def _groups(rows: pd.DataFrame, log: Log, question: Question) -> list[Group]:

@@ -147,6 +147,13 @@ def case(ws: Workspace, scan_id: int, reader: str, *, blind_first: bool = False)
     return found[0]
 
 
+def held_back(ws: Workspace, reader: str) -> frozenset[int]:
+    """Scans that `reader` has a verdict on and whose answers are hidden all the same, until they have read the others
+    of their patient: figures that count them would tell the answers to who filed them one by one."""
+    with ws.db.reading() as session:
+        return review_queries.begun_blind(session, reader)
+
+
 def queue(found: list[Case], *, second_readings: bool = False) -> list[int]:
     """Ids of the scans that wait for their reader, the least certain first; those hidden from them evenly between.
 

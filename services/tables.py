@@ -165,6 +165,12 @@ def notes(live: LiveEvaluation) -> list[str]:
             f"against {selection.confidence_unread:.0%}). On all scans the figures would differ. "
             "Trust those of the random audit stream."
         )
+    elif selection.unread_by_both:
+        found.append(
+            f"**Perhaps not a random sample.** {counted(selection.read, 'scan')} reviewed, {selection.unread} not; "
+            f"{selection.unread_by_both} of the latter this version has not read, so that it cannot be told whether "
+            "they differ."
+        )
     elif selection.unread:
         found.append(
             f"{selection.read} scans have been reviewed and {selection.unread} have not. Nothing in the model's "
@@ -185,7 +191,7 @@ def notes(live: LiveEvaluation) -> list[str]:
         found.append(
             f"Given with the model's answer in view: {int((~live.rows['blind']).sum())} of "
             f"{counted(live.report.n, 'verdict')}; readers tend to follow it. “read blind” leaves such verdicts out; a "
-            "reader who chose to read blind may have seen the answers to other scans of the same patient."
+            "reader who chose to read blind may have seen the answer before, or those to other scans of the patient."
         )
     if live.report and live.answered < live.report.n:
         found.append(

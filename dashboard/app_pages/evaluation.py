@@ -27,7 +27,7 @@ question = questions.ask(ws, versions)
 live = live_evaluation(ws, question)
 report = live.report
 if report is None:
-    st.write(questions.nothing(question, live))
+    st.write(questions.nothing(ws, question, live))
     if live.selection.unread_by_model:
         questions.offer_reading(ws, question)
     st.stop()
@@ -52,6 +52,11 @@ if question.synthetic:
 if report.n < FEW:
     st.warning(
         f"Fewer than {FEW} scans: the figures may change a lot with the next few verdicts.", icon=":material/info:"
+    )
+if question.without:
+    st.caption(
+        f":material/visibility_off: Left out: {counted(len(question.without), 'scan')} you have read blind, for you "
+        "have yet to read others of the same patients, and the figures would tell the answers."
     )
 notes = tables.notes(live)
 for note in notes:

@@ -13,7 +13,7 @@ from services.overview import overview
 st.title("Overview")
 ws = resources.workspace()
 model = frame.serving()
-now = overview(ws)
+now = overview(ws, frame.reader())
 
 if not now.scans:
     st.subheader("The case log is empty")

@@ -10,14 +10,14 @@ import streamlit as st
 from core.labels import counted
 from core.manifest import BadBundle
 from core.scan import UnreadableScan
-from dashboard.components import words
+from dashboard.components import frame, words
 from db.images import ImageMissing
 from services import tables
-from services.models import NoSuchVersion, champion, model_of
+from services.models import NoSuchVersion, champion, is_demonstration, model_of
 from services.overview import has_real_reviews, model_versions, readers, sources, version_to_ask
 from services.questions import Question, unread_by_version
 from services.reporting import LiveEvaluation, compare_versions
-from services.review import read_stored
+from services.review import held_back, read_stored
 from services.workspace import Workspace
 
 _SOURCES = {"upload": "Upload page", "ingest": "command line", "demo": "demo cases"}
@@ -41,7 +41,8 @@ def ask(ws: Workspace, versions: list[str]) -> Question:
         ["all", "read blind"],
         default="all",
         required=True,
-        help="A reader who saw the model's answer tends to follow it. Verdicts given blind are free of that.",
+        help="A reader who saw the model's answer tends to follow it. Verdicts given blind are free of that, unless "
+        "who chose to read blind had seen the answer before.",
     )
     with more.popover("More filters", icon=":material/filter_list:", width="stretch"):
         reader = st.selectbox("Reader", readers(ws), index=None, placeholder="all: the verdict that counts")
@@ -67,6 +68,7 @@ def ask(ws: Workspace, versions: list[str]) -> Question:
         since=_midnight(since),
         before=_midnight(until + timedelta(days=1)) if until else None,
         zone=words.zone(),
+        without=held_back(ws, frame.reader()),
     )
 
 
@@ -75,14 +77,14 @@ def _midnight(day: date | None) -> datetime | None:
     return datetime.combine(day, time(), tzinfo=words.zone()) if day else None
 
 
-def nothing(question: Question, live: LiveEvaluation) -> str:
+def nothing(ws: Workspace, question: Question, live: LiveEvaluation) -> str:
     """Why there is no figure."""
     if question.since and question.before and question.since >= question.before:
         return "The first day of the verdicts is after the last: nothing can be between them."
     if any((question.reader, question.source, question.since, question.before, question.blind_only)):
         return "No reviewed scan passes these filters."
-    if live.selection.unread_by_model and question.synthetic:
-        return "Demo cases are read by demonstration models only: choose one above."
+    if live.selection.unread_by_model and question.synthetic != is_demonstration(ws, question.version):
+        return "Demo cases are read by demonstration models, and real scans by others: choose such a version above."
     if live.selection.unread_by_model:
         return f"This version has read none of the {live.selection.unread_by_model} reviewed scans."
     return "No reviewed scan of this kind yet. Figures appear with the first verdict."

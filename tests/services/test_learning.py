@@ -182,11 +182,11 @@ def test_live_figures_are_scikit_learns_on_the_same_rows(reviewed, publish_untra
     for name in CLASSES:
         auc = metrics.roc_auc_score(result.rows["label"] == name, result.rows[f"p_{name}"])
         assert result.report.per_class[name].auc.value == pytest.approx(auc, abs=1e-9)
-    counts = overview(ws)
+    counts = overview(ws, "Ann")
     assert (counts.reviewed, counts.waiting, counts.comparable) == (40, 0, 40)
     assert counts.agreeing == metrics.accuracy_score(result.rows["label"], result.rows["prediction"], normalize=False)
     promote(ws, publish_untrained(seed=3), actor="test")
-    assert overview(ws).comparable == 0, "what a version said that no longer serves is not the model's"
+    assert overview(ws, "Ann").comparable == 0, "what a version said that no longer serves is not the model's"
 
 
 def test_a_demonstration_does_not_take_the_place_of_a_model_of_real_scans(home):

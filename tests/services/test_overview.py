@@ -13,7 +13,7 @@ def test_only_answers_are_compared_with_verdicts(ws, publish_untrained):
         files = [Incoming(f"{i}.png", png(10 * seed + i)) for i in range(4)]
         for one in receive(ws, serving_model(ws), files, source="upload", actor="a"):
             record(ws, one.scan_id, reader="Ann", verdict=CLASSES[0], expected_version=0, click_id=new_click())
-        assert overview(ws).comparable == answers
+        assert overview(ws, "Ann").comparable == answers
 
 
 def test_figures_are_asked_of_versions_that_read_such_scans_or_may(ws, publish_untrained):

@@ -12,12 +12,12 @@ from core.reading import SEEN_IN_TRAINING
 from db import models, queries
 from services.evaluation_report import in_html
 from services.intake import Incoming, receive
-from services.models import champion, serving_model
-from services.questions import Question
+from services.models import champion, model_of, serving_model
+from services.questions import Question, unread_by_version
 from services.reporting import at_operating_points, compare_versions, live_evaluation
-from services.review import new_click, record
+from services.review import new_click, read_stored, record
 from services.tables import agreement, groups, notes, overall, unfair
-from tests.conftest import dicom
+from tests.conftest import dicom, png
 
 SCANS = 40
 
@@ -123,10 +123,6 @@ def test_agreement_is_asked_of_the_same_verdicts_as_the_figures(log):
 
 
 def test_a_version_that_has_not_read_all_reviewed_scans_says_so_and_can(log, publish_untrained):
-    from services.models import model_of
-    from services.questions import unread_by_version
-    from services.review import read_stored
-
     ws, received = log
     other = publish_untrained(3)
     question = Question(other)
@@ -144,6 +140,28 @@ def test_a_version_that_has_not_read_all_reviewed_scans_says_so_and_can(log, pub
     live = live_evaluation(ws, question)
     assert live.selection.unread_by_model == 0
     assert live.report.n == 26
+
+
+def test_how_scans_were_chosen_is_told_of_a_version_that_has_read_few(log, publish_untrained):
+    """It has read the reviewed ones alone: that does not make them a random sample, nor all of those drawn."""
+    ws, _ = log
+    other = publish_untrained(3)
+    drawn = asked(ws).audit_stream.drawn
+    read_stored(ws, model_of(ws, other), unread_by_version(ws, Question(other)))
+    live = live_evaluation(ws, Question(other))
+    assert (live.selection.read, live.selection.unread, live.selection.unread_by_both) == (30, 10, 10)
+    assert live.audit_stream.drawn == drawn
+    assert "**Perhaps not a random sample.** 30 scans reviewed, 10 not; 10 of the latter" in notes(live)[0]
+
+
+def test_demonstrations_are_offered_demo_cases_and_no_others(log, publish_untrained):
+    ws, _ = log
+    candidate = publish_untrained(4, demonstration=True)  # as retraining on demo cases publishes one
+    [demo] = receive(ws, serving_model(ws), [Incoming("d.png", png(99))], source="demo", actor="a", synthetic=True)
+    file(ws, demo.scan_id, "Ann", "ischemic", version=0)
+    assert unread_by_version(ws, Question(candidate, synthetic=True)) == [demo.scan_id]
+    assert not unread_by_version(ws, Question(candidate))
+    assert not unread_by_version(ws, Question(publish_untrained(5), synthetic=True))
 
 
 def test_a_class_that_is_never_called_is_said(log):

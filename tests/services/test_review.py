@@ -6,13 +6,17 @@ import pytest
 
 from db import audit, models, review_queries
 from services.intake import Incoming, receive
-from services.models import promote, rollback, serving_model
+from services.models import champion, promote, rollback, serving_model
+from services.overview import overview
+from services.questions import Question
+from services.reporting import live_evaluation
 from services.review import (
     NoSuchScan,
     ScanChanged,
     case,
     cases,
     ensure_reading,
+    held_back,
     hemorrhage_not_excluded,
     history,
     new_click,
@@ -178,6 +182,19 @@ def test_slices_that_come_later_are_drawn_as_the_first_were_and_hide_the_answers
     with ws.db.reading() as session:
         [review] = review_queries.latest_reviews(session, [drawn_patient[0]])[drawn_patient[0]]
     assert (review.blind, review.blind_verdict) == (False, "ischemic")
+
+
+def test_figures_do_not_tell_the_answers_to_scans_begun_blind(ws, drawn_patient):
+    """Filed one by one, verdicts would show in the figures what the model says of each."""
+    question = Question(champion(ws))
+    assert held_back(ws, "Ann") == frozenset()
+    say(ws, drawn_patient[0], "ischemic", blind=True)
+    assert held_back(ws, "Ann") == {drawn_patient[0]}
+    assert held_back(ws, "Ben") == frozenset(), "who has filed nothing learns nothing"
+    assert live_evaluation(ws, replace(question, without=held_back(ws, "Ann"))).report is None
+    assert overview(ws, "Ann").comparable == 0
+    say(ws, drawn_patient[1], "no_stroke", blind=True)
+    assert live_evaluation(ws, replace(question, without=held_back(ws, "Ann"))).report.n == 2
 
 
 def test_of_two_who_share_a_drawn_patient_each_reads_all_of_it(ws, drawn_patient):
