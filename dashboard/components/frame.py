@@ -99,7 +99,7 @@ def go_through(scan_ids: list[int], scan: int | None = None) -> None:
 
 def forget_queue() -> None:
     """The list to go through is made anew when next asked for."""
-    for key in ("queue", "scan", "finished"):
+    for key in ("queue", "scan", "finished", "revealed"):
         st.session_state.pop(key, None)
 
 

@@ -100,7 +100,7 @@ def _button(case: Case, verdict: str, label: str, *, primary: bool, stay: bool) 
         label,
         key=f"verdict-{verdict}-{case.scan.id}-{case.scan.version}",
         type="primary" if primary else "secondary",
-        shortcut=None if reading_desk.just_revealed(case.scan.id) else KEYS[verdict],
+        shortcut=None if reading_desk.just_revealed(case) else KEYS[verdict],
         width="stretch",
         on_click=reading_desk.file_verdict,
         args=(case.scan.id, case.scan.version, verdict),

@@ -5,7 +5,7 @@ import streamlit as st
 from core.labels import in_words
 from dashboard import resources
 from dashboard.components import frame, words
-from services.review import NoSuchScan, ScanChanged, cases, new_click, queue, record
+from services.review import Case, NoSuchScan, ScanChanged, cases, new_click, queue, record
 
 
 def current_queue() -> list[int]:
@@ -31,13 +31,14 @@ def step(offset: int) -> None:
     place = ids.index(scan) + offset if scan in ids else 0
     st.session_state["scan"] = ids[place] if 0 <= place < len(ids) else None if offset > 0 else scan
     st.session_state["finished"] = st.session_state["scan"] is None
-    st.session_state.pop("revealed", None)
+    if st.session_state["scan"] != scan:
+        st.session_state.pop("revealed", None)
 
 
-def just_revealed(scan_id: int) -> bool:
+def just_revealed(case: Case) -> bool:
     """Whether the reader's own blind verdict has just shown the scan's answer. A key pressed in rhythm, meant for the
     next scan, would change that verdict: until they have gone on, a click does."""
-    return bool(st.session_state.get("revealed") == scan_id)
+    return case.own_verdict is not None and st.session_state.get("revealed") == case.scan.id
 
 
 def click_id(scan_id: int, version: int) -> str:
@@ -52,6 +53,8 @@ def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, adjud
     """
     if st.session_state.get("scan") != scan_id:
         return
+    if stay:  # before it is stored: a second key may end this run right after
+        st.session_state["revealed"] = scan_id
     try:
         record(
             resources.workspace(),
@@ -67,9 +70,7 @@ def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, adjud
         st.session_state["notice"] = ("error", str(error))
         return
     st.session_state["notice"] = ("stored", in_words(verdict))
-    if stay:
-        st.session_state["revealed"] = scan_id
-    else:
+    if not stay:
         step(1)
 
 

@@ -111,6 +111,8 @@ def test_blind_first_reveals_only_after_the_verdict(app, demo):
     [line] = [line for line in history(demo, scan) if line.reader == "Reader 1"]
     assert line.blind
     assert not any(b.proto.shortcut for b in verdict_buttons(app)), "a key in rhythm would change the verdict"
+    next(b for b in app.button if b.label == "Back").click().run()
+    assert not any(b.proto.shortcut for b in verdict_buttons(app)), "before the first there is none: it has not gone on"
     next(b for b in app.button if b.label == "Next").click().run()
     assert all(b.proto.shortcut for b in verdict_buttons(app))
     next(b for b in app.button if b.label == "Back").click().run()
@@ -346,7 +348,7 @@ def test_of_demo_cases_alone_the_model_that_read_them_is_asked(home):
     assert app.selectbox[0].value == demonstration.manifest.version
     assert len(app.dataframe)
     app.selectbox[0].set_value(serving_model(ws).manifest.version).run()
-    assert "read by demonstration models only" in words(app)
+    assert "Demo cases are read by demonstration models" in words(app)
     assert not [b.label for b in app.button if b.label.startswith("Let ") and "serve" not in b.label]
     resources.workspace.clear()
 
