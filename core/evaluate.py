@@ -133,8 +133,8 @@ def evaluate(
     whole = (drawn.sum(axis=2) > 0)[:, confusion.sum(axis=1) > 0].all(axis=1)  # no class was lost in the draw
     resampled = _from_confusions(drawn[whole])
 
-    def bootstrapped(key: str) -> Figure:
-        return bootstrap_figure(float(values[key][0]), resampled[key], len(labels), clusters)
+    def bootstrapped(key: str, of: int | None = None) -> Figure:
+        return bootstrap_figure(float(values[key][0]), resampled[key], len(labels), clusters, of=of)
 
     both = [i for i, scored in enumerate(answers.known) if scored and 0 < (answers.truth == i).sum() < len(labels)]
     confidence = answers.p.max(axis=1)
@@ -149,7 +149,10 @@ def evaluate(
         mcc=bootstrapped("mcc"),
         brier=_brier(answers),
         ece=_ece(answers),
-        per_class={name: _class_figures(answers, i, bootstrapped(f"f1 {i}")) for i, name in enumerate(answers.classes)},
+        per_class={
+            name: _class_figures(answers, i, bootstrapped(f"f1 {i}", clusters.among(answers.truth == i)))
+            for i, name in enumerate(answers.classes)
+        },
         confusion=confusion,
         roc={answers.classes[i]: curves.roc(answers.truth == i, answers.p[:, i]) for i in both},
         pr={answers.classes[i]: curves.precision_recall(answers.truth == i, answers.p[:, i]) for i in both},
@@ -270,7 +273,8 @@ def _average_precision(score: np.ndarray, is_it: np.ndarray, clusters: Clusters)
         precision = np.where(found + false > 0, found / (found + false), 0)
         steps = np.diff(found, axis=0, prepend=0) / found[-1]
     value = float(metrics.average_precision_score(is_it, score))
-    return bootstrap_figure(value, (precision * steps).sum(axis=0), len(is_it), clusters)
+    replicates = (precision * steps).sum(axis=0)
+    return bootstrap_figure(value, replicates, len(is_it), clusters, of=clusters.among(is_it))
 
 
 def per_patient(

@@ -194,20 +194,21 @@ def plain_figure(estimate: Estimate, n: int, clusters: Clusters) -> Figure:
 
 
 def bootstrap_figure(
-    value: float, replicates: np.ndarray, n: int, clusters: Clusters, *, shift: bool = False
+    value: float, replicates: np.ndarray, n: int, clusters: Clusters, *, shift: bool = False, of: int | None = None
 ) -> Figure:
     """Percentiles of a bootstrap over patients (Efron & Tibshirani 1993, ch. 13; clusters: Field & Welsh 2007),
     widened for few patients (the expanded percentile interval of Hesterberg, The American Statistician 2015).
 
     `shift` moves them by the replicates' bias, for a value that resampling inflates. Where every replicate is the
-    same, Wilson's interval over the number of patients stands in, if the value is a share.
+    same, Wilson's interval over the number of patients stands in, if the value is a share: over `of` patients, where
+    the value is of a class that fewer of them have.
     """
     patients = clusters.count if clusters.known else None
     replicates = replicates[np.isfinite(replicates)]
     if math.isnan(value) or not len(replicates) or clusters.count < 2:
         return Figure(value, math.nan, math.nan, n, patients)
     if np.ptp(replicates) < 1e-9:
-        low, high = wilson(value, clusters.count) if 0 <= value <= 1 else (math.nan, math.nan)
+        low, high = wilson(value, clusters.count if of is None else of) if 0 <= value <= 1 else (math.nan, math.nan)
         return Figure(value, low, high, n, patients)
     tail = float(special.stdtrit(clusters.count - 1, (1 - LEVEL) / 2))
     widened = float(special.ndtr(tail * math.sqrt(clusters.count / (clusters.count - 1))))

@@ -1,5 +1,6 @@
 """Plots of a report, for pages, downloads and commands. Colours are Okabe and Ito's, for all eyes."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -148,6 +149,8 @@ def _line(name: str) -> dict[str, object]:
 
 
 def _words(figure: Figure) -> str:
+    if math.isnan(figure.low):
+        return f"{figure.value:.2f}"
     return f"{figure.value:.2f} ({figure.low:.2f}–{figure.high:.2f})"
 
 

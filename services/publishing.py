@@ -12,7 +12,7 @@ from core import bundle, outlier
 from core.bundle import Bundle
 from core.dataset import Examples, Loaded, Sample, file_reader, load
 from core.evaluate import Report, evaluate
-from core.labels import NO_STROKE
+from core.labels import CLASSES, in_words
 from core.manifest import Manifest
 from core.preprocess import InputSpec
 from core.settings import Recipe
@@ -143,9 +143,11 @@ _OF = "Of "
 
 
 def _of_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
-    if NO_STROKE in classes:
+    """What it cannot answer."""
+    unknown = [in_words(name).lower() for name in CLASSES if name not in classes]
+    if not unknown:
         return ()
-    return ("It knows no class for a scan without stroke: it will call such a scan one of its classes.",)
+    return (f"It knows no answer {' and no answer '.join(unknown)}: it will call such a scan one of its classes.",)
 
 
 def measure(probabilities: np.ndarray, part: Examples, classes: Sequence[str]) -> Report:

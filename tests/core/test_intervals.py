@@ -73,6 +73,12 @@ def test_one_patient_cannot_say_how_patients_vary():
     assert figure.patients == 1
 
 
+def test_a_class_of_one_patient_proves_little_however_many_others_there_are():
+    clusters = Clusters.of(np.arange(100), 100)
+    rare, common = (bootstrap_figure(1.0, np.ones(50), 100, clusters, of=patients) for patients in (1, 100))
+    assert rare.low < 0.3 < 0.9 < common.low
+
+
 def test_the_bootstrap_widens_for_few_patients():
     replicates = np.random.default_rng(0).normal(0.7, 0.05, 4000)
     few, many = (bootstrap_figure(0.7, replicates, 100, Clusters.of(np.arange(100) % g, 100)) for g in (5, 100))
