@@ -199,6 +199,11 @@ def notes(live: LiveEvaluation) -> list[str]:
             f"{live.flagged} for no head CT. “These scans” and “Per patient” count its best guess there all the same; "
             "“Where it answered” leaves them out."
         )
+    if live.question.without:
+        found.append(
+            f"Left out: {counted(len(live.question.without), 'scan')} (real or demo) whose viewer has yet to read others "
+            "of the same patients blind, for the figures would tell the answers."
+        )
     if live.unlabelled:
         found.append(
             f"Left out: {counted(live.unlabelled, 'scan')} called unsure or unusable, or on which readers differ."

@@ -53,11 +53,6 @@ if report.n < FEW:
     st.warning(
         f"Fewer than {FEW} scans: the figures may change a lot with the next few verdicts.", icon=":material/info:"
     )
-if question.without:
-    st.caption(
-        f":material/visibility_off: Left out: {counted(len(question.without), 'scan')} you have read blind, for you "
-        "have yet to read others of the same patients, and the figures would tell the answers."
-    )
 notes = tables.notes(live)
 for note in notes:
     if note.startswith("**"):

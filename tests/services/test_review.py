@@ -23,6 +23,7 @@ from services.review import (
     queue,
     record,
 )
+from services.tables import notes
 from tests.conftest import dicom, png
 
 
@@ -191,7 +192,9 @@ def test_figures_do_not_tell_the_answers_to_scans_begun_blind(ws, drawn_patient)
     say(ws, drawn_patient[0], "ischemic", blind=True)
     assert held_back(ws, "Ann") == {drawn_patient[0]}
     assert held_back(ws, "Ben") == frozenset(), "who has filed nothing learns nothing"
-    assert live_evaluation(ws, replace(question, without=held_back(ws, "Ann"))).report is None
+    begun = live_evaluation(ws, replace(question, without=held_back(ws, "Ann")))
+    assert begun.report is None
+    assert "Left out: 1 scan (real or demo)" in notes(begun)[-1]
     assert overview(ws, "Ann").comparable == 0
     say(ws, drawn_patient[1], "no_stroke", blind=True)
     assert live_evaluation(ws, replace(question, without=held_back(ws, "Ann"))).report.n == 2
