@@ -7,7 +7,7 @@ import pandas as pd
 from core.evaluate import BY_CLASS, OVERALL, Report
 from core.intervals import Figure
 from core.labels import counted, in_words
-from services.reporting import FEW, Agreement, Comparison, Group, LiveEvaluation
+from services.reporting import FEW, Agreement, Comparison, Group, LiveEvaluation, Selection
 
 
 def with_interval(figure: Figure) -> str:
@@ -149,9 +149,9 @@ def _gain_in_words(name: str) -> str:
     return f"{figure.upper()}, {in_words(label).lower()}" if label else figure.capitalize()
 
 
-def notes(live: LiveEvaluation) -> list[str]:
-    """What has to be known before the figures are believed."""
-    selection, stream, found = live.selection, live.audit_stream, []
+def _of_the_choice(selection: Selection) -> list[str]:
+    """How the scans with a verdict came to be these."""
+    found = []
     if selection.unread_by_model:
         found.append(
             "**Not all reviewed scans.** Not read by this version, mostly from before it served: "
@@ -176,6 +176,12 @@ def notes(live: LiveEvaluation) -> list[str]:
             f"{selection.read} scans have been reviewed and {selection.unread} have not. Nothing in the model's "
             f"confidence shows that the two differ (AUC {with_interval(selection.told_apart)})."
         )
+    return found
+
+
+def notes(live: LiveEvaluation) -> list[str]:
+    """What has to be known before the figures are believed."""
+    found, stream = _of_the_choice(live.selection), live.audit_stream
     found += _never_called(live.report) if live.report else []
     if stream.drawn:
         found.append(
@@ -201,8 +207,8 @@ def notes(live: LiveEvaluation) -> list[str]:
         )
     if live.question.without:
         found.append(
-            f"Left out: {counted(len(live.question.without), 'scan')} (real or demo) whose viewer has yet to read others "
-            "of the same patients blind, for the figures would tell the answers."
+            f"Left out: {counted(len(live.question.without), 'scan')} (real or demo) whose viewer has yet to read "
+            "others of the same patients blind, for the figures would tell the answers."
         )
     if live.unlabelled:
         found.append(
