@@ -107,7 +107,9 @@ PAGE = """# What each part of the shipped recipe is worth
 
 One thing changed at a time, trained for {epochs} epochs instead of {shipped}, tested on the patients of fold 1, {side}
 pixels unless a row says more; the mirror image and the turning of lying heads included. Differences smaller than the
-intervals say little. Written by `python -m benchmarks.ablation` (part of `make results`).
+intervals say little. These are scans as they are: scans as from elsewhere and look-alikes, which slow so short a
+training down, are there for the model card's disturbances and false alarms. Written by `python -m benchmarks.ablation`
+(part of `make results`).
 
 | Recipe | AUC hemorrhage | AUC simulated infarct |
 |---|---|---|
