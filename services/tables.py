@@ -48,9 +48,14 @@ def _by_default(report: Report | None) -> str:
 
 def _never_called(report: Report) -> list[str]:
     """Classes that occur and that the model called no scan."""
+    one_answer = sum(figures.precision.n > 0 for figures in report.per_class.values()) == 1
+    undefined = (
+        " Figures that need two answers to compare (Matthews correlation, kappa) are not defined then, and have no "
+        "interval."
+    )
     return [
-        f"**The model called none of these scans {in_words(name).lower()}**, and {figures.recall.n} are. Figures that "
-        "need two answers to compare (Matthews correlation, kappa) are not defined then, and have no interval."
+        f"**The model called none of these scans {in_words(name).lower()}**, and {figures.recall.n} are."
+        f"{undefined if one_answer else ''}"
         for name, figures in report.per_class.items()
         if not figures.precision.n and figures.recall.n
     ]

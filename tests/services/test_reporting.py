@@ -172,6 +172,10 @@ def test_a_class_that_is_never_called_is_said(log):
             reading.probabilities = {"hemorrhagic": 0.06, "ischemic": 0.9, "no_stroke": 0.04}
     said = " ".join(notes(asked(ws)))
     assert "The model called none of these scans hemorrhagic" in said
+    assert "are not defined then" in said
+    with ws.db.writing() as session:
+        session.query(models.Reading).first().probabilities = {"hemorrhagic": 0.04, "ischemic": 0.06, "no_stroke": 0.9}
+    assert "are not defined then" not in " ".join(notes(asked(ws))), "two answers can be compared"
     table = overall(asked(ws)).set_index("Figure")
     assert table.loc["Always the commonest class would have", "These scans"].startswith("accuracy 0.5")
 
