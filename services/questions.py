@@ -43,7 +43,7 @@ class Log:
 
 
 def log_of(session: Session, question: Question) -> Log:
-    """The scans of the question's kind that its version has read, with what was said of them."""
+    """The scans of the question's kind, those that its version has read apart, with what was said of them."""
     readings = queries.readings(session, version=question.version)
     asked = [scan for scan in queries.scans(session) if scan.id not in question.without]
     everything = [scan for scan in asked if scan.synthetic == question.synthetic]
@@ -91,7 +91,5 @@ def unread_by_version(ws: Workspace, question: Question) -> list[int]:
     if question.synthetic != is_demonstration(ws, question.version):
         return []
     with ws.db.reading() as session:
-        readings = queries.readings(session, version=question.version)
-        scans = [scan.id for scan in queries.scans(session) if scan.synthetic == question.synthetic]
-        reviewed = review_queries.latest_reviews(session)
-    return [scan_id for scan_id in scans if scan_id in reviewed and scan_id not in readings]
+        log = log_of(session, question)
+    return [scan.id for scan in log.others if scan.id in log.reviews]

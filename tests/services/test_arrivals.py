@@ -5,15 +5,19 @@ import io
 from unittest.mock import patch
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
+from sqlalchemy import select
 
 from core.bundle import load
 from core.formats import read
 from core.predict import Predictor
+from core.preprocess import WINDOWS, windowed
 from core.reading import SEEN_IN_TRAINING
-from db import queries
+from db import models, queries
 from services import intake
+from services.arrivals import split_of
 from services.intake import Incoming, receive
 from services.models import promote, serving_model
 from services.review import NoSuchScan, ensure_reading, new_click, record
@@ -144,3 +148,75 @@ def test_a_study_joins_the_patient_that_a_later_slice_of_it_nearly_copies(ws, pr
     assert "Nearly" not in (received[0].reason or "")
     assert "Nearly" in received[1].reason
     assert set(patients(ws).values()) == {ws.pseudonym.of("PatientID", "PY")}
+
+
+def slice_of(seed, study, patient=None, size=256, **tags):
+    header = pydicom.dcmread(io.BytesIO(dicom(seed, patient=patient or "X", size=size)))
+    header.StudyInstanceUID = study
+    if patient is None:
+        del header.PatientID
+    for tag, value in tags.items():
+        setattr(header, tag, value)
+    out = io.BytesIO()
+    header.save_as(out)
+    return out.getvalue()
+
+
+def jpg_of(data):
+    """What an export of the slice in the brain window looks like."""
+    grey = windowed(read(data), WINDOWS["Brain"]) * 255
+    out = io.BytesIO()
+    Image.fromarray(grey.astype(np.uint8)).save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+def owners(ws):
+    with ws.db.reading() as session:
+        keys = [row.patient_key for row in queries.scans(session)]
+        known = {row.key for row in session.scalars(select(models.Patient))}
+    assert set(keys) == known, "no patient is left without a study"
+    return keys
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", ["slices first", "copies first"])
+@pytest.mark.parametrize("patient", [None, "P7"])
+def test_a_study_and_copies_of_its_slices_are_one_patients(ws, predictor, together, order, patient):
+    slices = [(f"{i}.dcm", slice_of(i, "1.2.9", patient)) for i in range(3)]
+    copies = [(f"{name}.jpg", jpg_of(data)) for name, data in slices]
+    files = [slices, copies] if order == "slices first" else [copies, slices]
+    for part in [files[0] + files[1]] if together else files:
+        take(ws, predictor, *part)
+    found = owners(ws)
+    assert len(found) == 6
+    assert len(set(found)) == 1
+
+
+def test_a_study_whose_first_slice_names_nobody_is_its_patients(ws, predictor):
+    take(ws, predictor, ("1", slice_of(1, "1.2.9")), ("2", slice_of(2, "1.2.9", "P7")))
+    take(ws, predictor, ("3", slice_of(3, "1.2.8", "P7")), ("4", slice_of(4, "1.2.9")))
+    assert len(set(owners(ws))) == 1
+
+
+def test_a_patient_with_a_verdict_stays_who_they_are(ws, predictor):
+    [first] = take(ws, predictor, ("1.jpg", jpg_of(slice_of(1, "1.2.9"))))
+    record(ws, first.scan_id, reader="R", verdict="unsure", expected_version=0, click_id=new_click())
+    take(ws, predictor, ("1.dcm", slice_of(1, "1.2.9", "P7")))
+    assert len(set(owners(ws))) == 2
+
+
+def test_near_empty_slices_are_no_copies(ws, predictor):
+    files = []
+    for place in (20, 60, 90):
+        grey = np.zeros((128, 128), np.uint8)
+        grey[place : place + 9, place : place + 9] = 200
+        out = io.BytesIO()
+        Image.fromarray(grey).save(out, "PNG")
+        files.append((f"{place}.png", out.getvalue()))
+    assert not any("Nearly" in (one.reason or "") for one in take(ws, predictor, *files))
+
+
+def test_new_patients_fall_into_the_splits_in_their_shares():
+    splits = [split_of(str(i)) for i in range(4000)]
+    assert np.mean([s == "train" for s in splits]) == pytest.approx(0.70, abs=0.03)
+    assert np.mean([s == "test" for s in splits]) == pytest.approx(0.15, abs=0.03)

@@ -18,7 +18,7 @@ from services.intake import Incoming, receive
 from services.models import promote, serving_model
 from tests.conftest import dicom, png
 from tests.core.test_volume import multi_frame, nifti, volume
-from tests.services.test_intake import zipped
+from tests.services.test_files import zipped
 
 GREY = (np.arange(96 * 96).reshape(96, 96) % 251).astype(np.uint8)
 

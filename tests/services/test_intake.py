@@ -2,24 +2,18 @@ import gzip
 import io
 import os
 import signal
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from core.formats import read
 from core.labels import CLASSES
-from core.preprocess import WINDOWS, windowed
-from core.settings import Limits
-from db import models, queries
+from db import queries
 from db.images import ImageMissing
 from services import intake
 from services.arrivals import split_of
-from services.files import files_in, incoming, landed, unpacked
 from services.intake import Incoming, receive
 from services.models import promote, serving_model
 from services.review import cases, new_click, record, remarks
@@ -215,106 +209,11 @@ def test_patients_keep_the_split_they_were_first_given(ws, predictor):
         assert queries.splits(session) == {key: "validation"}
 
 
-def test_new_patients_fall_into_the_splits_in_their_shares():
-    splits = [split_of(str(i)) for i in range(4000)]
-    assert np.mean([s == "train" for s in splits]) == pytest.approx(0.70, abs=0.03)
-    assert np.mean([s == "test" for s in splits]) == pytest.approx(0.15, abs=0.03)
-
-
 def test_nothing_of_a_name_or_header_is_stored(ws, predictor):
     take(ws, predictor, [("SMITH-7 (1).png", png(1)), ("scan-of-smith.dcm", dicom(2, patient="SMITH^JOHN"))])
     for path in ws.settings.home_dir.rglob("*"):
         if path.is_file():
             assert b"SMITH" not in path.read_bytes().upper(), path
-
-
-def test_a_link_to_another_folder_is_named_not_followed(tmp_path):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "again").symlink_to(tmp_path / "in", target_is_directory=True)
-    (tmp_path / "in" / "a.png").write_bytes(png())
-    found = {Path(one.file).name: one.problem for one in incoming([tmp_path / "in"], limits=Limits())}
-    assert found["a.png"] is None
-    assert "not followed" in found["again"]
-
-
-def test_folders_and_zips_are_walked_and_every_file_is_named(tmp_path):
-    import zipfile
-
-    (tmp_path / "in" / "deep").mkdir(parents=True)
-    (tmp_path / "in" / "deep" / "a.png").write_bytes(png())
-    with zipfile.ZipFile(tmp_path / "in" / "pack.zip", "w") as archive:
-        archive.writestr("x/b.png", png(2))
-        archive.writestr("__MACOSX/x/._b.png", b"litter")
-    (tmp_path / "empty").mkdir()
-    found = list(incoming([tmp_path / "in", tmp_path / "empty", tmp_path / "no.png"], limits=Limits(file_mb=1)))
-    assert [f.file for f in found] == [
-        f"{tmp_path}/in/deep/a.png",
-        f"{tmp_path}/in/pack.zip/x/b.png",
-        f"{tmp_path}/empty",
-        f"{tmp_path}/no.png",
-    ]
-    assert [f.problem for f in found[:2]] == [None, None]
-    assert "no file" in found[2].problem
-    assert "no such file" in found[3].problem
-
-
-def test_a_zip_that_lies_about_its_size_is_cut_off(tmp_path):
-    import zipfile
-
-    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("big.png", b"\0" * 3_000_000)
-    [found] = incoming([tmp_path / "bomb.zip"], limits=Limits(file_mb=1))
-    assert "limit" in found.problem
-    assert found.data == b""
-
-
-def zipped(**members):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return out.getvalue()
-
-
-def test_a_zip_from_a_browser_is_what_is_in_it():
-    data = zipped(**{"a/b/1.png": png(1), "2.dcm": dicom(2), "__MACOSX/x": b"", "a/": b""})
-    members = list(unpacked("case.zip", data, limits=Limits()))
-    assert [one.file for one in members] == ["case.zip/a/b/1.png", "case.zip/2.dcm"]
-    assert members[0].data == png(1)
-    assert files_in(data) == 2
-    [plain] = unpacked("x.png", png(1), limits=Limits())
-    assert (plain.data, files_in(png(1))) == (png(1), 1)
-
-
-@pytest.mark.parametrize(
-    ("data", "word"),
-    [
-        (zipped(), "holds no file"),
-        (zipped(a=b"0" * 3_000_000), "limit is 1 MB"),
-        (zipped(a=png(1))[:-30] + b"x" * 8, ""),
-    ],
-)
-def test_a_zip_that_cannot_be_used_says_why(data, word):
-    found = list(unpacked("case.zip", data, limits=Limits(file_mb=1)))
-    assert len(found) == 1
-    if word:
-        assert word in found[0].problem
-
-
-def test_a_file_that_may_hold_many_slices_may_be_larger(tmp_path):
-    data = nifti(volume())
-    (tmp_path / "a.nii").write_bytes(data)
-    (tmp_path / "b.jpg").write_bytes(b"\xff" * len(data))
-    limits = Limits(file_mb=len(data) / 2e6, volume_mb=len(data) / 0.5e6)
-    for found in (
-        incoming([tmp_path], limits=limits),
-        unpacked("z", zipped(a=data, b=b"\xff" * len(data)), limits=limits),
-    ):
-        good, bad = found
-        assert (good.data, good.problem) == (data, None)
-        assert "limits.file_mb" in bad.problem
-    [bad] = incoming([tmp_path / "a.nii"], limits=Limits(volume_mb=len(data) / 2e6))
-    assert "limits.volume_mb" in bad.problem
 
 
 def test_a_decoder_that_dies_costs_its_file_only(ws, predictor, monkeypatch):
@@ -350,23 +249,6 @@ def test_the_slices_of_a_volume_are_scans_of_one_patient(ws, predictor):
     assert [row.number for row in sorted(rows, key=lambda row: row.id)] == [0, 5, 10, 15, 20]
     again = take(ws, predictor, [("b.nii", nifti(volume(5)))])
     assert {r.outcome for r in again} == {"duplicate"}
-
-
-def test_a_drop_folder_gives_each_file_once_when_it_has_come_to_rest(tmp_path):
-    seen = {}
-    (tmp_path / "a.png").write_bytes(b"1")
-    (tmp_path / "b.png.part").write_bytes(b"1")
-    assert landed(tmp_path, seen) == [], "it may still be growing"
-    (tmp_path / "a.png").write_bytes(b"12")
-    assert landed(tmp_path, seen) == []
-    assert landed(tmp_path, seen) == [tmp_path / "a.png"]
-    assert landed(tmp_path, seen) == []
-    (tmp_path / "b.png.part").rename(tmp_path / "b.png")
-    assert landed(tmp_path, seen) == []
-    assert landed(tmp_path, seen) == [tmp_path / "b.png"]
-    os.utime(tmp_path / "a.png", ns=(1, 1))  # another file of that name
-    assert landed(tmp_path, seen) == []
-    assert landed(tmp_path, seen) == [tmp_path / "a.png"]
 
 
 def test_a_batch_is_undone_as_a_whole_and_can_come_again(ws, predictor):
@@ -455,73 +337,6 @@ def age_everything(ws):
         os.utime(path, (1, 1))
 
 
-def slice_of(seed, study, patient=None, size=256, **tags):
-    header = pydicom.dcmread(io.BytesIO(dicom(seed, patient=patient or "X", size=size)))
-    header.StudyInstanceUID = study
-    if patient is None:
-        del header.PatientID
-    for tag, value in tags.items():
-        setattr(header, tag, value)
-    out = io.BytesIO()
-    header.save_as(out)
-    return out.getvalue()
-
-
-def jpg_of(data):
-    """What an export of the slice in the brain window looks like."""
-    grey = windowed(read(data), WINDOWS["Brain"]) * 255
-    out = io.BytesIO()
-    Image.fromarray(grey.astype(np.uint8)).save(out, "JPEG", quality=92)
-    return out.getvalue()
-
-
-def owners(ws):
-    with ws.db.reading() as session:
-        keys = [row.patient_key for row in queries.scans(session)]
-        known = {row.key for row in session.scalars(select(models.Patient))}
-    assert set(keys) == known, "no patient is left without a study"
-    return keys
-
-
-@pytest.mark.parametrize("together", [True, False])
-@pytest.mark.parametrize("order", ["slices first", "copies first"])
-@pytest.mark.parametrize("patient", [None, "P7"])
-def test_a_study_and_copies_of_its_slices_are_one_patients(ws, predictor, together, order, patient):
-    slices = [(f"{i}.dcm", slice_of(i, "1.2.9", patient)) for i in range(3)]
-    copies = [(f"{name}.jpg", jpg_of(data)) for name, data in slices]
-    files = [slices, copies] if order == "slices first" else [copies, slices]
-    for part in [files[0] + files[1]] if together else files:
-        take(ws, predictor, part)
-    found = owners(ws)
-    assert len(found) == 6
-    if order == "slices first" or patient:
-        assert len(set(found)) == 1
-
-
-def test_a_study_whose_first_slice_names_nobody_is_its_patients(ws, predictor):
-    take(ws, predictor, [("1", slice_of(1, "1.2.9")), ("2", slice_of(2, "1.2.9", "P7"))])
-    take(ws, predictor, [("3", slice_of(3, "1.2.8", "P7")), ("4", slice_of(4, "1.2.9"))])
-    assert len(set(owners(ws))) == 1
-
-
-def test_a_patient_with_a_verdict_stays_who_they_are(ws, predictor):
-    [first] = take(ws, predictor, [("1.jpg", jpg_of(slice_of(1, "1.2.9")))])
-    record(ws, first.scan_id, reader="R", verdict="unsure", expected_version=0, click_id=new_click())
-    take(ws, predictor, [("1.dcm", slice_of(1, "1.2.9", "P7"))])
-    assert len(set(owners(ws))) == 2
-
-
-def test_near_empty_slices_are_no_copies(ws, predictor):
-    files = []
-    for place in (20, 60, 90):
-        grey = np.zeros((128, 128), np.uint8)
-        grey[place : place + 9, place : place + 9] = 200
-        out = io.BytesIO()
-        Image.fromarray(grey).save(out, "PNG")
-        files.append((f"{place}.png", out.getvalue()))
-    assert not any("Nearly" in (one.reason or "") for one in take(ws, predictor, files))
-
-
 def test_an_undo_leaves_what_another_intake_relies_on(ws, predictor, monkeypatch):
     [first] = take(ws, predictor, [("a.png", png(1))])
     real = type(predictor).read
@@ -536,12 +351,3 @@ def test_an_undo_leaves_what_another_intake_relies_on(ws, predictor, monkeypatch
     with ws.db.reading() as session:
         [row] = queries.scans(session)
     assert stored_scan(ws, row.content_hash).pixels.any()
-
-
-def test_an_image_with_a_zip_at_its_end_is_the_image(tmp_path):
-    data = png(1) + zipped(a=b"x")
-    (tmp_path / "a.png").write_bytes(data)
-    [found] = incoming([tmp_path], limits=Limits())
-    assert found.data == data
-    [found] = unpacked("a.png", data, limits=Limits())
-    assert found.data == data

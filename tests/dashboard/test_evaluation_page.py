@@ -1,0 +1,76 @@
+"""The Evaluation page without a browser."""
+
+from streamlit.testing.v1 import AppTest
+
+from core.settings import ROOT, Settings
+from dashboard import resources
+from services.demo import load_demo
+from services.intake import Incoming, receive
+from services.models import demonstration_model, serving_model
+from services.review import cases
+from services.workspace import open_workspace
+from tests.conftest import png
+from tests.dashboard.conftest import on, words
+
+
+def test_evaluation_shows_the_figures_of_the_log(app, demo):
+    from services.models import champion
+    from services.questions import Question
+    from services.reporting import live_evaluation
+    from services.tables import overall
+
+    on(app, "evaluation")
+    live = live_evaluation(demo, Question(champion(demo), synthetic=True))
+    shown = app.dataframe[0].value
+    assert shown.equals(overall(live))
+    assert shown.set_index("Figure").loc["Accuracy", "These scans"].startswith(f"{live.report.accuracy.value:.2f} (")
+    assert f"{live.report.n} scans of {live.report.patients} patients" in shown.loc[0, "These scans"]
+
+
+def test_a_cell_of_the_confusion_matrix_opens_its_scans(app, demo):
+    on(app, "evaluation")
+    cell = next(b for b in app.button if (b.key or "").startswith("cell-") and not b.disabled)
+    _, label, called = cell.key.split("-")
+    count = int(cell.label.split()[0])
+    cell.click().run()
+    assert not app.exception
+    opened = [c for c in cases(demo, "Reader 1") if c.scan.id in app.session_state["queue"]]
+    assert 0 < len(opened) <= count
+    assert {(c.verdict.label, c.reading.label) for c in opened} == {(label, called)}
+    assert app.session_state["scan"] in app.session_state["queue"]
+
+
+def test_a_cell_does_not_tell_what_a_blind_reader_has_yet_to_say(app, demo):
+    on(app, "evaluation")
+    app.toggle(key="blind_first").set_value(True).run()
+    next(b for b in app.button if (b.key or "").startswith("cell-") and not b.disabled).click().run()
+    assert "your own blind verdict" in app.warning[-1].value
+    assert "queue" not in app.session_state
+
+
+def test_the_figures_can_be_asked_of_one_reader_and_one_source(app, demo):
+    on(app, "evaluation")
+    readers = next(s for s in app.selectbox if s.label == "Reader")
+    whole = app.dataframe[0].value.loc[0, "These scans"]
+    readers.select(readers.options[0]).run()
+    assert not app.exception
+    assert readers.options[0] in words(app)
+    sources = next(s for s in app.selectbox if s.label == "Source")
+    assert sources.options == ["demo cases"]
+    assert app.dataframe[0].value.loc[0, "These scans"].split()[0] <= whole.split()[0]
+
+
+def test_of_demo_cases_alone_the_model_that_read_them_is_asked(home):
+    """Also where a model of real scans serves, which has read one."""
+    resources.workspace.clear()
+    ws = open_workspace(Settings())
+    demonstration = demonstration_model(ws)
+    load_demo(ws, demonstration)
+    list(receive(ws, serving_model(ws), [Incoming("a.png", png(3))], source="upload", actor="a"))
+    app = on(AppTest.from_file(str(ROOT / "dashboard" / "Home.py"), default_timeout=60), "evaluation")
+    assert app.selectbox[0].value == demonstration.manifest.version
+    assert len(app.dataframe)
+    app.selectbox[0].set_value(serving_model(ws).manifest.version).run()
+    assert "Demo cases are read by demonstration models" in words(app)
+    assert not [b.label for b in app.button if b.label.startswith("Let ") and "serve" not in b.label]
+    resources.workspace.clear()
