@@ -6,6 +6,7 @@ from core.reading import Model
 from core.scan import UnreadableScan
 from db.images import ImageMissing
 from services import intake, models, pictures
+from services.uploads import Upload
 from services.workspace import Workspace, open_workspace
 
 
@@ -29,6 +30,13 @@ def model() -> tuple[Model, str | None]:
 @st.cache_resource(max_entries=1, show_spinner="Loading the model…")
 def _model(order: tuple[tuple[str, str], ...], champion: str | None) -> tuple[Model, str | None]:
     return models.load_serving(workspace(), order)
+
+
+@st.cache_resource(max_entries=50, show_spinner=False)
+def kept_upload(token: str, _upload: Upload | None = None) -> Upload | None:
+    """The upload that was kept here by its token, for a reload of the browser begins another session; None where it
+    was not or has been forgotten."""
+    return _upload
 
 
 @st.cache_data(max_entries=200, show_spinner=False)

@@ -23,7 +23,7 @@ st.write(
     "Axial brain CT: JPG, PNG, TIFF, BMP, WebP, DICOM or NIfTI, any number of files, zips or a whole folder. "
     "What cannot be read is named; the rest goes through."
 )
-upload: Upload | None = st.session_state.get("upload")
+upload = frame.last_upload()
 if upload and upload.running:
     running(upload)
     st.stop()
@@ -40,9 +40,7 @@ files = st.file_uploader(
 )
 if files:
     sent = [(file.name, file.getvalue()) for file in files]
-    upload = Upload(ws, model, sent, actor=frame.reader())
-    st.session_state["upload"] = upload  # first, for what is clicked meanwhile may end this run here
-    upload.start()
+    frame.begin_upload(Upload(ws, model, sent, actor=frame.reader()))
     st.rerun()
 
 if notice := st.session_state.pop("upload_notice", None):

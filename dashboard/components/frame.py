@@ -11,6 +11,7 @@ from core.model_process import ModelStopped
 from core.pseudonym import WrongKey
 from core.reading import Model
 from dashboard import resources
+from services.uploads import Upload
 
 PAGES = {
     "overview": ("Overview", ":material/home:"),
@@ -52,8 +53,9 @@ def draw() -> None:
     except WrongKey as error:
         st.error(f"**The case log is not opened.** {error}", icon=":material/key_off:")
         st.stop()
-    address = st.query_params.get("reader", NOBODY), always or st.query_params.get("blind_first") == "true"
-    for key, value in zip(("reader", "blind_first"), st.session_state.get("reading_as", address), strict=True):
+    if "reading_as" not in st.session_state:
+        _begin_from_address(always)
+    for key, value in zip(("reader", "blind_first"), st.session_state["reading_as"], strict=True):
         st.session_state.setdefault(key, value)
     with st.sidebar:
         st.text_input("Reading as", key="reader", help="Your name or initials: each verdict carries it.")
@@ -64,19 +66,29 @@ def draw() -> None:
             on_change=forget_queue,
             help="Hide everything the model says of a scan until your verdict on it is stored.",
         )
-        if (upload := st.session_state.get("upload")) and upload.running:
+        if (upload := last_upload()) and upload.running:
             st.caption(f":material/upload: An upload runs: {len(upload.received)} of {upload.expected} files so far.")
         st.caption("**Not a medical device.** For research and quality improvement; every finding needs a reader.")
     _keep_in_address(always)
 
 
+def _begin_from_address(always: bool) -> None:
+    """What a session that begins takes over from the one before a reload."""
+    said = st.query_params
+    st.session_state["reading_as"] = said.get("reader", NOBODY), always or said.get("blind_first") == "true"
+    if upload := resources.kept_upload(said["upload"]) if "upload" in said else None:
+        st.session_state["upload"] = upload
+
+
 def _keep_in_address(always: bool) -> None:
-    """A reload, a bookmark, or another page keeps who reads and how. Not by binding the widgets to the address: with
-    those st.switch_page fails."""
+    """A reload, a bookmark, or another page keeps who reads and how, and what has been uploaded. Not by binding the
+    widgets to the address: with those st.switch_page fails."""
     st.session_state["reading_as"] = st.session_state["reader"], st.session_state["blind_first"]
     wanted = {} if reader() == NOBODY else {"reader": reader()}
     if blind_first() and not always:
         wanted["blind_first"] = "true"
+    if upload := last_upload():
+        wanted["upload"] = upload.token
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
 
@@ -89,6 +101,18 @@ def reader() -> str:
 def blind_first() -> bool:
     """Whether this session's reader gives a verdict before seeing the model's: their choice, or the deployment's."""
     return bool(st.session_state.get("blind_first")) or resources.workspace().settings.review.blind_first
+
+
+def last_upload() -> Upload | None:
+    """What this session has uploaded last, running or ended."""
+    upload: Upload | None = st.session_state.get("upload")
+    return upload
+
+
+def begin_upload(upload: Upload) -> None:
+    """Start it, and keep it where a reload of the browser finds it."""
+    st.session_state["upload"] = resources.kept_upload(upload.token, upload)
+    upload.start()  # last, for what is clicked meanwhile may end this run here
 
 
 def go_through(scan_ids: list[int], scan: int | None = None) -> None:

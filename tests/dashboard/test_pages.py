@@ -201,6 +201,25 @@ def test_an_upload_says_what_became_of_its_files(app, demo):
     assert any(b.label == "Undo this batch" for b in app.button)
 
 
+def test_a_reload_finds_the_upload_again_by_its_address(app, demo):
+    upload = Upload(demo, serving_model(demo), [("a.png", png(100)), ("b.png", b"nothing")], actor="Reader 1")
+    resources.kept_upload(upload.token, upload)
+    upload.start()
+    upload.wait()
+    app.query_params["upload"] = upload.token
+    on(app, "upload")
+    assert any(element.value == "1 stored, 1 refused" for element in app.subheader)
+    next(b for b in app.button if b.label == "Undo this batch").click().run()
+    assert not app.subheader, "once taken back it does not return"
+    assert "upload" not in app.query_params
+
+
+def test_an_address_that_names_an_upload_of_before_a_restart_is_no_error(app, demo):
+    app.query_params["upload"] = "forgotten"
+    on(app, "upload")
+    assert not app.error
+
+
 def test_an_upload_that_ended_early_says_how_far_it_came_and_why(app, demo, monkeypatch):
     def stops(self, scans):
         if any(scan.pixels.shape == (80, 80) for scan in scans):
