@@ -145,6 +145,15 @@ class Review(Base):
     reading: Mapped[Reading | None] = relationship()
 
 
+class Shown(Base):
+    """That a model's answer to a scan stood beside it before this reader had a verdict on it."""
+
+    __tablename__ = "shown"
+    scan_id: Mapped[int] = mapped_column(ForeignKey("scans.id"), primary_key=True)
+    reader: Mapped[str] = mapped_column(String(80), primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
 class Snapshot(Base):
     """The frozen list a model was trained on."""
 

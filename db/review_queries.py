@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Review, Scan, Study
+from db.models import Review, Scan, Shown, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,18 @@ def begun_blind(session: Session, reader: str) -> frozenset[int]:
     return frozenset(scan_id for scan_id, patient in begun.items() if patient in left)
 
 
+def shown_to(session: Session, reader: str, scan_ids: Collection[int] | None = None) -> set[int]:
+    """Ids of the scans beside which a model's answer stood before `reader` had a verdict on them."""
+    query = select(Shown.scan_id).where(Shown.reader == reader)
+    return set(session.scalars(query if scan_ids is None else query.where(Shown.scan_id.in_(scan_ids))))
+
+
 def may_have_seen(session: Session, reader: str, scan_id: int) -> bool:
-    """Whether the model's reading of a scan drawn for the blind audit has been shown to `reader` at some time: after
-    one of their reviews none of its patient's scans was left, whatever has come since and hides it again."""
+    """Whether a model's reading of a scan has been shown to `reader` at some time: beside it, before they read blind;
+    or, where it is drawn for the blind audit, when after one of their reviews none of its patient's scans was left,
+    whatever has come since and hides it again."""
+    if shown_to(session, reader, [scan_id]):
+        return True
     patient = select(Study.patient_key).join(Scan).where(Scan.id == scan_id)
     query = select(Scan.id, Scan.created_at).join(Study).where(Scan.audit, Study.patient_key.in_(patient))
     came = {row.id: row.created_at for row in session.execute(query)}

@@ -38,6 +38,7 @@ class Case:
     reading: ReadingRow | None
     hidden: bool  # there is a reading, not to be shown before this reader's verdict
     left: int  # for how many more of the patient's scans, drawn for the blind audit, it stays hidden after that
+    shown: bool  # to this reader before their verdict, now or once: that verdict does not count as blind
     verdict: Verdict | None
     state: State
     own_verdict: str | None  # what this reader said last
@@ -96,6 +97,7 @@ def cases(
         }
         drawn = {row.patient_key for row in rows if row.audit}
         left = review_queries.left_to_read_blind(session, reader, drawn) if drawn else {}
+        shown = review_queries.shown_to(session, reader, wanted)
     blind = blind_first or ws.settings.review.blind_first
     return [
         _case(
@@ -105,20 +107,27 @@ def cases(
             own.get(row.id),
             blind,
             len(left.get(row.patient_key, set()) - {row.id}) if row.audit else 0,
+            row.id in shown,
         )
         for row in rows
     ]
 
 
 def _case(
-    row: ScanRow, reading: ReadingRow | None, verdict: Verdict | None, own: str | None, blind: bool, left: int
+    row: ScanRow,
+    reading: ReadingRow | None,
+    verdict: Verdict | None,
+    own: str | None,
+    blind: bool,
+    left: int,
+    shown: bool,
 ) -> Case:
     """A drawn patient's answers are shown together at the end: that to one slice would sway who reads the next."""
     hidden = reading is not None and (left > 0 or (own is None and (blind or row.audit)))
     state = _state(reading, verdict)
     if hidden and state != "not read yet":
         state = "read"  # what it was would tell others' verdicts, or the model's answer
-    return Case(row, None if hidden else reading, hidden, left, verdict, state, own)
+    return Case(row, None if hidden else reading, hidden, left, shown, verdict, state, own)
 
 
 def _state(reading: ReadingRow | None, verdict: Verdict | None) -> State:
@@ -145,6 +154,16 @@ def case(ws: Workspace, scan_id: int, reader: str, *, blind_first: bool = False)
     if not found:
         raise NoSuchScan(f"There is no scan {scan_id} in the case log.")
     return found[0]
+
+
+def note_shown(ws: Workspace, case: Case, reader: str) -> None:
+    """Remember that the model's answer stands beside a scan that `reader` has no verdict on: a later verdict of theirs
+    on it is not blind, whatever they choose then."""
+    if case.shown or case.reading is None or case.own_verdict is not None:
+        return
+    with ws.db.writing() as session:
+        if session.get(models.Scan, case.scan.id) and not review_queries.shown_to(session, reader, [case.scan.id]):
+            session.add(models.Shown(scan_id=case.scan.id, reader=reader))
 
 
 def held_back(ws: Workspace, reader: str) -> frozenset[int]:

@@ -202,7 +202,7 @@ def notes(live: LiveEvaluation) -> list[str]:
         found.append(
             f"Given with the model's answer in view: {int((~live.rows['blind']).sum())} of "
             f"{counted(live.report.n, 'verdict')}; readers tend to follow it. “read blind” leaves such verdicts out; a "
-            "reader who chose to read blind may have seen the answer before, or those to other scans of the patient."
+            "reader who chose to read blind may have seen the answer in a list, or those to other scans of the patient."
         )
     if live.report and live.answered < live.report.n:
         found.append(

@@ -7,7 +7,7 @@ from core.scan import UnreadableScan
 from dashboard import resources
 from dashboard.components import frame, panel, reading_desk, viewer, words
 from db.images import ImageMissing
-from services.review import NoSuchScan, ensure_reading, not_head_ct
+from services.review import NoSuchScan, ensure_reading, not_head_ct, note_shown
 from services.review import case as get_case
 
 ws = resources.workspace()
@@ -41,6 +41,7 @@ except (ImageMissing, NoSuchScan, UnreadableScan) as error:
     st.button("Next scan", shortcut="Right", on_click=reading_desk.step, args=(1,))
     st.stop()
 
+note_shown(ws, case, frame.reader())
 ids = reading_desk.current_queue()
 picture, beside = st.columns([2.4, 1], gap="medium")
 

@@ -42,7 +42,7 @@ def ask(ws: Workspace, versions: list[str]) -> Question:
         default="all",
         required=True,
         help="A reader who saw the model's answer tends to follow it. Verdicts given blind are free of that, unless "
-        "who chose to read blind had seen the answer before.",
+        "who chose to read blind had seen the answer in a list.",
     )
     with more.popover("More filters", icon=":material/filter_list:", width="stretch"):
         reader = st.selectbox("Reader", readers(ws), index=None, placeholder="all: the verdict that counts")

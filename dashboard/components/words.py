@@ -33,14 +33,17 @@ def model_column(case: Case) -> str:
 
 def why_hidden(case: Case) -> str:
     """What a reader does to see the model's answer."""
+    known = ""
+    if case.shown and case.own_verdict is None:
+        known = " You have been shown it before, so your verdict will not count as blind."
     if not case.scan.audit:
-        return "Give your verdict first (you read blind first); then it is shown."
+        return f"Give your verdict first (you read blind first); then it is shown.{known}"
     if not case.left:
-        return "Give your verdict first (drawn for the blind audit); then it is shown."
+        return f"Give your verdict first (drawn for the blind audit); then it is shown.{known}"
     first = "Give your verdict first. " if case.own_verdict is None else ""
     return (
         f"{first}This patient was drawn for the blind audit: the answers are shown together, once you have read "
-        f"{_others(case)}."
+        f"{_others(case)}.{known}"
     )
 
 

@@ -95,6 +95,18 @@ def test_blind_first_reveals_only_after_the_verdict(app, demo):
     assert all(b.proto.shortcut for b in verdict_buttons(app)), "whoever comes back to change it may use the keys"
 
 
+def test_blind_first_after_the_answer_stood_there_is_not_called_blind(app, demo):
+    on(app, "review")
+    seen = app.session_state["scan"]
+    app.toggle(key="blind_first").set_value(True).run()
+    app.session_state["scan"] = seen
+    app.run()
+    assert "will not count as blind" in words(app)
+    next(b for b in app.button if b.label == "Ischemic").click().run()
+    [line] = [line for line in history(demo, seen) if line.reader == "Reader 1"]
+    assert not line.blind
+
+
 def test_a_scan_whose_image_is_lost_holds_nothing_up(app, demo):
     on(app, "review")
     first = app.session_state["scan"]

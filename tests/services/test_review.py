@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from db import audit, models, review_queries
-from services.intake import Incoming, receive
+from services.intake import Incoming, receive, undo
 from services.models import champion, promote, rollback, serving_model
 from services.overview import overview
 from services.questions import Question
@@ -20,6 +20,7 @@ from services.review import (
     hemorrhage_not_excluded,
     history,
     new_click,
+    note_shown,
     queue,
     record,
 )
@@ -117,6 +118,29 @@ def test_a_blind_reader_is_shown_nothing_of_the_models(ws, scan_ids):
     shown = case(ws, scan_ids[0], "Ann", blind_first=True)
     assert not shown.hidden
     assert shown.reading.label == label
+
+
+def test_who_was_shown_the_answer_once_does_not_read_that_scan_blind(ws, scan_ids):
+    first, second = scan_ids[:2]
+    note_shown(ws, case(ws, first, "Ann"), "Ann")
+    note_shown(ws, case(ws, first, "Ann"), "Ann")
+    note_shown(ws, case(ws, second, "Ann", blind_first=True), "Ann")
+    assert [case(ws, i, "Ann", blind_first=True).shown for i in (first, second)] == [True, False]
+    assert not case(ws, first, "Ben").shown
+    assert not say(ws, first, "ischemic", blind=True).blind
+    assert say(ws, second, "ischemic", blind=True).blind
+    assert say(ws, first, "ischemic", reader="Ben", blind=True).blind
+
+
+def test_an_answer_shown_after_a_blind_verdict_takes_nothing_from_it(ws, scan_ids):
+    say(ws, scan_ids[0], "ischemic", blind=True)
+    note_shown(ws, case(ws, scan_ids[0], "Ann"), "Ann")
+    assert not case(ws, scan_ids[0], "Ann").shown
+
+
+def test_a_batch_whose_answers_have_been_shown_can_be_undone(ws, scan_ids):
+    note_shown(ws, case(ws, scan_ids[0], "Ann"), "Ann")
+    assert undo(ws, scan_ids[0], actor="Ann") == len(scan_ids)
 
 
 def test_a_blind_reader_is_told_nobody_elses_verdict(ws, scan_ids):
