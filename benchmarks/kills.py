@@ -24,8 +24,9 @@ from sqlalchemy import text
 
 from core.settings import Limits, Settings
 from db import queries
-from services.intake import Incoming, receive, sweep_images
+from services.intake import Incoming, receive
 from services.models import serving_model
+from services.removal import sweep_images
 from services.workspace import Workspace, open_workspace, stored_scan
 
 LONGEST_S = 0.6

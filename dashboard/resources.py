@@ -5,7 +5,7 @@ import streamlit as st
 from core.reading import Model
 from core.scan import UnreadableScan
 from db.images import ImageMissing
-from services import intake, models, pictures
+from services import models, pictures, removal
 from services.uploads import Upload
 from services.workspace import Workspace, open_workspace
 
@@ -14,7 +14,7 @@ from services.workspace import Workspace, open_workspace
 def workspace() -> Workspace:
     """The one workspace of this server."""
     ws = open_workspace()
-    intake.sweep_images(ws)
+    removal.sweep_images(ws)
     return ws
 
 

@@ -14,8 +14,9 @@ from console import errors, sentences
 from core.reading import Model
 from core.settings import Settings
 from services.files import incoming, landed
-from services.intake import Received, receive, sweep_images
+from services.intake import Received, receive
 from services.models import load_serving, serving_order
+from services.removal import sweep_images
 from services.review import not_head_ct
 from services.workspace import Workspace, open_workspace
 

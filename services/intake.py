@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from core.likeness import appearance
@@ -16,10 +15,10 @@ from core.signatures import HEAD, may_hold_slices
 from db import audit, models, queries
 from db.queries import ReadingRow
 from services.arrivals import Arrival, arrivals_of, share, split_of
+from services.removal import note_images
 from services.workspace import Workspace
 
 Outcome = Literal["stored", "duplicate", "refused"]
-STALE_S = 3600
 CHUNK_PIXELS = 20_000_000
 """Scans of more pixels than this do not wait for others in memory."""
 
@@ -77,7 +76,7 @@ def receive(
     batch_id, upload = None, secrets.token_hex(8)
     for chunk in _one_ahead(_chunks(ws, files)):
         chunk.upload = upload
-        note = _note(ws, chunk.scans)
+        note = note_images(ws, chunk.scans)
         for digest, scan in chunk.scans.items():
             ws.images.put(digest, to_stored(scan))
         chunk.readings = dict(zip(chunk.scans, model.read(list(chunk.scans.values())), strict=True))
@@ -255,64 +254,6 @@ def reading_row(scan_id: int, reading: Reading) -> models.Reading:
         heat=reading.heat.tobytes(),
         heat_shape={"shape": list(reading.heat.shape), "box": list(reading.heat_box), "of": reading.heat_of},
     )
-
-
-class BatchInUse(ValueError):
-    """A batch that somebody has begun to work with stays."""
-
-
-def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
-    """Take back the whole batch that a scan came with; returns how many scans went. Rows go first, then images.
-
-    Its patients keep their split, for splits are for good. Raises BatchInUse where a scan of it has been reviewed or
-    trained on, or has come again with another upload, which was told that it is stored.
-    """
-    with ws.db.writing() as session:
-        last = queries.last_scan(session)
-        if queries.met_again(session, scan_id):
-            raise BatchInUse(
-                "A later upload brought scans of this batch too and was told that they are stored: it stays."
-            )
-        gone = queries.delete_batch_of(session, scan_id)
-        if gone is None:
-            raise BatchInUse("Something in this batch has been reviewed or trained on, so it stays as it is.")
-        if gone:
-            audit.append(session, actor, queries.TAKEN_BACK, {"scans": len(gone), "last_scan": last})
-        note = ws.images.note(audit.beginning(session), gone)
-    _delete_images(ws, gone)
-    note.unlink(missing_ok=True)
-    return len(gone)
-
-
-def _note(ws: Workspace, digests: Iterable[str]) -> Path:
-    with ws.db.reading() as session:
-        log = audit.beginning(session)
-    return ws.images.note(log, digests)
-
-
-def _delete_images(ws: Workspace, digests: Iterable[str]) -> int:
-    """Remove those that no row names; returns how many. No intake can store a row meanwhile: it would need the lock."""
-    with ws.db.writing() as session:
-        strangers = set(digests) - queries.content_hashes(session)
-        for digest in strangers:
-            ws.images.delete(digest)
-    return len(strangers)
-
-
-def sweep_images(ws: Workspace, *, stale_s: float = STALE_S) -> int:
-    """Remove images that no row names, left by an intake or an undo that was killed; returns how many. Those noted
-    less than `stale_s` ago may still be on their way.
-
-    An image is only ever looked at where this case log's own note names it: with another or an older case log in this
-    home, most images have no row, and are none of its business.
-    """
-    with ws.db.reading() as session:
-        notes = ws.images.notes(audit.beginning(session), stale_s)
-    removed = 0
-    for note in notes:
-        removed += _delete_images(ws, note.read_text().split())
-        note.unlink(missing_ok=True)
-    return removed
 
 
 def box_of(reading: models.Reading) -> Box:

@@ -7,7 +7,7 @@ from core.labels import counted
 from dashboard import resources
 from dashboard.components import frame, words
 from dashboard.components.uploading import lines, running
-from services.intake import BatchInUse, undo
+from services.removal import BatchInUse, undo
 from services.review import NoSuchScan, case
 from services.uploads import Upload
 

@@ -17,8 +17,8 @@ from PIL import Image
 from core import manifest as manifests
 from core.labels import CLASSES
 from core.settings import ROOT, Settings
-from services import intake
 from services.models import promote
+from services.removal import undo
 from services.review import cases, history
 from services.workspace import SHIPPED_BUNDLES, open_workspace
 from tests.conftest import dicom, png
@@ -163,7 +163,7 @@ def test_the_first_scans_are_read_while_the_rest_come(page, server, home):
     ws = open_workspace(Settings())
     batches = Counter(case.scan.batch_id for case in cases(ws, "Reader 1"))
     assert files in batches.values(), "one batch, whole"
-    intake.undo(ws, max(case.scan.id for case in cases(ws, "Reader 1")), actor="test")
+    undo(ws, max(case.scan.id for case in cases(ws, "Reader 1")), actor="test")
 
 
 def noise(rng):

@@ -16,24 +16,12 @@ from core.predict import Predictor
 from core.preprocess import WINDOWS, windowed
 from core.reading import SEEN_IN_TRAINING
 from db import models, queries
-from services import intake
 from services.arrivals import split_of
-from services.intake import Incoming, receive
-from services.models import promote, serving_model
+from services.removal import undo
 from services.review import NoSuchScan, ensure_reading, new_click, record
 from tests.conftest import dicom, png
 from tests.core.test_volume import nifti
-
-
-@pytest.fixture
-def predictor(ws, publish_untrained):
-    promote(ws, publish_untrained(), actor="test")
-    return serving_model(ws)
-
-
-def take(ws, predictor, *files, **more):
-    incoming = (Incoming(name, data) for name, data in files)
-    return list(receive(ws, predictor, incoming, source="upload", actor="a", **more))
+from tests.services.conftest import take
 
 
 def patients(ws):
@@ -42,15 +30,15 @@ def patients(ws):
 
 
 def test_a_scan_that_comes_again_with_its_patients_name_joins_them(ws, predictor):
-    [unnamed] = take(ws, predictor, ("export.png", png(1)))
+    [unnamed] = take(ws, predictor, [("export.png", png(1))])
     assert patients(ws)[unnamed.scan_id].startswith("image:")
-    again, other = take(ws, predictor, ("77 (1).png", png(1)), ("77 (2).png", png(2)))
+    again, other = take(ws, predictor, [("77 (1).png", png(1)), ("77 (2).png", png(2))])
     assert again.outcome == "duplicate"
     assert patients(ws) == dict.fromkeys([unnamed.scan_id, other.scan_id], ws.pseudonym.of("file", "77"))
 
 
 def test_of_two_files_with_one_image_the_one_that_names_its_patient_counts(ws, predictor):
-    first, second = take(ws, predictor, ("plain.png", png(1)), ("88 (1).png", png(1)))
+    first, second = take(ws, predictor, [("plain.png", png(1)), ("88 (1).png", png(1))])
     assert (first.outcome, second.outcome) == ("stored", "duplicate")
     assert patients(ws) == {first.scan_id: ws.pseudonym.of("file", "88")}
 
@@ -58,8 +46,8 @@ def test_of_two_files_with_one_image_the_one_that_names_its_patient_counts(ws, p
 def test_a_volume_that_nearly_copies_a_patients_slices_is_theirs(ws, predictor):
     data = [dicom(i, patient="PX") for i in range(3)]
     hu = np.stack([read(one).pixels for one in data], axis=2)
-    take(ws, predictor, *((f"I{i}", one) for i, one in enumerate(data)))
-    received = take(ws, predictor, ("copy.nii", nifti((hu + 0.3).swapaxes(0, 1)[::-1, ::-1])))
+    take(ws, predictor, ((f"I{i}", one) for i, one in enumerate(data)))
+    received = take(ws, predictor, [("copy.nii", nifti((hu + 0.3).swapaxes(0, 1)[::-1, ::-1]))])
     assert {r.outcome for r in received} == {"stored"}
     assert all("Nearly the same" in r.reason for r in received)
     assert set(patients(ws).values()) == {ws.pseudonym.of("PatientID", "PX")}
@@ -72,8 +60,8 @@ def test_near_copies_of_two_studies_that_name_nobody_are_one_patient(ws, predict
     def volume(*planes):
         return nifti(np.stack(planes, axis=2).swapaxes(0, 1)[::-1, ::-1])
 
-    take(ws, predictor, ("first.nii", volume(*slices[1:])))
-    received = take(ws, predictor, ("second.nii", volume(slices[0], slices[1] + 0.3, slices[2] + 0.3)))
+    take(ws, predictor, [("first.nii", volume(*slices[1:]))])
+    received = take(ws, predictor, [("second.nii", volume(slices[0], slices[1] + 0.3, slices[2] + 0.3))])
     assert [bool(one.reason) for one in received] == [False, True, True]
     assert len(set(patients(ws).values())) == 1
 
@@ -82,11 +70,11 @@ def test_near_copies_of_two_studies_that_name_nobody_are_one_patient(ws, predict
 def test_who_joins_a_patient_is_drawn_as_they_are(ws, predictor, drawn):
     """Else the answer to one slice would be shown while another is still to be read blind."""
     ws.settings.review.audit_share = float(drawn)
-    [named] = take(ws, predictor, ("77 (2).png", png(2)))
+    [named] = take(ws, predictor, [("77 (2).png", png(2))])
     record(ws, named.scan_id, reader="R", verdict="unsure", expected_version=0, click_id=new_click())
     ws.settings.review.audit_share = float(not drawn)
-    [unnamed] = take(ws, predictor, ("export.png", png(1)))
-    [again] = take(ws, predictor, ("77 (1).png", png(1)))
+    [unnamed] = take(ws, predictor, [("export.png", png(1))])
+    [again] = take(ws, predictor, [("77 (1).png", png(1))])
     assert (unnamed.audit, again.audit) == (not drawn, drawn)
     with ws.db.reading() as session:
         assert {row.audit for row in queries.scans(session)} == {drawn}
@@ -96,16 +84,16 @@ def test_a_scan_that_joins_a_patient_who_was_trained_on_says_so(ws, predictor):
     key = ws.pseudonym.of("file", "77")
     manifest = predictor.manifest.model_copy(update={"patients": {"train": [key]}})
     trained = Predictor(dataclasses.replace(load(ws.models_dir / predictor.manifest.version), manifest=manifest))
-    [unnamed] = take(ws, trained, ("export.png", png(1)))
+    [unnamed] = take(ws, trained, [("export.png", png(1))])
     with patch("services.arrivals.trained_patients", return_value=frozenset([key])):
-        take(ws, trained, ("77 (1).png", png(1)))
+        take(ws, trained, [("77 (1).png", png(1))])
     with ws.db.reading() as session:
         reading = queries.readings(session, scan_ids=[unnamed.scan_id])[unnamed.scan_id]
     assert SEEN_IN_TRAINING in reading.flags
 
 
 def test_a_patient_that_was_trained_on_is_said_to_be_also_where_no_file_names_them(ws, predictor):
-    [first] = take(ws, predictor, ("plain.png", png(1, size=256)))
+    [first] = take(ws, predictor, [("plain.png", png(1, size=256))])
     key = patients(ws)[first.scan_id]
     manifest = predictor.manifest.model_copy(update={"patients": {"train": [key]}, "version": "2026-01-01-trained0"})
     with ws.db.writing() as session:
@@ -114,7 +102,7 @@ def test_a_patient_that_was_trained_on_is_said_to_be_also_where_no_file_names_th
     ensure_reading(ws, trained, first.scan_id)
     out = io.BytesIO()
     Image.open(io.BytesIO(png(1, size=256))).resize((200, 200)).save(out, "JPEG", quality=90)
-    [copy] = take(ws, trained, ("copy.jpg", out.getvalue()))
+    [copy] = take(ws, trained, [("copy.jpg", out.getvalue())])
     with ws.db.reading() as session:
         said = queries.readings(session, version=manifest.version, scan_ids=[first.scan_id, copy.scan_id])
     assert all(SEEN_IN_TRAINING in reading.flags for reading in said.values())
@@ -122,10 +110,10 @@ def test_a_patient_that_was_trained_on_is_said_to_be_also_where_no_file_names_th
 
 
 def test_what_was_taken_back_leaves_its_number_to_nobody(ws, predictor):
-    [kept] = take(ws, predictor, ("0.png", png(0)))
-    [gone] = take(ws, predictor, ("1.png", png(1)))
-    intake.undo(ws, gone.scan_id, actor="a")
-    one, two = take(ws, predictor, ("2.png", png(2)), ("3.png", png(3)))
+    [kept] = take(ws, predictor, [("0.png", png(0))])
+    [gone] = take(ws, predictor, [("1.png", png(1))])
+    undo(ws, gone.scan_id, actor="a")
+    one, two = take(ws, predictor, [("2.png", png(2)), ("3.png", png(3))])
     assert kept.scan_id < gone.scan_id < one.scan_id < two.scan_id
     with pytest.raises(NoSuchScan):
         record(ws, gone.scan_id, reader="R", verdict="unsure", expected_version=0, click_id=new_click())
@@ -134,7 +122,7 @@ def test_what_was_taken_back_leaves_its_number_to_nobody(ws, predictor):
 def test_a_16_bit_png_says_what_it_was_taken_for(ws, predictor):
     out = io.BytesIO()
     Image.fromarray((np.arange(64 * 64, dtype=np.uint16) % 4000).reshape(64, 64)).save(out, "PNG")
-    [received] = take(ws, predictor, ("deep.png", out.getvalue()))
+    [received] = take(ws, predictor, [("deep.png", out.getvalue())])
     assert received.outcome == "stored"
     assert "taken for 12 bits" in received.reason
 
@@ -142,9 +130,9 @@ def test_a_16_bit_png_says_what_it_was_taken_for(ws, predictor):
 def test_a_study_joins_the_patient_that_a_later_slice_of_it_nearly_copies(ws, predictor):
     """Its first slice is like nothing known."""
     data = [dicom(i, patient="PY") for i in range(2)]
-    take(ws, predictor, *((f"I{i}", one) for i, one in enumerate(data)))
+    take(ws, predictor, ((f"I{i}", one) for i, one in enumerate(data)))
     hu = np.stack([read(dicom(40)).pixels, *(read(one).pixels + 0.3 for one in data)], axis=2)
-    received = take(ws, predictor, ("copy.nii", nifti(hu.swapaxes(0, 1)[::-1, ::-1])))
+    received = take(ws, predictor, [("copy.nii", nifti(hu.swapaxes(0, 1)[::-1, ::-1]))])
     assert "Nearly" not in (received[0].reason or "")
     assert "Nearly" in received[1].reason
     assert set(patients(ws).values()) == {ws.pseudonym.of("PatientID", "PY")}
@@ -186,22 +174,22 @@ def test_a_study_and_copies_of_its_slices_are_one_patients(ws, predictor, togeth
     copies = [(f"{name}.jpg", jpg_of(data)) for name, data in slices]
     files = [slices, copies] if order == "slices first" else [copies, slices]
     for part in [files[0] + files[1]] if together else files:
-        take(ws, predictor, *part)
+        take(ws, predictor, part)
     found = owners(ws)
     assert len(found) == 6
     assert len(set(found)) == 1
 
 
 def test_a_study_whose_first_slice_names_nobody_is_its_patients(ws, predictor):
-    take(ws, predictor, ("1", slice_of(1, "1.2.9")), ("2", slice_of(2, "1.2.9", "P7")))
-    take(ws, predictor, ("3", slice_of(3, "1.2.8", "P7")), ("4", slice_of(4, "1.2.9")))
+    take(ws, predictor, [("1", slice_of(1, "1.2.9")), ("2", slice_of(2, "1.2.9", "P7"))])
+    take(ws, predictor, [("3", slice_of(3, "1.2.8", "P7")), ("4", slice_of(4, "1.2.9"))])
     assert len(set(owners(ws))) == 1
 
 
 def test_a_patient_with_a_verdict_stays_who_they_are(ws, predictor):
-    [first] = take(ws, predictor, ("1.jpg", jpg_of(slice_of(1, "1.2.9"))))
+    [first] = take(ws, predictor, [("1.jpg", jpg_of(slice_of(1, "1.2.9")))])
     record(ws, first.scan_id, reader="R", verdict="unsure", expected_version=0, click_id=new_click())
-    take(ws, predictor, ("1.dcm", slice_of(1, "1.2.9", "P7")))
+    take(ws, predictor, [("1.dcm", slice_of(1, "1.2.9", "P7"))])
     assert len(set(owners(ws))) == 2
 
 
@@ -213,7 +201,7 @@ def test_near_empty_slices_are_no_copies(ws, predictor):
         out = io.BytesIO()
         Image.fromarray(grey).save(out, "PNG")
         files.append((f"{place}.png", out.getvalue()))
-    assert not any("Nearly" in (one.reason or "") for one in take(ws, predictor, *files))
+    assert not any("Nearly" in (one.reason or "") for one in take(ws, predictor, files))
 
 
 def test_new_patients_fall_into_the_splits_in_their_shares():

@@ -7,7 +7,6 @@ import zlib
 
 import numpy as np
 import pydicom
-import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -15,7 +14,6 @@ from pydicom.uid import RLELossless
 
 from db import queries
 from services.intake import Incoming, receive
-from services.models import promote, serving_model
 from tests.conftest import dicom, png
 from tests.core.test_volume import multi_frame, nifti, volume
 from tests.services.test_files import zipped
@@ -163,12 +161,6 @@ MAKES = {
     "bomb.nii.gz": (lambda: gzip.compress(bytes(1_100_000_000), compresslevel=1), "refused"),
     "cut.nii.gz": (lambda: gzip.compress(nifti(volume()))[:3000], "refused"),
 }
-
-
-@pytest.fixture
-def predictor(ws, publish_untrained):
-    promote(ws, publish_untrained(), actor="test")
-    return serving_model(ws)
 
 
 def test_each_odd_file_has_its_outcome_and_none_costs_a_good_one(ws, predictor):

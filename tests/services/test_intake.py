@@ -14,22 +14,12 @@ from db import queries
 from db.images import ImageMissing
 from services import intake
 from services.arrivals import split_of
-from services.intake import Incoming, receive
-from services.models import promote, serving_model
-from services.review import cases, new_click, record, remarks
-from services.workspace import open_workspace, stored_scan
+from services.removal import undo
+from services.review import cases, remarks
+from services.workspace import stored_scan
 from tests.conftest import dicom, png
 from tests.core.test_volume import nifti, volume
-
-
-@pytest.fixture
-def predictor(ws, publish_untrained):
-    promote(ws, publish_untrained(), actor="test")
-    return serving_model(ws)
-
-
-def take(ws, predictor, files):
-    return list(receive(ws, predictor, (Incoming(name, data) for name, data in files), source="upload", actor="a"))
+from tests.services.conftest import take
 
 
 def test_bad_files_cost_the_good_ones_nothing(ws, predictor):
@@ -72,7 +62,7 @@ def test_near_duplicates_are_found_within_a_batch_and_outlive_what_they_resemble
     assert f"as scan {first.scan_id}" in again.reason
     [third] = take(ws, predictor, [("c.jpg", as_jpg(png(1, size=256), 180))])
     assert "Nearly" in third.reason
-    intake.undo(ws, first.scan_id, actor="a")
+    undo(ws, first.scan_id, actor="a")
     [left] = cases(ws, "r")
     assert (left.scan.id, left.scan.resembles_id) == (third.scan_id, None)
 
@@ -249,105 +239,3 @@ def test_the_slices_of_a_volume_are_scans_of_one_patient(ws, predictor):
     assert [row.number for row in sorted(rows, key=lambda row: row.id)] == [0, 5, 10, 15, 20]
     again = take(ws, predictor, [("b.nii", nifti(volume(5)))])
     assert {r.outcome for r in again} == {"duplicate"}
-
-
-def test_a_batch_is_undone_as_a_whole_and_can_come_again(ws, predictor):
-    first = take(ws, predictor, [(f"{i}.png", png(i)) for i in range(3)])
-    second = take(ws, predictor, [(f"{i}.png", png(i)) for i in range(3, 5)])
-    assert intake.undo(ws, first[0].scan_id, actor="a") == 3
-    with ws.db.reading() as session:
-        assert {row.id for row in queries.scans(session)} == {r.scan_id for r in second}
-    assert len(list(ws.images.root.glob("*/*.png"))) == 2
-    assert intake.undo(ws, first[0].scan_id, actor="a") == 0
-    assert [r.outcome for r in take(ws, predictor, [("0.png", png(0))])] == ["stored"]
-
-
-def test_what_a_later_upload_was_told_is_stored_is_not_taken_back(ws):
-    model = serving_model(ws)
-    [first] = receive(ws, model, [Incoming("a.png", png(1))], source="upload", actor="a")
-    again = [Incoming("b.png", png(1)), Incoming("c.png", png(2)), Incoming("d.png", png(2))]
-    second = list(receive(ws, model, again, source="upload", actor="b"))
-    assert [one.outcome for one in second] == ["duplicate", "stored", "duplicate"]
-    with pytest.raises(intake.BatchInUse, match="told that they are stored"):
-        intake.undo(ws, first.scan_id, actor="a")
-    assert intake.undo(ws, second[1].scan_id, actor="b") == 1, "a copy within one upload is no other's"
-    assert intake.undo(ws, first.scan_id, actor="a") == 1, "that upload has been taken back"
-
-
-def test_a_batch_somebody_has_worked_with_stays(ws, predictor):
-    received = take(ws, predictor, [(f"{i}.png", png(i)) for i in range(3)])
-    record(
-        ws, received[1].scan_id, reader="Ann", verdict="hemorrhagic", expected_version=0, click_id=new_click()
-    )  # fmt: skip
-    with pytest.raises(intake.BatchInUse):
-        intake.undo(ws, received[0].scan_id, actor="a")
-    with ws.db.reading() as session:
-        assert len(queries.scans(session)) == 3
-    assert len(list(ws.images.root.glob("*/*.png"))) == 3
-
-
-def test_images_left_by_a_killed_intake_are_swept_when_they_are_old(ws, predictor, monkeypatch):
-    def killed(*_args):
-        raise SystemExit
-
-    monkeypatch.setattr(intake, "_store", killed)
-    with pytest.raises(SystemExit):
-        take(ws, predictor, [("0.png", png(0))])
-    monkeypatch.undo()
-    assert len(stored_images(ws)) == 1, "the image came before its row"
-    take(ws, predictor, [("1.png", png(1))])
-    [temporary] = [path.with_name(".x.tmp") for path in stored_images(ws)[:1]]
-    temporary.write_bytes(b"x")
-    assert intake.sweep_images(ws) == 0, "an intake may still be at it"
-    age_everything(ws)
-    assert intake.sweep_images(ws) == 1
-    assert not temporary.exists()
-    with ws.db.reading() as session:
-        [row] = queries.scans(session)
-    assert stored_images(ws) == [ws.images.path(row.content_hash)]
-
-
-def test_images_left_by_a_killed_undo_are_swept(ws, predictor, monkeypatch):
-    [received] = take(ws, predictor, [("0.png", png(0))])
-    monkeypatch.setattr(intake, "_delete_images", lambda *_args: (_ for _ in ()).throw(SystemExit))
-    with pytest.raises(SystemExit):
-        intake.undo(ws, received.scan_id, actor="a")
-    monkeypatch.undo()
-    age_everything(ws)
-    assert intake.sweep_images(ws) == 1
-    assert stored_images(ws) == []
-
-
-def test_another_case_log_in_the_same_home_leaves_the_first_ones_images_alone(ws, predictor):
-    take(ws, predictor, [(f"{i}.png", png(i)) for i in range(3)])
-    ws.images.note("another", ["a" * 64])
-    age_everything(ws)
-    other = open_workspace(ws.settings.model_copy(update={"database_url": f"sqlite:///{ws.settings.home_dir}/b.db"}))
-    assert intake.sweep_images(other) == 0
-    assert intake.sweep_images(ws) == 0
-    assert len(stored_images(ws)) == 3
-
-
-def stored_images(ws):
-    return list(ws.images.root.glob("*/*.png"))
-
-
-def age_everything(ws):
-    for path in ws.images.root.glob("*/*"):
-        os.utime(path, (1, 1))
-
-
-def test_an_undo_leaves_what_another_intake_relies_on(ws, predictor, monkeypatch):
-    [first] = take(ws, predictor, [("a.png", png(1))])
-    real = type(predictor).read
-
-    def read_while_somebody_undoes(self, scans):
-        intake.undo(ws, first.scan_id, actor="b")
-        return real(self, scans)
-
-    monkeypatch.setattr(type(predictor), "read", read_while_somebody_undoes)
-    [again] = take(ws, predictor, [("a.png", png(1))])
-    assert again.outcome == "stored"
-    with ws.db.reading() as session:
-        [row] = queries.scans(session)
-    assert stored_scan(ws, row.content_hash).pixels.any()

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from db import audit, models, review_queries
-from services.intake import Incoming, receive, undo
+from services.intake import Incoming, receive
 from services.models import champion, promote, rollback, serving_model
 from services.overview import overview
 from services.questions import Question
+from services.removal import undo
 from services.reporting import live_evaluation
 from services.review import (
     NoSuchScan,

@@ -1,0 +1,69 @@
+"""What was taken in goes: a batch that is taken back, and images that a killed intake or undo left behind."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from db import audit, queries
+from services.workspace import Workspace
+
+STALE_S = 3600
+
+
+class BatchInUse(ValueError):
+    """A batch that somebody has begun to work with stays."""
+
+
+def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
+    """Take back the whole batch that a scan came with; returns how many scans went. Rows go first, then images.
+
+    Its patients keep their split, for splits are for good. Raises BatchInUse where a scan of it has been reviewed or
+    trained on, or has come again with another upload, which was told that it is stored.
+    """
+    with ws.db.writing() as session:
+        last = queries.last_scan(session)
+        if queries.met_again(session, scan_id):
+            raise BatchInUse(
+                "A later upload brought scans of this batch too and was told that they are stored: it stays."
+            )
+        gone = queries.delete_batch_of(session, scan_id)
+        if gone is None:
+            raise BatchInUse("Something in this batch has been reviewed or trained on, so it stays as it is.")
+        if gone:
+            audit.append(session, actor, queries.TAKEN_BACK, {"scans": len(gone), "last_scan": last})
+        note = ws.images.note(audit.beginning(session), gone)
+    _delete_images(ws, gone)
+    note.unlink(missing_ok=True)
+    return len(gone)
+
+
+def note_images(ws: Workspace, digests: Iterable[str]) -> Path:
+    """Write down that these images come or go, so that they are swept should that be killed; the note, which whoever
+    wrote it removes at the end."""
+    with ws.db.reading() as session:
+        log = audit.beginning(session)
+    return ws.images.note(log, digests)
+
+
+def _delete_images(ws: Workspace, digests: Iterable[str]) -> int:
+    """Remove those that no row names; returns how many. No intake can store a row meanwhile: it would need the lock."""
+    with ws.db.writing() as session:
+        strangers = set(digests) - queries.content_hashes(session)
+        for digest in strangers:
+            ws.images.delete(digest)
+    return len(strangers)
+
+
+def sweep_images(ws: Workspace, *, stale_s: float = STALE_S) -> int:
+    """Remove images that no row names, left by an intake or an undo that was killed; returns how many. Those noted
+    less than `stale_s` ago may still be on their way.
+
+    An image is only ever looked at where this case log's own note names it: with another or an older case log in this
+    home, most images have no row, and are none of its business.
+    """
+    with ws.db.reading() as session:
+        notes = ws.images.notes(audit.beginning(session), stale_s)
+    removed = 0
+    for note in notes:
+        removed += _delete_images(ws, note.read_text().split())
+        note.unlink(missing_ok=True)
+    return removed
