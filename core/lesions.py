@@ -88,8 +88,9 @@ def _infarct(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, territory
 
 
 def contrast_to_noise(before: np.ndarray, after: np.ndarray, mask: np.ndarray, brain: Anatomy) -> float:
-    """How far a lesion stands out: its mean contrast over the spread of the tissue around, grey and white matter and
-    noise as an eye averages them, times the root of how many such averages it holds (Rose 1948, eq. 5)."""
+    """How far a lesion stands out, darker or, below 0, brighter than what it replaces: its mean contrast over the
+    spread of the tissue around, grey and white matter and noise as an eye averages them, times the root of how many
+    such averages it holds (Rose 1948, eq. 5)."""
     eye = before.shape[0] / 160
     tissue = brain.brain & ~brain.fluid & (brain.depth > 0.05)
     if not tissue.any() or not mask.any():
@@ -160,7 +161,17 @@ def mean_over(values: np.ndarray, where: np.ndarray, sigma: float) -> np.ndarray
 def simulate_hemorrhage(
     hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, compartment: str | None = None
 ) -> Lesion | None:
-    """A hemorrhage of one compartment, now and then of two; None where it finds no room."""
+    """A hemorrhage of one compartment, now and then of two; None where it finds no room or does not stand out brighter
+    than what it replaces, as blood that is as dense as brain or a rim no thicker than the skull's edge is blurred."""
+    for _ in range(DRAWS):
+        lesion = _hemorrhage(hu, brain, rng, compartment)
+        if lesion and -contrast_to_noise(hu, lesion.hu, lesion.mask, brain) > VISIBLE:
+            return lesion
+    return None
+
+
+def _hemorrhage(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, compartment: str | None) -> Lesion | None:
+    """One draw of a hemorrhage; None where the slice has no room for it."""
     weights = [0.3, 0.1, 0.22, 0.16, 0.12, 0.1]
     chosen = compartment or str(rng.choice(COMPARTMENTS, p=weights))
     first = _BLEEDS[chosen](hu, brain, rng)
@@ -258,7 +269,8 @@ def _off(angle: np.ndarray, middle: float) -> np.ndarray:
 
 
 def _subdural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
-    """A crescent over one hemisphere, or a band along the falx; fresh, mixed, as dense as brain, or old and dark."""
+    """A crescent over one hemisphere, or a band along the falx; fresh, mixed, or paler. Dark ones of many weeks are
+    left out: a slice alone does not tell them from wide fluid spaces."""
     if rng.random() < 0.15:
         part = (brain.y < rng.uniform(-0.4, 0.1)) if rng.random() < 0.5 else (brain.y > rng.uniform(0.2, 0.4))
         wide = rng.uniform(0.015, 0.045) * (1 + 0.3 * noise(rng, hu.shape[0], brain.radius / 3))
@@ -269,10 +281,10 @@ def _subdural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesio
     middle = rng.choice([0.0, np.pi]) + rng.uniform(-0.7, 0.7)
     share = np.clip(1 - (_off(brain.angle, middle) / half) ** 2, 0, 1) ** 0.5
     thickness = thick * share * (1 + 0.15 * noise(rng, hu.shape[0], brain.radius / 2))
-    age = rng.choice(["fresh", "weeks", "old"], p=[0.62, 0.2, 0.18])
-    level = {"fresh": rng.uniform(50, 78), "weeks": rng.uniform(36, 52), "old": rng.uniform(10, 26)}[age]
+    fresh = rng.random() < 0.75
+    level = rng.uniform(50, 78) if fresh else rng.uniform(40, 52)
     lesion = _along_skull(hu, brain, rng, thickness, level, "subdural")
-    if lesion and age == "fresh" and rng.random() < 0.3:  # older and newer blood together
+    if lesion and fresh and rng.random() < 0.3:  # older and newer blood together
         paler = np.clip(0.5 + noise(rng, hu.shape[0], brain.radius / 3), 0, 1) * rng.uniform(5, 25) * lesion.mask
         return Lesion(lesion.hu - paler.astype(np.float32), lesion.mask, "subdural")
     return lesion

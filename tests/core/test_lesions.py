@@ -95,6 +95,12 @@ def test_a_collection_draws_no_bone_into_the_brain():
         assert lesion.hu[beyond].max() <= hu[brain.brain].max() + 0.01
 
 
+@pytest.mark.parametrize("compartment", [*COMPARTMENTS, None])
+def test_a_hemorrhage_that_nobody_could_see_is_not_made(compartment):
+    for hu, brain, lesion in drawn(lambda h, b, rng: simulate_hemorrhage(h, b, rng, compartment)):
+        assert contrast_to_noise(hu, lesion.hu, lesion.mask, brain) < -VISIBLE
+
+
 @pytest.mark.parametrize("compartment", COMPARTMENTS)
 def test_a_hemorrhage_is_mostly_brighter_than_what_it_replaces(compartment):
     changes = [
