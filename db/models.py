@@ -146,10 +146,11 @@ class Review(Base):
 
 
 class Shown(Base):
-    """That a model's answer to a scan stood beside it before this reader had a verdict on it."""
+    """That a model's answer to an image stood beside it before this reader had a verdict on it. Of the image, not of a
+    scan, which may be taken back and come again."""
 
     __tablename__ = "shown"
-    scan_id: Mapped[int] = mapped_column(ForeignKey("scans.id"), primary_key=True)
+    content_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     reader: Mapped[str] = mapped_column(String(80), primary_key=True)
     at: Mapped[datetime] = mapped_column(default=now)
 

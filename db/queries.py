@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent, Batch, ModelVersion, Patient, Reading, Review, Scan, Shown, SnapshotItem, Study
+from db.models import AuditEvent, Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +250,6 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
             return None
     hashes = list(session.scalars(select(Scan.content_hash).where(Scan.batch_id == batch)))
     session.execute(delete(Reading).where(Reading.scan_id.in_(of_batch)))
-    session.execute(delete(Shown).where(Shown.scan_id.in_(of_batch)))
     session.execute(update(Scan).where(Scan.resembles_id.in_(of_batch)).values(resembles_id=None))
     session.execute(delete(Scan).where(Scan.batch_id == batch))
     return hashes

@@ -111,8 +111,8 @@ def begun_blind(session: Session, reader: str) -> frozenset[int]:
 
 def shown_to(session: Session, reader: str, scan_ids: Collection[int] | None = None) -> set[int]:
     """Ids of the scans beside which a model's answer stood before `reader` had a verdict on them."""
-    query = select(Shown.scan_id).where(Shown.reader == reader)
-    return set(session.scalars(query if scan_ids is None else query.where(Shown.scan_id.in_(scan_ids))))
+    query = select(Scan.id).join(Shown, Shown.content_hash == Scan.content_hash).where(Shown.reader == reader)
+    return set(session.scalars(query if scan_ids is None else query.where(Scan.id.in_(scan_ids))))
 
 
 def may_have_seen(session: Session, reader: str, scan_id: int) -> bool:

@@ -200,11 +200,13 @@ def list_versions(ws: Workspace) -> list[Version]:
 
 
 def _card(folder: Path) -> str | None:
-    """The card that lies beside a bundle's weights, without its pictures and title: a page has no place for them."""
+    """The card that lies beside a bundle's weights, without its title, its pictures and its links to other documents: a
+    page has no place for them."""
     card = folder / CARD
     if not card.is_file():
         return None
-    return re.sub(r"!\[[^]]*\]\([^)]*\)|^# .*\n", "", card.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"!\[[^]]*\]\([^)]*\)|^# .*\n", "", card.read_text(), flags=re.MULTILINE)
+    return re.sub(r"\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
 
 
 def promote(ws: Workspace, version: str, *, actor: str, instead_of: str | None = None) -> Manifest:

@@ -1,6 +1,6 @@
 """What was taken in goes: a batch that is taken back, and images that a killed intake or undo left behind."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from db import audit, queries
@@ -34,6 +34,12 @@ def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
     _delete_images(ws, gone)
     note.unlink(missing_ok=True)
     return len(gone)
+
+
+def taken_back(ws: Workspace, scan_ids: Sequence[int]) -> bool:
+    """Whether these scans of one batch, stored once, are gone: all are or none."""
+    with ws.db.reading() as session:
+        return bool(scan_ids) and not queries.scans(session, ids=scan_ids[:1])
 
 
 def note_images(ws: Workspace, digests: Iterable[str]) -> Path:

@@ -162,8 +162,8 @@ def note_shown(ws: Workspace, case: Case, reader: str) -> None:
     if case.shown or case.reading is None or case.own_verdict is not None:
         return
     with ws.db.writing() as session:
-        if session.get(models.Scan, case.scan.id) and not review_queries.shown_to(session, reader, [case.scan.id]):
-            session.add(models.Shown(scan_id=case.scan.id, reader=reader))
+        if session.get(models.Shown, (case.scan.content_hash, reader)) is None:
+            session.add(models.Shown(content_hash=case.scan.content_hash, reader=reader))
 
 
 def held_back(ws: Workspace, reader: str) -> frozenset[int]:

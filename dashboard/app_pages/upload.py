@@ -7,7 +7,7 @@ from core.labels import counted
 from dashboard import resources
 from dashboard.components import frame, words
 from dashboard.components.uploading import lines, running
-from services.removal import BatchInUse, undo
+from services.removal import BatchInUse, taken_back, undo
 from services.review import NoSuchScan, case
 from services.uploads import Upload
 
@@ -27,6 +27,10 @@ upload = frame.last_upload()
 if upload and upload.running:
     running(upload)
     st.stop()
+if upload and taken_back(ws, upload.scan_ids):
+    frame.forget_upload()
+    st.session_state["upload_notice"] = "The batch that was uploaded here last has been taken back."
+    st.rerun()
 
 whole = st.segmented_control(
     "What to upload", ["Files or zips", "A folder"], default="Files or zips", label_visibility="collapsed"
@@ -45,6 +49,11 @@ if files:
 
 if notice := st.session_state.pop("upload_notice", None):
     st.success(notice)
+if st.session_state.pop("upload_forgotten", False):
+    st.info(
+        "The server has been started again since your last upload, and no longer knows its files one by one. What was "
+        "stored is in the worklist, under its batch; upload whatever is not: what is there already is not stored twice."
+    )
 if upload and upload.problem:
     st.error(f"**The upload stopped.** {upload.problem}", icon=":material/error:")
 if upload and upload.received:
@@ -73,8 +82,7 @@ if upload and upload.received:
         except BatchInUse as error:
             st.error(str(error))
         else:
-            del st.session_state["upload"]
-            frame.forget_queue()
+            frame.forget_upload()
             st.session_state["upload_notice"] = f"{counted(gone, 'scan')} taken back."
             st.rerun()
     refused = table[table["Outcome"] == "refused"]

@@ -57,7 +57,8 @@ count, start = st.columns([3, 1], vertical_alignment="center")
 count.markdown(
     f"**{len(shown)}** of {len(everything)} scans; **{len(waiting)}** of them not read by you. Select a row to open it."
 )
-if waiting and start.button(f"Read these {len(waiting)}", type="primary", shortcut="S", width="stretch"):
+these = "Read this one" if len(waiting) == 1 else f"Read these {len(waiting)}"
+if waiting and start.button(these, type="primary", shortcut="S", width="stretch"):
     frame.go_through(waiting)
     st.switch_page("app_pages/review.py")
 if not shown:

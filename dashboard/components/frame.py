@@ -63,7 +63,7 @@ def draw() -> None:
             "Blind first",
             key="blind_first",
             disabled=always,
-            on_change=forget_queue,
+            on_change=_keep_list,
             help="Hide everything the model says of a scan until your verdict on it is stored.",
         )
         if (upload := last_upload()) and upload.running:
@@ -76,8 +76,9 @@ def _begin_from_address(always: bool) -> None:
     """What a session that begins takes over from the one before a reload."""
     said = st.query_params
     st.session_state["reading_as"] = said.get("reader", NOBODY), always or said.get("blind_first") == "true"
-    if upload := resources.kept_upload(said["upload"]) if "upload" in said else None:
-        st.session_state["upload"] = upload
+    if "upload" in said:
+        st.session_state["upload"] = resources.kept_upload(said["upload"])
+        st.session_state["upload_forgotten"] = st.session_state["upload"] is None
 
 
 def _keep_in_address(always: bool) -> None:
@@ -115,10 +116,26 @@ def begin_upload(upload: Upload) -> None:
     upload.start()  # last, for what is clicked meanwhile may end this run here
 
 
+def forget_upload() -> None:
+    """Its batch has been taken back: neither this page nor a list to read speaks of it any more."""
+    st.session_state.pop("upload", None)
+    forget_queue()
+
+
 def go_through(scan_ids: list[int], scan: int | None = None) -> None:
     """Make these the list to read, from `scan` on or from its beginning."""
     forget_queue()
     st.session_state["queue"], st.session_state["scan"] = scan_ids, scan
+
+
+def _keep_list() -> None:
+    """Whoever begins or ends to read blind stays where they are. The list's order would tell what the model thought of
+    what is left: that becomes the order of the scans' numbers."""
+    if blind_first() and "queue" in st.session_state:
+        ids, scan = st.session_state["queue"], st.session_state.get("scan")
+        here = ids.index(scan) + 1 if scan in ids else 0
+        st.session_state["queue"] = ids[:here] + sorted(ids[here:])
+    st.session_state.pop("revealed", None)
 
 
 def forget_queue() -> None:

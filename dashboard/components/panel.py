@@ -29,6 +29,10 @@ def answer(case: Case) -> None:
             "#### Not a head CT, it seems\nThe image is unlike the scans the model was trained on, so it gives no "
             "stroke type. It may be wrong: your verdict counts all the same."
         )
+        if reading.label == HEMORRHAGIC:
+            st.markdown(
+                ":material/priority_high: **If it is a head CT, look for a hemorrhage**: that would be its best guess."
+            )
         return
     if abstains(reading):
         st.markdown(

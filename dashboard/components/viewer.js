@@ -80,6 +80,8 @@ export default function ({ parentElement, data }) {
       box.checked = !box.checked;
       box.onchange();
     }
+    // a name that was entered would take the keys of the verdict buttons as more letters
+    if (event.key === "Enter" && typing) setTimeout(() => event.target.blur());
   };
   // a switch that was clicked would keep the focus, and with it the keys of the verdict buttons
   const pointed = () => { byPointer = true; };

@@ -188,6 +188,18 @@ def test_a_whole_folder_is_uploaded_and_shown_in_the_worklist(page, server, home
     wait_for(lambda: page.get_by_role("combobox", name="Batch").input_value().startswith("Upload, "))
 
 
+def test_a_name_that_was_entered_leaves_the_keys_to_the_verdicts(page, server):
+    page.goto(f"{server}/review")
+    settle(page)
+    name = page.get_by_role("textbox", name="Reading as")
+    name.fill("Cy")
+    assert page.evaluate("document.activeElement.tagName") == "INPUT"
+    name.press("Enter")
+    wait_for(lambda: page.evaluate("document.activeElement.tagName") != "INPUT")
+    settle(page)
+    assert name.input_value() == "Cy"
+
+
 def test_a_reload_keeps_who_reads_and_how(page, server):
     page.goto(f"{server}/review")
     settle(page)

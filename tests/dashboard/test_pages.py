@@ -12,6 +12,7 @@ from db import models
 from services.demo import load_demo
 from services.intake import Incoming, receive
 from services.models import demonstration_model, promote, serving_model
+from services.removal import undo
 from services.review import case, cases, history
 from services.uploads import Upload
 from services.workspace import open_workspace
@@ -74,8 +75,8 @@ def test_a_click_from_the_scan_before_neither_files_nor_skips(app, demo):
 
 
 def test_blind_first_reveals_only_after_the_verdict(app, demo):
+    app.query_params["blind_first"] = "true"
     on(app, "review")
-    app.toggle(key="blind_first").set_value(True).run()
     scan = app.session_state["scan"]
     assert "hidden" in words(app)
     assert not any("Confirm" in b.label or "Correct" in b.label for b in app.button)
@@ -97,10 +98,11 @@ def test_blind_first_reveals_only_after_the_verdict(app, demo):
 
 def test_blind_first_after_the_answer_stood_there_is_not_called_blind(app, demo):
     on(app, "review")
-    seen = app.session_state["scan"]
+    seen, listed = app.session_state["scan"], app.session_state["queue"]
     app.toggle(key="blind_first").set_value(True).run()
-    app.session_state["scan"] = seen
-    app.run()
+    assert app.session_state["scan"] == seen, "whoever begins to read blind stays where they are"
+    now = app.session_state["queue"]
+    assert now == [listed[0], *sorted(listed[1:])], "and the order does not tell what the model thought of the rest"
     assert "will not count as blind" in words(app)
     next(b for b in app.button if b.label == "Ischemic").click().run()
     [line] = [line for line in history(demo, seen) if line.reader == "Reader 1"]
@@ -143,13 +145,15 @@ def mark(ws, scan_id, flags):
             reading.flags = flags
 
 
-def test_what_is_no_head_ct_is_given_no_stroke_type(app, demo):
-    chosen = next(c for c in cases(demo, "Reader 1") if c.verdict is None and not c.hidden)
+@pytest.mark.parametrize("guess", ["hemorrhagic", "ischemic"])
+def test_what_is_no_head_ct_is_given_no_stroke_type(app, demo, guess):
+    chosen = next(c for c in cases(demo, "Reader 1") if not c.verdict and c.reading and c.reading.label == guess)
     mark(demo, chosen.scan.id, ["not_head_ct"])
     app.session_state["scan"], app.session_state["queue"] = chosen.scan.id, [chosen.scan.id]
     on(app, "review")
     assert "Not a head CT, it seems" in words(app)
     assert not any(b.label.startswith(("Confirm", "Correct")) for b in app.button)
+    assert ("look for a hemorrhage" in words(app)) == (guess == "hemorrhagic")
     on(app, "worklist")
     assert "No head CT, it seems: no answer" in set(app.dataframe[0].value["Model"])
 
@@ -229,7 +233,22 @@ def test_a_reload_finds_the_upload_again_by_its_address(app, demo):
 def test_an_address_that_names_an_upload_of_before_a_restart_is_no_error(app, demo):
     app.query_params["upload"] = "forgotten"
     on(app, "upload")
-    assert not app.error
+    assert "started again since your last upload" in words(app)
+    app.run()
+    assert "started again" not in words(app)
+
+
+def test_a_batch_taken_back_elsewhere_is_not_offered_to_be_read(app, demo):
+    upload = Upload(demo, serving_model(demo), [("a.png", png(100))], actor="Reader 1")
+    upload.start()
+    upload.wait()
+    undo(demo, upload.scan_ids[0], actor="Reader 2")
+    app.run()
+    app.session_state["upload"] = upload
+    on(app, "upload")
+    assert "has been taken back" in words(app)
+    assert not app.subheader
+    assert not any(b.label.startswith(("Read", "Undo")) for b in app.button)
 
 
 def test_an_upload_that_ended_early_says_how_far_it_came_and_why(app, demo, monkeypatch):

@@ -139,9 +139,11 @@ def test_an_answer_shown_after_a_blind_verdict_takes_nothing_from_it(ws, scan_id
     assert not case(ws, scan_ids[0], "Ann").shown
 
 
-def test_a_batch_whose_answers_have_been_shown_can_be_undone(ws, scan_ids):
+def test_taking_a_batch_back_does_not_make_its_answers_unseen(ws, scan_ids):
     note_shown(ws, case(ws, scan_ids[0], "Ann"), "Ann")
     assert undo(ws, scan_ids[0], actor="Ann") == len(scan_ids)
+    [again] = receive(ws, serving_model(ws), [Incoming("0 (1).png", png(0))], source="upload", actor="a")
+    assert case(ws, again.scan_id, "Ann", blind_first=True).shown
 
 
 def test_a_blind_reader_is_told_nobody_elses_verdict(ws, scan_ids):

@@ -13,11 +13,10 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "shown",
-        sa.Column("scan_id", sa.Integer(), nullable=False),
+        sa.Column("content_hash", sa.String(length=64), nullable=False),
         sa.Column("reader", sa.String(length=80), nullable=False),
         sa.Column("at", db.models.UtcDateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["scan_id"], ["scans.id"], name=op.f("fk_shown_scan_id_scans")),
-        sa.PrimaryKeyConstraint("scan_id", "reader", name=op.f("pk_shown")),
+        sa.PrimaryKeyConstraint("content_hash", "reader", name=op.f("pk_shown")),
     )
 
 
