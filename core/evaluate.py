@@ -1,20 +1,32 @@
 """Figures a reader may rely on: each with its interval and the number of scans and patients behind it."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn import metrics
 
 from core import curves
 from core.curves import PrecisionRecall, ReliabilityBin, RiskCoverage, Roc
-from core.intervals import Clusters, Figure, auc, auc_figure, bootstrap_figure, plain_figure, share, share_figure
+from core.intervals import (
+    Clusters,
+    Estimate,
+    Figure,
+    auc,
+    auc_figure,
+    bootstrap_figure,
+    figure_within,
+    of_totals,
+    plain_figure,
+    share,
+    share_figure,
+)
 from core.labels import CLASSES, NO_STROKE
 
 SCORE_LEVELS = 300
-"""More distinct scores than these are binned by rank in bootstrap replicates, never in the value itself."""
+"""More distinct scores than these are binned by rank for an interval, never for the value itself."""
 SLICES_THAT_SPEAK = 3
 """A patient's probability of a stroke type is the mean of this many of their scans, the most suspicious ones."""
 
@@ -121,21 +133,14 @@ def evaluate(
     A label the model does not know counts as an error, in a class of its own with probability 0.
 
     With `patients` (N,) the intervals take patients, not scans, as what varies (see core.intervals): Wilson's for
-    shares, DeLong's for the AUC, a bootstrap for the rest. Without, every scan stands for itself.
+    shares, DeLong's for the AUC, a bootstrap for the calibration error, for the rest the infinitesimal jackknife.
+    Without, every scan stands for itself.
 
     Raises ValueError where there is no scan or the shapes do not agree.
     """
     answers = _answers(labels, probabilities, known, patients)
     clusters, everything = answers.clusters, np.ones(len(labels), bool)
     confusion = metrics.confusion_matrix(answers.truth, answers.called, labels=range(len(answers.classes)))
-    values = _from_confusions(confusion[None].astype(np.float64))
-    drawn = _confusions(answers)
-    whole = (drawn.sum(axis=2) > 0)[:, confusion.sum(axis=1) > 0].all(axis=1)  # no class was lost in the draw
-    resampled = _from_confusions(drawn[whole])
-
-    def bootstrapped(key: str, of: int | None = None) -> Figure:
-        return bootstrap_figure(float(values[key][0]), resampled[key], len(labels), clusters, of=of)
-
     both = [i for i, scored in enumerate(answers.known) if scored and 0 < (answers.truth == i).sum() < len(labels)]
     confidence = answers.p.max(axis=1)
     return Report(
@@ -144,15 +149,12 @@ def evaluate(
         patients=clusters.count if clusters.known else None,
         interval="patients as the units that vary" if clusters.known else "scans as the units that vary",
         accuracy=share_figure(answers.right, everything, clusters),
-        balanced_accuracy=bootstrapped("balanced_accuracy"),
-        macro_f1=bootstrapped("macro_f1"),
-        mcc=bootstrapped("mcc"),
+        balanced_accuracy=_of_confusion(answers, "balanced_accuracy"),
+        macro_f1=_of_confusion(answers, "macro_f1"),
+        mcc=_of_confusion(answers, "mcc", low=-1.0),
         brier=_brier(answers),
         ece=_ece(answers),
-        per_class={
-            name: _class_figures(answers, i, bootstrapped(f"f1 {i}", clusters.among(answers.truth == i)))
-            for i, name in enumerate(answers.classes)
-        },
+        per_class={name: _class_figures(answers, i) for i, name in enumerate(answers.classes)},
         confusion=confusion,
         roc={answers.classes[i]: curves.roc(answers.truth == i, answers.p[:, i]) for i in both},
         pr={answers.classes[i]: curves.precision_recall(answers.truth == i, answers.p[:, i]) for i in both},
@@ -178,14 +180,14 @@ def _answers(
     return _Answers(classes, truth, p, tuple(name in known for name in classes), Clusters.of(patients, len(labels)))
 
 
-def _class_figures(answers: _Answers, index: int, f1: Figure) -> ClassFigures:
+def _class_figures(answers: _Answers, index: int) -> ClassFigures:
     is_it, called, clusters = answers.truth == index, answers.called == index, answers.clusters
     score = answers.p[:, index]
     return ClassFigures(
         precision=share_figure(is_it, called, clusters),
         recall=share_figure(called, is_it, clusters),
         specificity=share_figure(~called, ~is_it, clusters),
-        f1=f1,
+        f1=_of_confusion(answers, f"f1 {index}", clusters.among(is_it) or clusters.among(called)),
         auc=auc_figure(score, is_it, clusters) if answers.known[index] else _undefined(answers),
         average_precision=_average_precision(score, is_it, clusters) if answers.known[index] else _undefined(answers),
     )
@@ -197,12 +199,16 @@ def _undefined(answers: _Answers) -> Figure:
     return Figure(nan, nan, nan, len(answers.truth), clusters.count if clusters.known else None)
 
 
-def _confusions(answers: _Answers) -> np.ndarray:
-    """(REPLICATES, C, C): a replicate's matrix is the sum of its patients' matrices."""
-    clusters, classes = answers.clusters, len(answers.classes)
-    per_patient = np.zeros((clusters.count, classes * classes), np.float32)
-    np.add.at(per_patient, (clusters.index, answers.truth * classes + answers.called), 1)
-    return (clusters.draws @ per_patient).reshape(-1, classes, classes).astype(np.float64)
+def _of_confusion(answers: _Answers, key: str, patients: int | None = None, low: float = 0.0) -> Figure:
+    """A figure of the confusion matrix, see `_from_confusions`; it depends on `patients`, or on those of the rarest
+    class that occurs."""
+    clusters, size = answers.clusters, len(answers.classes)
+    parts = np.zeros((clusters.count, size, size))
+    np.add.at(parts, (clusters.index, answers.truth, answers.called), 1)
+    if patients is None:
+        patients = min(clusters.among(answers.truth == i) for i in set(answers.truth.tolist()))
+    estimate = of_totals(lambda totals: _from_confusions(totals)[key], parts, patients)
+    return figure_within(estimate, len(answers.truth), clusters, low)
 
 
 def _from_confusions(m: np.ndarray) -> dict[str, np.ndarray]:
@@ -229,12 +235,10 @@ def _from_confusions(m: np.ndarray) -> dict[str, np.ndarray]:
 def _brier(answers: _Answers) -> Figure:
     """Mean squared distance of the probabilities from the label (Brier 1950), halved: for two classes the familiar
     (p - y)^2, for any number between 0 and 1."""
-    clusters = answers.clusters
     truth = np.eye(len(answers.classes))[answers.truth]
     error = ((answers.p - truth) ** 2).sum(axis=1) / 2
-    sums = np.stack([clusters.sums(error), clusters.sums(np.ones(len(error)))], axis=1)
-    drawn = clusters.draws @ sums
-    return bootstrap_figure(float(error.mean()), drawn[:, 0] / drawn[:, 1], len(error), clusters)
+    mean = share(error, np.ones(len(error), bool), answers.clusters)
+    return figure_within(mean, len(error), answers.clusters)
 
 
 def _ece(answers: _Answers) -> Figure:
@@ -250,31 +254,30 @@ def _ece(answers: _Answers) -> Figure:
     sizes = np.bincount(clusters.index, minlength=clusters.count)
     replicates = np.abs(clusters.draws @ gaps).sum(axis=1) / (clusters.draws @ sizes)
     value = float(np.abs(gaps.sum(axis=0)).sum() / len(confidence))
-    return bootstrap_figure(value, replicates, len(confidence), clusters, shift=True)
+    return bootstrap_figure(value, replicates, len(confidence), clusters)
 
 
 def _average_precision(score: np.ndarray, is_it: np.ndarray, clusters: Clusters) -> Figure:
     """Precision averaged over the steps in recall, not interpolated (scikit-learn's `average_precision_score`)."""
+    patients = clusters.among(is_it)
     if not 0 < is_it.sum() < len(is_it):
-        return bootstrap_figure(float("nan"), np.empty(0), len(is_it), clusters)
+        return figure_within(Estimate(math.nan, np.zeros(clusters.count), patients), len(is_it), clusters)
     level = np.unique(-score, return_inverse=True)[1]  # 0: the highest score
     if level.max() >= SCORE_LEVELS:
         level = np.minimum(np.argsort(np.argsort(level)) * SCORE_LEVELS // len(level), SCORE_LEVELS - 1)
-    shape = (int(level.max()) + 1, clusters.count)
+    parts = np.zeros((clusters.count, 2, int(level.max()) + 1))  # without the finding and with it, at each level
+    np.add.at(parts, (clusters.index, is_it.astype(int), level), 1)
+    value = float(metrics.average_precision_score(is_it, score))
+    estimate = replace(of_totals(_precision_averaged, parts, patients), value=value)
+    return figure_within(estimate, len(is_it), clusters)
 
-    def cumulated(mask: np.ndarray) -> np.ndarray:
-        """(levels, REPLICATES): scans of `mask` at or above each level."""
-        ones = np.ones(int(mask.sum()), np.float32)
-        table = sparse.csr_array((ones, (level[mask], clusters.index[mask])), shape=shape)
-        return np.cumsum(table @ clusters.draws.T, axis=0, dtype=np.float64)
 
-    found, false = cumulated(is_it), cumulated(~is_it)
+def _precision_averaged(totals: np.ndarray) -> np.ndarray:
+    """(B, 2, levels) scans without and with the finding at each level of the score -> (B,)."""
+    false, found = np.cumsum(totals, axis=2).transpose(1, 0, 2)
     with np.errstate(invalid="ignore"):
         precision = np.where(found + false > 0, found / (found + false), 0)
-        steps = np.diff(found, axis=0, prepend=0) / found[-1]
-    value = float(metrics.average_precision_score(is_it, score))
-    replicates = (precision * steps).sum(axis=0)
-    return bootstrap_figure(value, replicates, len(is_it), clusters, of=clusters.among(is_it))
+    return (precision * totals[:, 1]).sum(axis=1) / found[:, -1]
 
 
 def per_patient(

@@ -6,6 +6,7 @@ Liang & Zeger, Biometrika 1986). Two models on the same scans differ by the diff
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +15,8 @@ from scipy import special
 
 LEVEL = 0.95
 REPLICATES = 1000
+ENOUGH_TO_DRAW = 8
+_NUDGE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,8 @@ def wilson(share: float, n: float, z: float = float(special.ndtri((1 + LEVEL) / 
 
 
 def share(hits: np.ndarray, among: np.ndarray, clusters: Clusters) -> Estimate:
-    """The share of the scans in `among` that are in `hits`, both (N,) bool: a ratio of patients' totals
-    (Cochran, Sampling Techniques, 1977, section 6.3)."""
+    """The share of the scans in `among` that are in `hits`, both (N,) bool, or the mean of values `hits` there: a ratio
+    of patients' totals (Cochran, Sampling Techniques, 1977, section 6.3)."""
     n = int(among.sum())
     value = float(hits[among].mean()) if n else math.nan
     influence = clusters.sums(among * (hits - value)) / n if n else np.zeros(clusters.count)
@@ -166,21 +169,35 @@ def auc(score: np.ndarray, is_it: np.ndarray, clusters: Clusters) -> Estimate:
 
 
 def auc_figure(score: np.ndarray, is_it: np.ndarray, clusters: Clusters) -> Figure:
-    """`auc` with an interval on the logit scale (Pepe 2003, section 5.2.3), so that it stays within 0 and 1.
+    """`auc` with its interval (Pepe 2003, section 5.2.3)."""
+    return figure_within(auc(score, is_it, clusters), len(score), clusters)
 
-    At an area of 0 or 1 nothing varies: Wilson's interval over the patients of the rarer side stands in.
+
+def of_totals(of: Callable[[np.ndarray], np.ndarray], parts: np.ndarray, patients: int) -> Estimate:
+    """A smooth function `of` (B, ...) totals -> (B,), of which `parts` (count, ...) holds what each patient adds; a
+    patient's influence is how the value answers where theirs weigh a little more: the infinitesimal jackknife (Efron,
+    The Jackknife, the Bootstrap and Other Resampling Plans, 1982, ch. 6). `patients`: those the value depends on."""
+    whole = parts.sum(axis=0, keepdims=True)
+    influence = (of(whole + _NUDGE * parts) - of(whole - _NUDGE * parts)) / (2 * _NUDGE)
+    return Estimate(float(of(whole)[0]), influence, patients)
+
+
+def figure_within(estimate: Estimate, n: int, clusters: Clusters, low: float = 0.0, high: float = 1.0) -> Figure:
+    """A value that lies between two bounds, with an interval on the logit scale, so that it stays within them.
+
+    At a bound, or where nothing varies, Wilson's interval over the patients that the value depends on stands in.
     """
-    estimate, n = auc(score, is_it, clusters), len(score)
-    patients = clusters.count if clusters.known else None
-    if math.isnan(estimate.value):
+    patients, wide = clusters.count if clusters.known else None, high - low
+    place = (estimate.value - low) / wide
+    if math.isnan(place):
         return Figure(math.nan, math.nan, math.nan, n, patients)
-    spread = estimate.value * (1 - estimate.value)
-    if spread < 1e-12 or not estimate.variance > 0:
-        return Figure(estimate.value, *wilson(estimate.value, estimate.patients), n, patients)
-    half = estimate.t * math.sqrt(estimate.variance) / spread
-    middle = math.log(estimate.value / (1 - estimate.value))
-    low, high = (1 / (1 + math.exp(-(middle + side * half))) for side in (-1, 1))
-    return Figure(estimate.value, low, high, n, patients)
+    spread = place * (1 - place)
+    if spread < 1e-12 or not estimate.variance > 1e-20:
+        ends = wilson(place, estimate.patients)
+    else:
+        half, middle = estimate.t * math.sqrt(estimate.variance) / wide / spread, float(special.logit(place))
+        ends = float(special.expit(middle - half)), float(special.expit(middle + half))
+    return Figure(estimate.value, low + ends[0] * wide, low + ends[1] * wide, n, patients)
 
 
 def plain_figure(estimate: Estimate, n: int, clusters: Clusters) -> Figure:
@@ -193,27 +210,17 @@ def plain_figure(estimate: Estimate, n: int, clusters: Clusters) -> Figure:
     return Figure(estimate.value, low, high, n, patients)
 
 
-def bootstrap_figure(
-    value: float, replicates: np.ndarray, n: int, clusters: Clusters, *, shift: bool = False, of: int | None = None
-) -> Figure:
+def bootstrap_figure(value: float, replicates: np.ndarray, n: int, clusters: Clusters) -> Figure:
     """Percentiles of a bootstrap over patients (Efron & Tibshirani 1993, ch. 13; clusters: Field & Welsh 2007),
-    widened for few patients (the expanded percentile interval of Hesterberg, The American Statistician 2015).
-
-    `shift` moves them by the replicates' bias, for a value that resampling inflates. Where every replicate is the
-    same, Wilson's interval over the number of patients stands in, if the value is a share: over `of` patients, where
-    the value is of a class that fewer of them have.
-    """
+    widened for few patients (the expanded percentile interval of Hesterberg, The American Statistician 2015), moved by
+    the replicates' bias, for a value of at least 0 that resampling inflates. None for fewer than `ENOUGH_TO_DRAW`
+    patients, of whom too few different samples can be drawn."""
     patients = clusters.count if clusters.known else None
     replicates = replicates[np.isfinite(replicates)]
-    if math.isnan(value) or not len(replicates) or clusters.count < 2:
+    if math.isnan(value) or not len(replicates) or clusters.count < ENOUGH_TO_DRAW:
         return Figure(value, math.nan, math.nan, n, patients)
-    if np.ptp(replicates) < 1e-9:
-        low, high = wilson(value, clusters.count if of is None else of) if 0 <= value <= 1 else (math.nan, math.nan)
-        return Figure(value, low, high, n, patients)
     tail = float(special.stdtrit(clusters.count - 1, (1 - LEVEL) / 2))
     widened = float(special.ndtr(tail * math.sqrt(clusters.count / (clusters.count - 1))))
-    low, high = np.quantile(replicates, [widened, 1 - widened])
-    if shift:
-        bias = float(replicates.mean()) - value
-        low, high = max(0.0, low - bias), max(value, high - bias)
-    return Figure(value, float(low), float(high), n, patients)
+    bias = float(replicates.mean()) - value
+    low, high = np.quantile(replicates, [widened, 1 - widened]) - bias
+    return Figure(value, max(0.0, float(low)), max(value, float(high)), n, patients)

@@ -14,8 +14,9 @@ def with_interval(figure: Figure) -> str:
     """ "0.87 (0.80–0.93)"; a dash where it is undefined."""
     if figure.value != figure.value:
         return "–"
-    interval = "" if figure.low != figure.low else f" ({figure.low:.2f}–{figure.high:.2f})"
-    return f"{figure.value:.2f}{interval}".replace("-", "−")
+    known = figure.low == figure.low
+    interval = f"{figure.low:.2f}–{figure.high:.2f}" if known else "too few for an interval"
+    return f"{figure.value:.2f} ({interval})".replace("-", "−")
 
 
 def how_many(figure: Figure) -> str:
@@ -54,7 +55,7 @@ def _never_called(report: Report) -> list[str]:
         "interval."
     )
     return [
-        f"**The model called none of these scans {in_words(name).lower()}**, and {figures.recall.n} are."
+        f"**The model called none of these scans {in_words(name).lower()}**; readers, {figures.recall.n} of them."
         f"{undefined if one_answer else ''}"
         for name, figures in report.per_class.items()
         if not figures.precision.n and figures.recall.n
@@ -215,6 +216,8 @@ def notes(live: LiveEvaluation) -> list[str]:
             f"Left out: {counted(len(live.question.without), 'scan')} (real or demo) whose viewer has yet to read "
             "others of the same patients blind, for the figures would tell the answers."
         )
+    if live.not_blind:
+        found.append(f"Left out: {counted(live.not_blind, 'scan')} with no verdict given blind.")
     if live.unlabelled:
         found.append(
             f"Left out: {counted(live.unlabelled, 'scan')} called unsure or unusable, or on which readers differ."

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from core.evaluate import difference, evaluate, per_patient
+from core.evaluate import BY_CLASS, OVERALL, difference, evaluate, per_patient
 from core.intervals import wilson
 from core.labels import CLASSES
 
@@ -56,6 +56,20 @@ def test_intervals_hold_their_value_and_widen_with_fewer_patients():
     assert without.accuracy.high - without.accuracy.low == pytest.approx(
         many.accuracy.high - many.accuracy.low, abs=0.02
     )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 12), st.integers(1, 6))
+def test_a_handful_of_scans_gives_no_interval_that_cannot_be(seed, n, patients):
+    report = evaluate(*random_case(seed, n=n, patients=patients)[:3], patients=random_case(seed, n, patients)[3])
+    of_classes = [getattr(figures, key) for figures in report.per_class.values() for key in BY_CLASS]
+    for figure in [*(getattr(report, key) for key in OVERALL), *of_classes]:
+        if not math.isnan(figure.low):
+            bottom = -1 if figure is report.mcc else 0
+            assert bottom - 1e-9 <= figure.low <= figure.value + 1e-9
+            assert figure.value - 1e-9 <= figure.high <= 1 + 1e-9
+        else:
+            assert math.isnan(figure.value) or figure is report.ece
 
 
 def test_five_right_answers_are_no_proof_of_perfection():

@@ -5,7 +5,18 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.interval_coverage import cover
-from core.intervals import Clusters, auc, auc_figure, bootstrap_figure, share, share_figure, wilson
+from core.intervals import (
+    Clusters,
+    Estimate,
+    auc,
+    auc_figure,
+    bootstrap_figure,
+    figure_within,
+    of_totals,
+    share,
+    share_figure,
+    wilson,
+)
 
 EVERY = np.ones(100, bool)
 
@@ -73,17 +84,32 @@ def test_one_patient_cannot_say_how_patients_vary():
     assert figure.patients == 1
 
 
-def test_a_class_of_one_patient_proves_little_however_many_others_there_are():
+def test_a_value_at_its_bound_proves_as_little_as_its_patients():
     clusters = Clusters.of(np.arange(100), 100)
-    rare, common = (bootstrap_figure(1.0, np.ones(50), 100, clusters, of=patients) for patients in (1, 100))
+    rare, common = (figure_within(Estimate(1.0, np.zeros(100), patients), 100, clusters) for patients in (1, 100))
     assert rare.low < 0.3 < 0.9 < common.low
+    between = figure_within(Estimate(-1.0, np.zeros(100), 3), 100, clusters, low=-1.0)
+    assert between.low == -1.0
+    assert 0 < between.high < 0.5
 
 
-def test_the_bootstrap_widens_for_few_patients():
+def test_a_function_of_totals_has_the_variance_of_its_formula():
+    """A share is such a function, whose influences are known in closed form."""
+    rng = np.random.default_rng(0)
+    patients, hits = rng.integers(0, 30, 400), rng.random(400) < 0.7
+    clusters = Clusters.of(patients, 400)
+    parts = np.stack([clusters.sums(hits), clusters.sums(np.ones(400))], axis=1)
+    known, found = share(hits, np.ones(400, bool), clusters), of_totals(lambda t: t[:, 0] / t[:, 1], parts, 30)
+    assert found.value == pytest.approx(known.value)
+    np.testing.assert_allclose(found.influence, known.influence, atol=1e-8)
+
+
+def test_the_bootstrap_widens_for_few_patients_and_is_not_asked_of_a_handful():
     replicates = np.random.default_rng(0).normal(0.7, 0.05, 4000)
-    few, many = (bootstrap_figure(0.7, replicates, 100, Clusters.of(np.arange(100) % g, 100)) for g in (5, 100))
-    assert few.high - few.low > 1.3 * (many.high - many.low)
+    few, many, none = (bootstrap_figure(0.7, replicates, 100, Clusters.of(range(g), g)) for g in (8, 100, 7))
+    assert few.high - few.low > 1.15 * (many.high - many.low)
     assert many.high - many.low == pytest.approx(2 * 1.984 * 0.05, rel=0.05)
+    assert math.isnan(none.low)
 
 
 @pytest.mark.parametrize("patients", [20, 80])
