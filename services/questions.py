@@ -1,6 +1,6 @@
 """Which reviewed scans figures are asked on, and what the case log says of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 
 from sqlalchemy.orm import Session
@@ -83,6 +83,15 @@ def with_labels(log: Log, question: Question) -> tuple[list[tuple[ScanRow, str, 
         else:
             without += 1
     return found, without
+
+
+def not_blind(log: Log, question: Question) -> int:
+    """Scans that only verdicts given blind are asked of, and that have none: their label was given in view of the
+    model's answer."""
+    if not question.blind_only:
+        return 0
+    every, blind = (with_labels(log, asked)[0] for asked in (replace(question, blind_only=False), question))
+    return len({scan.id for scan, *_ in every} - {scan.id for scan, *_ in blind})
 
 
 def unread_by_version(ws: Workspace, question: Question) -> list[int]:

@@ -16,7 +16,7 @@ from core.manifest import OperatingPoint
 from core.reading import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
 from db import queries
 from db.queries import ScanRow
-from services.questions import Log, Question, in_source, in_time, log_of, with_labels
+from services.questions import Log, Question, in_source, in_time, log_of, not_blind, with_labels
 from services.workspace import Workspace
 
 FEW = 30
@@ -104,6 +104,7 @@ class LiveEvaluation:
     groups: tuple[Group, ...]
     agreement: tuple[Agreement, ...]
     unlabelled: int  # reviewed, but unsure, unusable or disputed
+    not_blind: int  # left out where only verdicts given blind are asked for
     seen_in_training: int  # of the rows, scans of patients the version was trained on
 
     @property
@@ -142,6 +143,7 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
         tuple(_groups(rows, log, question)),
         tuple(_agreement(log, question)),
         unlabelled,
+        not_blind(log, question),
         int(rows["seen_in_training"].sum()),
     )
 

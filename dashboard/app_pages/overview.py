@@ -35,11 +35,11 @@ waiting, read, agreement, scans = st.columns(4)
 waiting.metric("Not read yet", now.waiting, border=True)
 read.metric("Reviewed", now.reviewed, border=True)
 agreement.metric(
-    "Agreed on demo cases" if now.compared_on_demo else "Agreed with the model",
+    "Agreed, on demo cases" if now.compared_on_demo else "Agreed, where it answered",
     f"{now.agreeing} of {now.comparable}",
     border=True,
-    help="Of the reviewed scans that the model answered, those whose verdict is the same. It abstained on the others. "
-    "Evaluation has the intervals.",
+    help="Of the reviewed scans with one class that the model answered, those whose verdict is the same. On the others "
+    "it abstained, or took them for no head CT, or you have yet to read them blind. Evaluation has the intervals.",
 )
 scans.metric("Scans in the log", now.scans, border=True)
 

@@ -6,8 +6,7 @@ import streamlit as st
 from core.labels import counted
 from dashboard import resources
 from dashboard.components import frame, words
-from dashboard.components.uploading import lines, running
-from services.removal import BatchInUse, taken_back, undo
+from dashboard.components.uploading import forget_if_taken_back, lines, notice, running, undo_button
 from services.review import NoSuchScan, case
 from services.uploads import Upload
 
@@ -27,10 +26,8 @@ upload = frame.last_upload()
 if upload and upload.running:
     running(upload)
     st.stop()
-if upload and taken_back(ws, upload.scan_ids):
-    frame.forget_upload()
-    st.session_state["upload_notice"] = "The batch that was uploaded here last has been taken back."
-    st.rerun()
+if upload:
+    forget_if_taken_back(ws, upload)
 
 whole = st.segmented_control(
     "What to upload", ["Files or zips", "A folder"], default="Files or zips", label_visibility="collapsed"
@@ -47,8 +44,7 @@ if files:
     frame.begin_upload(Upload(ws, model, sent, actor=frame.reader()))
     st.rerun()
 
-if notice := st.session_state.pop("upload_notice", None):
-    st.success(notice)
+notice()
 if st.session_state.pop("upload_forgotten", False):
     st.info(
         "The server has been started again since your last upload, and no longer knows its files one by one. What was "
@@ -76,15 +72,9 @@ if upload and upload.received:
             st.error("This batch has been taken back meanwhile.")
         else:
             st.switch_page("app_pages/worklist.py")
-    if scan_ids and undo_column.button("Undo this batch", help="Possible until something in it has been reviewed."):
-        try:
-            gone = undo(ws, scan_ids[0], actor=frame.reader())
-        except BatchInUse as error:
-            st.error(str(error))
-        else:
-            frame.forget_upload()
-            st.session_state["upload_notice"] = f"{counted(gone, 'scan')} taken back."
-            st.rerun()
+    if scan_ids:
+        with undo_column:
+            undo_button(ws, scan_ids[0])
     refused = table[table["Outcome"] == "refused"]
     noted = table[(table["Outcome"] == "stored") & (table["Reason"] != "")]
     for icon, rows in ((":material/block:", refused), (":material/info:", noted)):

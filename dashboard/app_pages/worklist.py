@@ -6,6 +6,7 @@ import streamlit as st
 from core.labels import CLASSES, in_words
 from dashboard import resources
 from dashboard.components import frame, words
+from dashboard.components.uploading import notice, undo_button
 from services.review import Case, batches, cases, not_head_ct, queue
 
 PER_PAGE = 50
@@ -19,6 +20,7 @@ ORDERS = {
 st.title("Worklist")
 ws = resources.workspace()
 frame.serving()
+notice()
 everything = cases(ws, frame.reader(), blind_first=frame.blind_first())
 if not everything:
     st.write("The case log is empty. Upload scans, or load the demo cases from the overview.")
@@ -53,7 +55,7 @@ shown = [
 ]
 shown.sort(key=ORDERS[order])
 waiting = queue(shown, second_readings=True)
-count, start = st.columns([3, 1], vertical_alignment="center")
+count, back, start = st.columns([5, 2, 2], vertical_alignment="center")
 count.markdown(
     f"**{len(shown)}** of {len(everything)} scans; **{len(waiting)}** of them not read by you. Select a row to open it."
 )
@@ -61,6 +63,9 @@ these = "Read this one" if len(waiting) == 1 else f"Read these {len(waiting)}"
 if waiting and start.button(these, type="primary", shortcut="S", width="stretch"):
     frame.go_through(waiting)
     st.switch_page("app_pages/review.py")
+if batch is not None:
+    with back:
+        undo_button(ws, next(case.scan.id for case in everything if case.scan.batch_id == batch))
 if not shown:
     st.stop()
 

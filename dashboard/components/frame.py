@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from core.labels import counted
 from core.manifest import BadBundle, Manifest
 from core.model_process import ModelStopped
 from core.pseudonym import WrongKey
@@ -67,7 +68,7 @@ def draw() -> None:
             help="Hide everything the model says of a scan until your verdict on it is stored.",
         )
         if (upload := last_upload()) and upload.running:
-            st.caption(f":material/upload: An upload runs: {len(upload.received)} of {upload.expected} files so far.")
+            st.caption(f":material/upload: An upload of {counted(upload.expected, 'file')} runs.")
         st.caption("**Not a medical device.** For research and quality improvement; every finding needs a reader.")
     _keep_in_address(always)
 

@@ -81,6 +81,10 @@ def nothing(ws: Workspace, question: Question, live: LiveEvaluation) -> str:
     """Why there is no figure."""
     if question.since and question.before and question.since >= question.before:
         return "The first day of the verdicts is after the last: nothing can be between them."
+    if live.not_blind:
+        return (
+            f"No reviewed scan passes these filters: of {counted(live.not_blind, 'scan')} no verdict was given blind."
+        )
     if any((question.reader, question.source, question.since, question.before, question.blind_only)):
         return "No reviewed scan passes these filters."
     if live.selection.unread_by_model and question.synthetic != is_demonstration(ws, question.version):

@@ -5,13 +5,16 @@ from typing import Any
 
 import streamlit as st
 
+from core.labels import counted
 from dashboard.components import frame, words
 from services.intake import Received
+from services.removal import BatchInUse, taken_back, undo
 from services.review import cases
 from services.uploads import Upload
 from services.workspace import Workspace
 
 LOOK_S = 0.3
+_NOTICE = "batch_notice"
 
 
 def running(upload: Upload) -> None:
@@ -33,6 +36,34 @@ def running(upload: Upload) -> None:
         bar.progress(done / max(1, upload.expected), f"{done} of {upload.expected}{say}")
         time.sleep(LOOK_S)
     st.rerun()
+
+
+def undo_button(ws: Workspace, scan_id: int) -> None:
+    """Takes back the batch that a scan came with, and draws the page anew with a word on it."""
+    if not st.button("Undo this batch", help="Possible until something in it has been reviewed.", width="stretch"):
+        return
+    try:
+        gone = undo(ws, scan_id, actor=frame.reader())
+    except BatchInUse as error:
+        st.error(str(error))
+        return
+    frame.forget_queue()
+    st.session_state[_NOTICE] = f"{counted(gone, 'scan')} taken back."
+    st.rerun()
+
+
+def forget_if_taken_back(ws: Workspace, upload: Upload) -> None:
+    """The page does not speak any more of an upload whose batch has been taken back, here or elsewhere."""
+    if taken_back(ws, upload.scan_ids):
+        frame.forget_upload()
+        st.session_state.setdefault(_NOTICE, "The batch that was uploaded here last has been taken back.")
+        st.rerun()
+
+
+def notice() -> None:
+    """What the last click here has done."""
+    if said := st.session_state.pop(_NOTICE, None):
+        st.success(said)
 
 
 def lines(ws: Workspace, upload: Upload) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from services.demo import load_demo
 from services.intake import Incoming, receive
 from services.models import demonstration_model, promote, serving_model
 from services.removal import undo
-from services.review import case, cases, history
+from services.review import batches, case, cases, history
 from services.uploads import Upload
 from services.workspace import open_workspace
 from tests.conftest import png
@@ -228,6 +228,18 @@ def test_a_reload_finds_the_upload_again_by_its_address(app, demo):
     next(b for b in app.button if b.label == "Undo this batch").click().run()
     assert not app.subheader, "once taken back it does not return"
     assert "upload" not in app.query_params
+
+
+def test_a_batch_can_be_undone_in_the_worklist_too(app, demo):
+    upload = Upload(demo, serving_model(demo), [("a.png", png(100))], actor="Reader 1")
+    upload.start()
+    upload.wait()
+    app.session_state["worklist_batch"] = max(batches(demo))
+    on(app, "worklist")
+    next(b for b in app.button if b.label == "Undo this batch").click().run()
+    assert "1 scan taken back." in words(app)
+    assert not cases(demo, "Reader 1", ids=upload.scan_ids)
+    assert not any(b.label == "Undo this batch" for b in app.button), "all batches are shown again"
 
 
 def test_an_address_that_names_an_upload_of_before_a_restart_is_no_error(app, demo):

@@ -74,6 +74,9 @@ def test_source_blindness_and_time_are_filters(log):
     blind = asked(ws, reader="Ann", blind_only=True)
     assert blind.report.n == 15
     assert blind.rows["blind"].all()
+    assert blind.not_blind == 15
+    assert "Left out: 15 scans with no verdict given blind." in notes(blind)
+    assert not asked(ws, reader="Ann").not_blind
     now = models.now()
     assert asked(ws, before=now - timedelta(days=1)).report is None
     assert asked(ws, since=now - timedelta(days=1), before=now + timedelta(days=1)).report.n == 26
