@@ -17,12 +17,13 @@ from core.scan import UnreadableScan
 from core.settings import Settings
 from db import audit
 from db.images import ImageMissing, ImageStore
-from db.models import AuditEvent, Review, Scan
+from db.models import AuditEvent, Patient, Reading, Review, Scan, SnapshotItem
 from db.queries import TAKEN_BACK
 from db.session import Database
 from services.workspace import KEY, image_of
 
 DAMAGED = "The database file is damaged: restore it from the backup."
+_ROUNDING = 1e-4
 
 
 class NoLog(ValueError):
@@ -82,6 +83,9 @@ def _of_the_log(db: Database, settings: Settings, checked: Checked) -> Iterator[
         with db.reading() as session:
             yield from _of_the_reviews(session)
             yield from _of_the_intakes(session)
+    with db.reading() as session:
+        yield from _of_the_readings(session)
+        yield from _of_the_splits(session)
     yield from _of_the_key(settings.key_file, known)
 
 
@@ -109,6 +113,24 @@ def _of_the_intakes(session: Session) -> Iterator[str]:
     there = session.scalar(select(func.count(Scan.id))) or 0
     if there != expected:
         yield f"By the audit chain the log has {counted(expected, 'scan')}, and there are {there}."
+
+
+def _of_the_readings(session: Session) -> Iterator[str]:
+    """What the audit chain does not have: a reading changed in part contradicts itself, one changed as a whole does
+    not."""
+    columns = Reading.id, Reading.scan_id, Reading.label, Reading.confidence, Reading.probabilities
+    for reading, scan, label, confidence, p in session.execute(select(*columns).order_by(Reading.id)):
+        same = abs(p.get(label, -1.0) - confidence) < _ROUNDING and confidence >= max(p.values()) - _ROUNDING
+        if not same or abs(sum(p.values()) - 1) > _ROUNDING:
+            yield f"Reading {reading}, of scan {scan}, contradicts itself: its probabilities do not give its answer."
+
+
+def _of_the_splits(session: Session) -> Iterator[str]:
+    """A patient stands where they stood in every retraining so far."""
+    query = select(SnapshotItem.patient_key, SnapshotItem.split, Patient.split).distinct()
+    query = query.join(Patient, Patient.key == SnapshotItem.patient_key).where(SnapshotItem.split != Patient.split)
+    for key, before, now in session.execute(query):
+        yield f"Patient {key} stood among the {before} patients of a retraining, and stands among the {now} ones now."
 
 
 def _of_the_key(key: Path, known: dict[str, Any] | None) -> Iterator[str]:

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from core.settings import Settings
+from db.models import Snapshot, SnapshotItem
 from services.checking import Checked, NoLog, problems
 from services.demo import load_demo
 from services.models import demonstration_model
@@ -69,6 +70,44 @@ def test_a_scan_that_was_removed_past_the_application_is_missed(log):
         session.execute(text("delete from scans where id = :i"), {"i": unread})
     [problem] = found_in(ws)
     assert problem == "By the audit chain the log has 40 scans, and there are 39."
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "update readings set label = 'no_stroke', confidence = 0.99 where id = 3",
+        "update readings set probabilities = json_set(probabilities, '$.' || label, 0.01) where id = 3",
+    ],
+)
+def test_a_reading_changed_in_part_contradicts_itself(log, harm):
+    ws, _ = log
+    with ws.db.writing() as session:
+        scan = session.scalar(text("select scan_id from readings where id = 3"))
+        session.execute(text(harm))
+    [problem] = found_in(ws)
+    assert problem.startswith(f"Reading 3, of scan {scan}, contradicts itself")
+
+
+def test_a_patient_who_changed_sides_after_a_retraining_is_named(log):
+    ws, _ = log
+    with ws.db.writing() as session:
+        scan, key, review = session.execute(
+            text(
+                "select reviews.scan_id, patient_key, reviews.id from reviews join scans on scans.id = scan_id "
+                "join studies on studies.key = study_key limit 1"
+            )
+        ).one()
+        item = SnapshotItem(
+            scan_id=scan, content_hash="h", label="ischemic", review_id=review, patient_key=key, split="test"
+        )
+        session.add(Snapshot(digest="d", items=[item]))
+        session.execute(text("update patients set split = 'test' where key = :key"), {"key": key})
+    assert found_in(ws) == []
+    with ws.db.writing() as session:
+        session.execute(text("update patients set split = 'train' where key = :key"), {"key": key})
+    assert found_in(ws) == [
+        f"Patient {key} stood among the test patients of a retraining, and stands among the train ones now."
+    ]
 
 
 @pytest.mark.parametrize("harm", ["a page", "the end", "the header"])
