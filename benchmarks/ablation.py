@@ -61,8 +61,8 @@ def variants(recipe: Recipe, size: int) -> dict[str, dict[str, Any]]:
 
 def measure_all(ws: Workspace, root: Path, shipped: Recipe, epochs: int = EPOCHS) -> list[Variant]:
     """Test every variant; one that has not been trained is trained."""
-    one_size = {"image_size": shipped.size_in(1), "first_size": None}
-    base = shipped.model_copy(update={"epochs": epochs, "patience": epochs, **one_size})
+    plain = {"image_size": shipped.size_in(1), "first_size": None, "last_stage": None}
+    base = shipped.model_copy(update={"epochs": epochs, "patience": epochs, **plain})
     usual = prepare_findings(ws, root, base)
     found = []
     for name, change in variants(base, shipped.image_size).items():
@@ -105,11 +105,11 @@ def _row(variant: Variant) -> str:
 
 PAGE = """# What each part of the shipped recipe is worth
 
-One thing changed at a time, trained for {epochs} epochs instead of {shipped}, tested on the patients of fold 1, {side}
-pixels unless a row says more; the mirror image and the turning of lying heads included. Differences smaller than the
-intervals say little. These are scans as they are: scans as from elsewhere and look-alikes, which slow so short a
-training down, are there for the model card's disturbances and false alarms. Written by `python -m benchmarks.ablation`
-(part of `make results`).
+One thing changed at a time, trained for {epochs} epochs instead of {shipped}, without the last stage (for what that is
+worth see [decisions](decisions.md)), tested on the patients of fold 1, {side} pixels unless a row says more; the mirror
+image and the turning of lying heads included. Differences smaller than the intervals say little. These are scans as
+they are: scans as from elsewhere and look-alikes, which slow so short a training down, are there for the model card's
+disturbances and false alarms. Written by `python -m benchmarks.ablation` (part of `make results`).
 
 | Recipe | AUC hemorrhage | AUC simulated infarct |
 |---|---|---|

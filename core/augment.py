@@ -13,8 +13,8 @@ AIR = 0.004
 """A grey below this is the window's floor: nothing is known of how far below it lies."""
 ANY_WAY_UP = 0.25
 """Share of the scans from elsewhere that are turned by any angle, a half of them by quarter turns and little more."""
-MOVED, STREAKED, POINTED_AT = 0.15, 0.1, 0.2
-"""Shares of the scans from elsewhere in which the head moved, with streaks, and with arrows or the like."""
+POINTED_AT = 0.2
+"""Share of them with arrows or the like."""
 
 
 def augment(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
@@ -65,19 +65,21 @@ def grey(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
     varied = (x * contrast + brightness).clamp(0, 1)
     away = torch.rand(n, generator=generator) < ranges.elsewhere
     if away.any():
-        varied[away] = as_elsewhere(x[away], generator)
+        varied[away] = as_elsewhere(x[away], ranges, generator)
     return varied
 
 
-def as_elsewhere(x: Tensor, generator: torch.Generator) -> Tensor:
+def as_elsewhere(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
     """The same heads as another hospital might send them: motion, window narrow to wide and dark, streaks, resolution,
     kernel, noise, arrows, JPEG, marks burned in. (N, 1, S, S) in [0, 1], of a window that shows brain in the middle ->
     the same."""
     draws = _Draws(len(x), generator, x.device)
-    moving, streaky, pointed = (draws.some(share) for share in (MOVED, STREAKED, POINTED_AT))
+    shares = ranges.motion / 2, ranges.motion / 2, ranges.streaks, POINTED_AT
+    moving, smoothed, streaky, pointed = (draws.some(share) for share in shares)
     y = _extended(x, draws)
     y[moving] = smeared(y[moving], generator)
-    y = _rewindowed(y, draws)
+    y = _rewindowed(y, ranges.narrow, draws)
+    y[smoothed] = smeared(y[smoothed].clamp(0, 1), generator)  # as displayed: without what the window has cut off
     y[streaky] = streaked(y[streaky], generator)
     soft = _blurred(y)
     kind = draws.uniform(0, 1)
@@ -125,11 +127,15 @@ def _extended(x: Tensor, draws: _Draws) -> Tensor:
     return torch.where(x < AIR, torch.where(around < 0.06, -8.0, fat), x)
 
 
-def _rewindowed(x: Tensor, draws: _Draws) -> Tensor:
-    """Another window, 0.35 to 3.3 times as wide, brain not always in its middle; may leave [0, 1] a little."""
-    usual = draws.chance(0.4)
+def _rewindowed(x: Tensor, narrow: float, draws: _Draws) -> Tensor:
+    """Another window, 0.45 to 3.4 times as wide, brain not always in its middle, two in five much as brain is read in;
+    a share of them `narrow`, as strokes are looked for in. May leave [0, 1] a little."""
+    kind = draws.uniform(0, 1)
+    tight, usual = kind < narrow, kind >= narrow + 0.6 * (1 - narrow)
     width = torch.where(usual, draws.log_uniform(0.55, 1.2), draws.log_uniform(0.45, 3.4))
-    centre = 0.46 + torch.where(usual, draws.uniform(-0.12, 0.12), draws.uniform(-0.25, 0.3)) * width
+    off = torch.where(usual, draws.uniform(-0.12, 0.12), draws.uniform(-0.25, 0.3))
+    width = torch.where(tight, draws.log_uniform(0.3, 0.55), width)
+    centre = 0.46 + torch.where(tight, draws.uniform(-0.12, 0.12), off) * width
     return ((x - centre) / width + 0.5).clamp(-0.3, 1.3)
 
 

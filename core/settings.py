@@ -53,6 +53,9 @@ class Augmentation(BaseModel):
     contrast: float = Field(0.15, ge=0, lt=1, description="share of the grey range, either way")
     brightness: float = Field(0.05, ge=0, lt=1, description="share of full white, either way")
     elsewhere: float = Field(0.0, ge=0, le=1, description="share of scans made to look as if from another hospital")
+    motion: float = Field(0.15, ge=0, le=1, description="share of those in which the head moved")
+    streaks: float = Field(0.1, ge=0, le=1, description="share of those with streaks")
+    narrow: float = Field(0.0, ge=0, le=1, description="share of those in a window a half to a third as wide")
 
 
 class Simulation(BaseModel):
@@ -65,6 +68,17 @@ class Simulation(BaseModel):
     lookalikes: float = Field(0.35, ge=0, lt=1, description="share of the scans without stroke met that look like it")
     outline: float = Field(1.0, ge=0, description="weight of the lesions' outlines beside their class")
     balance: float = Field(16.0, gt=0, description="how much more a place with a lesion weighs than one without")
+
+
+class LastStage(BaseModel):
+    """Epochs after the end of a training, from what it has learned: what is hard is met last (Bengio et al., ICML
+    2009), on a schedule of its own (warm restart: Loshchilov & Hutter, ICLR 2017)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(12, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    augmentation: Augmentation
 
 
 class Recipe(BaseModel):
@@ -97,6 +111,15 @@ class Recipe(BaseModel):
     seed: int = 0
     augmentation: Augmentation = Augmentation()
     simulation: Simulation | None = None
+    last_stage: LastStage | None = None
+
+    @property
+    def stages(self) -> tuple["Recipe", ...]:
+        """What is trained one after the other, each from what the one before has learned."""
+        if self.last_stage is None:
+            return (self,)
+        whole = self.model_copy(update={"last_stage": None})
+        return whole, whole.model_copy(update={"first_size": None, **dict(self.last_stage)})
 
     def size_in(self, epoch: int) -> int:
         """Pixels a side of what an epoch (from 1) shows. Beginning with smaller images and ending with the size that is

@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +66,8 @@ def fit(
     progress: Progress = lambda done, total, loss, epoch: None,
 ) -> Fit:
     """Train on `train`, keep the epoch with the best balanced accuracy on `validation`, ties by its loss; with
-    `recipe.keep` "last" or without validation the last one.
+    `recipe.keep` "last" or without validation the last one. A recipe with several stages goes on from what the stage
+    before has kept.
 
     What is validated and kept is the running average of the weights over the last hundred or so steps, which is
     steadier than the weights of any one step (Polyak & Juditsky 1992; Izmailov et al., UAI 2018).
@@ -79,6 +80,43 @@ def fit(
 
     Raises DatasetError where a part is empty or a class has no training scan.
     """
+    steps = math.ceil(len(train) / recipe.batch_size)
+    total = steps * sum(stage.epochs for stage in recipe.stages)
+    kept = [checkpoint and checkpoint.with_suffix(".last" * i + checkpoint.suffix) for i in range(len(recipe.stages))]
+    fits: list[Fit] = []
+    for stage, path in zip(recipe.stages, kept, strict=True):
+        before = sum(len(fit.history) for fit in fits)
+
+        def tell(done: int, _: int, loss: float, epoch: Epoch | None, before: int = before) -> None:
+            epoch = epoch and replace(epoch, number=before + epoch.number)
+            progress(before * steps + done, total, loss, epoch)
+
+        fits.append(_fit_stage(train, validation, classes, stage, simulated, start, path, tell))
+        start = fits[-1].network.state_dict()
+    for path in filter(None, kept):
+        path.unlink(missing_ok=True)
+    return _joined(fits)
+
+
+def _joined(fits: Sequence[Fit]) -> Fit:
+    """The last stage's network, with the history of all."""
+    history = [epoch for fit in fits for epoch in fit.history]
+    before = len(history) - len(fits[-1].history)
+    numbered = tuple(replace(epoch, number=number) for number, epoch in enumerate(history, 1))
+    return Fit(fits[-1].network, before + fits[-1].best_epoch, numbered, sum(fit.seconds for fit in fits))
+
+
+def _fit_stage(
+    train: Examples,
+    validation: Examples | None,
+    classes: Sequence[str],
+    recipe: Recipe,
+    simulated: Simulated | None,
+    start: dict[str, Tensor] | None,
+    checkpoint: Path | None,
+    progress: Progress,
+) -> Fit:
+    """`fit` of a recipe of one stage, whose checkpoint stays."""
     batches = Batches(train, simulated, len(classes), recipe)
     weights = batches.class_weights()
     check_not_empty("validation", validation, len(classes))
@@ -134,8 +172,6 @@ def fit(
             break
 
     network.load_state_dict(state.best)
-    if checkpoint:
-        checkpoint.unlink(missing_ok=True)
     return Fit(network.to("cpu").eval(), state.best_epoch, tuple(state.history), time.monotonic() - began)
 
 

@@ -101,9 +101,9 @@ def _train_and_judge(
     from_scratch = champion.demonstration and not synthetic
     examples, classes = _examples(ws, items, model.spec, to_keep(champion, synthetic=synthetic))
     parts = {split: examples.of(split) for split in SPLITS}
-    recipe = Recipe.model_validate(
-        {
-            **champion.lineage.get("recipe", {}),
+    recipe = Recipe.model_validate(champion.lineage.get("recipe", {})).stages[-1]  # varies scans as it did at its end
+    recipe = recipe.model_copy(
+        update={
             "weights": "none",
             "epochs": ws.settings.retrain.epochs,
             "learning_rate": ws.settings.retrain.learning_rate,

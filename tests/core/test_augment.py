@@ -51,13 +51,34 @@ def heads(n=24):
 
 def test_scans_as_from_elsewhere_differ_in_level_and_spread_and_stay_images():
     x = heads()
-    y = as_elsewhere(x, seeded())
+    y = as_elsewhere(x, Augmentation(), seeded())
     assert y.shape == x.shape
     assert 0 <= y.min() <= y.max() <= 1
     middle = (slice(None), slice(None), slice(40, 56), slice(40, 56))
     assert y[middle].mean(dim=(1, 2, 3)).std() > 3 * x[middle].mean(dim=(1, 2, 3)).std()
-    torch.testing.assert_close(y, as_elsewhere(x, seeded()))
-    assert not torch.equal(y, as_elsewhere(x, seeded(1)))
+    torch.testing.assert_close(y, as_elsewhere(x, Augmentation(), seeded()))
+    assert not torch.equal(y, as_elsewhere(x, Augmentation(), seeded(1)))
+
+
+def test_a_share_of_the_scans_from_elsewhere_comes_in_a_narrow_window():
+    x = heads(40)
+    usual, narrow = (as_elsewhere(x, Augmentation(narrow=share, motion=0, streaks=0), seeded()) for share in (0, 1))
+
+    def black_or_white(y):
+        return ((y < 0.05) | (y > 0.95)).flatten(1).float().mean(dim=1)
+
+    assert (black_or_white(narrow) > black_or_white(usual) - 0.01).float().mean() > 0.8
+    assert black_or_white(narrow).mean() > black_or_white(usual).mean() + 0.1
+
+
+def test_of_a_share_of_them_the_head_has_moved():
+    x = heads(40)
+    still, shaken = (as_elsewhere(x, Augmentation(motion=share, streaks=0), seeded()) for share in (0, 1))
+
+    def edges(y):
+        return (y.diff(dim=-1).abs() > 0.3).flatten(1).float().mean()
+
+    assert edges(shaken) < 0.8 * edges(still)
 
 
 def test_only_the_share_asked_for_comes_from_elsewhere():

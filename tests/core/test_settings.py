@@ -3,7 +3,7 @@ import tomllib
 import pytest
 from pydantic import ValidationError
 
-from core.settings import ROOT, Recipe, Settings
+from core.settings import ROOT, Augmentation, LastStage, Recipe, Settings
 
 
 def test_config_yaml_gives_the_defaults_and_the_environment_overrides_them(monkeypatch, tmp_path):
@@ -35,3 +35,14 @@ def test_the_first_epochs_may_show_smaller_images():
     assert recipe.input_spec.size == 192, "what it reads"
     assert Recipe(image_size=96, first_size=160).size_in(1) == 96, "never larger"
     assert {Recipe(image_size=96, epochs=5).size_in(epoch) for epoch in range(1, 6)} == {96}
+
+
+def test_a_last_stage_goes_on_at_the_full_size_with_ranges_of_its_own():
+    hard = Augmentation(motion=0.3)
+    stage = LastStage(epochs=3, learning_rate=1e-4, augmentation=hard)
+    recipe = Recipe(image_size=192, first_size=160, epochs=10, last_stage=stage)
+    first, last = recipe.stages
+    assert (first.epochs, first.augmentation, first.last_stage) == (10, Augmentation(), None)
+    assert (last.epochs, last.learning_rate, last.augmentation, last.last_stage) == (3, 1e-4, hard, None)
+    assert (first.size_in(1), last.size_in(1)) == (160, 192)
+    assert Recipe().stages == (Recipe(),)

@@ -10,7 +10,7 @@ from core.dataset import DatasetError, Examples, Sample, file_reader, from_folde
 from core.labels import CLASSES
 from core.preprocess import InputSpec
 from core.pseudonym import Pseudonym
-from core.settings import Recipe
+from core.settings import Augmentation, LastStage, Recipe
 from core.simulated import OUTLINE, Simulated
 from core.train import fit, predict
 
@@ -70,6 +70,39 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(parts, tmp_path, 
         dataclasses.replace(e, seconds=0) for e in resumed.history
     ]
     assert not checkpoint.exists()
+
+
+STAGED = RECIPE.model_copy(
+    update={"last_stage": LastStage(epochs=2, learning_rate=1e-3, augmentation=Augmentation(motion=1.0, elsewhere=1.0))}
+)
+
+
+def test_a_last_stage_goes_on_from_what_was_kept(parts):
+    told = []
+    staged = fit(*parts, CLASSES[:2], STAGED, progress=lambda *said: told.append(said))
+    once = fit(*parts, CLASSES[:2], RECIPE)
+    again = fit(*parts, CLASSES[:2], STAGED.stages[1], start=once.network.state_dict())
+    assert torch.equal(weights(staged), weights(again))
+    assert [epoch.number for epoch in staged.history] == list(range(1, RECIPE.epochs + 3))
+    assert [epoch.number for *_, epoch in told if epoch] == list(range(1, RECIPE.epochs + 3))
+    assert told[-1][0] == told[-1][1] == len(told) - len(staged.history)
+    assert staged.best_epoch == RECIPE.epochs + again.best_epoch
+
+
+@pytest.mark.parametrize("after", [RECIPE.epochs, RECIPE.epochs + 1])
+def test_a_run_interrupted_after_its_first_stage_goes_on(parts, tmp_path, after):
+    def stop(done, total, loss, epoch):
+        if epoch and epoch.number == after:
+            raise KeyboardInterrupt
+
+    whole, checkpoint = fit(*parts, CLASSES[:2], STAGED), tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        fit(*parts, CLASSES[:2], STAGED, checkpoint=checkpoint, progress=stop)
+    trained = []
+    resumed = fit(*parts, CLASSES[:2], STAGED, checkpoint=checkpoint, progress=lambda *said: trained.append(said[-1]))
+    assert torch.equal(weights(whole), weights(resumed))
+    assert [epoch.number for epoch in trained if epoch] == list(range(after + 1, RECIPE.epochs + 3))
+    assert not list(tmp_path.glob("run*"))
 
 
 def test_training_learns_to_tell_bright_from_dark():
