@@ -14,20 +14,17 @@ import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import false_alarms, flags, robustness
+from benchmarks import false_alarms, flags, real_infarcts, robustness
 from benchmarks.contact_sheet import Tile, sheet
 from benchmarks.false_alarms import Alarms
 from benchmarks.flags import Flagged
 from benchmarks.robustness import Robustness
 from core import manifest as manifests
 from core.anatomy import Window
-from core.dataset import to_bytes
 from core.evaluate import BY_CLASS, OVERALL, Report, evaluate, per_patient
-from core.formats import read
 from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
 from core.settings import ROOT
-from core.train import predict
 from services.crossvalidation import CrossValidation
 from services.models import CARD
 from services.shipping import FOLDS, RECIPE, Trained, open_results, prepare_findings, read_recipe, train_shipped
@@ -51,6 +48,7 @@ class Measured:
     kinds: list[tuple[str, Figure, int]]  # simulated infarcts
     cpaisd: tuple[float, float, Figure]  # mean ischemic probability there, of scans without finding, AUC
     ge: tuple[float, float]  # the same mean in the slices with the dark area, and in the others
+    answers: tuple[str, str, str]  # of the network that ships: there, and in either part of the GE series
     others: list[Flagged]
     strangers: list[Flagged]
     robust: list[Robustness]
@@ -81,8 +79,9 @@ def measure(data: Path) -> Measured:
         trained,
         by_subtype(found, root),
         by_kind(found),
-        on_cpaisd(trained, data / "cpaisd" / "images"),
-        on_ge(trained, data / "dicom_ge_head"),
+        real_infarcts.on_cpaisd(trained, data),
+        real_infarcts.on_ge(trained, data),
+        real_infarcts.answers(trained, data),
         flags.flagged_by_kind(found, prepared.spec, flags.others(data)),
         flags.flagged_by_kind(found, prepared.spec, flags.strangers(data)),
         robustness.robustness(found, prepared.spec),
@@ -155,37 +154,6 @@ def within_folds(found: CrossValidation) -> tuple[float, float, float]:
         scans.append(len(real))
     slices, patients, infarcts = np.average(figures, axis=0, weights=scans)
     return float(slices), float(patients), float(infarcts)
-
-
-def on_cpaisd(trained: Trained, folder: Path) -> tuple[float, float, Figure]:
-    """Real acute infarcts, never trained on: the mean over the folds' models, beside slices without a finding."""
-    there = _ischemic(trained, sorted(folder.glob("*.png")))
-    table = trained.found.table
-    none = table[(table["synthetic"] == "") & (table["label"] == NO_STROKE)]
-    here = none[f"p_{ISCHEMIC}"].to_numpy()
-    clusters = Clusters.of([*none["patient"], *(f"cpaisd {i}" for i in range(len(there)))], len(none) + len(there))
-    is_it = np.r_[np.zeros(len(here), bool), np.ones(len(there), bool)]
-    return float(there.mean()), float(here.mean()), auc_figure(np.r_[here, there], is_it, clusters)
-
-
-GE_BRAIN, GE_DARK = range(6, 27), range(12, 20)
-"""Numbers of the GE series' files that show brain, and among them those with a dark area in the territory of the left
-posterior cerebral artery, by eye: no diagnosis comes with the series."""
-
-
-def on_ge(trained: Trained, folder: Path) -> tuple[float, float]:
-    """The ischemic probability where the dark area is, and in the same patient's other slices of brain."""
-    p = dict(zip(GE_BRAIN, _ischemic(trained, [folder / f"{number:02}.dcm" for number in GE_BRAIN]), strict=True))
-    there = [p[number] for number in GE_DARK]
-    return float(np.mean(there)), float(np.mean([p[number] for number in GE_BRAIN if number not in GE_DARK]))
-
-
-def _ischemic(trained: Trained, files: list[Path]) -> np.ndarray:
-    """(N,) the mean over the folds' models."""
-    x = torch.stack([to_bytes(read(path.read_bytes(), path.name), trained.prepared.spec) for path in files])
-    place = trained.found.classes.index(ISCHEMIC)
-    said = [fold.rules.probabilities(predict(fold.network, x))[:, place] for fold in trained.found.folds]
-    return np.mean(said, axis=0)
 
 
 def balanced(found: CrossValidation) -> pd.DataFrame:
@@ -271,6 +239,9 @@ def in_markdown(measured: Measured) -> str:
         false_flags=f"{with_interval(flags.false_flags(found))} ({how_many(flags.false_flags(found))})",
         robust=robustness.in_markdown(measured.robust),
         alarms=false_alarms.in_markdown(measured.alarms),
+        cpaisd_answers=measured.answers[0],
+        ge_answers=measured.answers[1],
+        ge_other_answers=measured.answers[2],
         ge_there=f"{measured.ge[0]:.2f}",
         ge_elsewhere=f"{measured.ge[1]:.2f}",
         arch=measured.trained.recipe.arch,

@@ -1,0 +1,72 @@
+"""What the models say of real infarcts: two small sets from other hospitals, never trained on. For the model card."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from core.dataset import to_bytes
+from core.formats import read
+from core.intervals import Clusters, Figure, auc_figure
+from core.labels import ISCHEMIC, NO_STROKE, in_words
+from core.train import predict
+from services.shipping import Trained
+
+GE_BRAIN, GE_DARK = range(6, 27), range(12, 20)
+"""Numbers of the GE series' files that show brain, and among them those with a dark area in the territory of the left
+posterior cerebral artery, by eye: no diagnosis comes with the series."""
+GE_OTHERS = [number for number in GE_BRAIN if number not in GE_DARK]
+
+
+def on_cpaisd(trained: Trained, data: Path) -> tuple[float, float, Figure]:
+    """The mean ischemic probability over the folds' models, beside slices without a finding, and the AUC."""
+    there = _ischemic(trained, _cpaisd(data))
+    table = trained.found.table
+    none = table[(table["synthetic"] == "") & (table["label"] == NO_STROKE)]
+    here = none[f"p_{ISCHEMIC}"].to_numpy()
+    clusters = Clusters.of([*none["patient"], *(f"cpaisd {i}" for i in range(len(there)))], len(none) + len(there))
+    is_it = np.r_[np.zeros(len(here), bool), np.ones(len(there), bool)]
+    return float(there.mean()), float(here.mean()), auc_figure(np.r_[here, there], is_it, clusters)
+
+
+def on_ge(trained: Trained, data: Path) -> tuple[float, float]:
+    """The ischemic probability where the dark area is, and in the same patient's other slices of brain."""
+    there, elsewhere = (_ischemic(trained, _ge(data, numbers)).mean() for numbers in (GE_DARK, GE_OTHERS))
+    return float(there), float(elsewhere)
+
+
+def answers(trained: Trained, data: Path) -> tuple[str, str, str]:
+    """What readers see from the network that ships, which has met none of these: of CPAISD, of the GE series where the
+    dark area is, and of its other slices of brain."""
+    return (
+        _answers(trained, _cpaisd(data)),
+        _answers(trained, _ge(data, GE_DARK)),
+        _answers(trained, _ge(data, GE_OTHERS)),
+    )
+
+
+def _answers(trained: Trained, files: list[Path]) -> str:
+    p, flagged, answered = trained.rules.applied(predict(trained.whole.network, _inputs(trained, files)))
+    called = np.array(trained.found.classes)[p.argmax(axis=1)]
+    counts = [f"{in_words(name).lower()} {int((called[answered] == name).sum())}" for name in trained.found.classes]
+    return f"{', '.join(counts)}, abstains on {int((~answered & ~flagged).sum())}, no head CT {int(flagged.sum())}"
+
+
+def _ischemic(trained: Trained, files: list[Path]) -> np.ndarray:
+    """(N,) the mean over the folds' models."""
+    x, place = _inputs(trained, files), trained.found.classes.index(ISCHEMIC)
+    said = [fold.rules.probabilities(predict(fold.network, x))[:, place] for fold in trained.found.folds]
+    return np.mean(said, axis=0)
+
+
+def _cpaisd(data: Path) -> list[Path]:
+    return sorted((data / "cpaisd" / "images").glob("*.png"))
+
+
+def _ge(data: Path, numbers: Iterable[int]) -> list[Path]:
+    return [data / "dicom_ge_head" / f"{number:02}.dcm" for number in numbers]
+
+
+def _inputs(trained: Trained, files: list[Path]) -> torch.Tensor:
+    return torch.stack([to_bytes(read(path.read_bytes(), path.name), trained.prepared.spec) for path in files])
