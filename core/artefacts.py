@@ -62,7 +62,7 @@ def annotated(x: Tensor, generator: torch.Generator) -> Tensor:
             sin, cos = math.sin(angle * 2 * math.pi), math.cos(angle * 2 * math.pi)
             u = (across - at[0]) * cos + (down - at[1]) * sin
             v = (down - at[1]) * cos - (across - at[0]) * sin
-            inked = draw(u, v.abs(), 0.08 + 0.25 * length, 0.02 + 0.025 * width)
+            inked = draw(u, v.abs(), 0.08 + 0.25 * length, 0.008 + 0.03 * width)
             image[inked] = colour
     return x
 

@@ -74,7 +74,7 @@ def as_elsewhere(x: Tensor, ranges: Augmentation, generator: torch.Generator) ->
     kernel, noise, arrows, JPEG, marks burned in. (N, 1, S, S) in [0, 1], of a window that shows brain in the middle ->
     the same."""
     draws = _Draws(len(x), generator, x.device)
-    shares = ranges.motion / 2, ranges.motion / 2, ranges.streaks, POINTED_AT
+    shares = ranges.motion, ranges.smoothed, ranges.streaks, POINTED_AT
     moving, smoothed, streaky, pointed = (draws.some(share) for share in shares)
     y = _extended(x, draws)
     y[moving] = smeared(y[moving], generator)
@@ -115,6 +115,8 @@ class _Draws:
 
     def some(self, share: float) -> Tensor:
         """(M,) the places of about that share of the batch."""
+        if not share:
+            return torch.empty(0, dtype=torch.int64)
         return torch.nonzero(self.chance(share).flatten())[:, 0]
 
 
@@ -131,12 +133,14 @@ def _rewindowed(x: Tensor, narrow: float, draws: _Draws) -> Tensor:
     """Another window, 0.45 to 3.4 times as wide, brain not always in its middle, two in five much as brain is read in;
     a share of them `narrow`, as strokes are looked for in. May leave [0, 1] a little."""
     kind = draws.uniform(0, 1)
-    tight, usual = kind < narrow, kind >= narrow + 0.6 * (1 - narrow)
+    usual = kind < 0.4 * (1 - narrow)
     width = torch.where(usual, draws.log_uniform(0.55, 1.2), draws.log_uniform(0.45, 3.4))
     off = torch.where(usual, draws.uniform(-0.12, 0.12), draws.uniform(-0.25, 0.3))
-    width = torch.where(tight, draws.log_uniform(0.3, 0.55), width)
-    centre = 0.46 + torch.where(tight, draws.uniform(-0.12, 0.12), off) * width
-    return ((x - centre) / width + 0.5).clamp(-0.3, 1.3)
+    if narrow:
+        tight = kind >= 1 - narrow
+        width = torch.where(tight, draws.log_uniform(0.3, 0.55), width)
+        off = torch.where(tight, draws.uniform(-0.12, 0.12), off)
+    return ((x - (0.46 + off * width)) / width + 0.5).clamp(-0.3, 1.3)
 
 
 def _blurred(x: Tensor) -> Tensor:

@@ -54,6 +54,7 @@ class Augmentation(BaseModel):
     brightness: float = Field(0.05, ge=0, lt=1, description="share of full white, either way")
     elsewhere: float = Field(0.0, ge=0, le=1, description="share of scans made to look as if from another hospital")
     motion: float = Field(0.15, ge=0, le=1, description="share of those in which the head moved")
+    smoothed: float = Field(0.0, ge=0, le=1, description="share of those smeared as displayed, as by thick slices")
     streaks: float = Field(0.1, ge=0, le=1, description="share of those with streaks")
     narrow: float = Field(0.0, ge=0, le=1, description="share of those in a window a half to a third as wide")
 

@@ -61,24 +61,25 @@ def test_scans_as_from_elsewhere_differ_in_level_and_spread_and_stay_images():
 
 
 def test_a_share_of_the_scans_from_elsewhere_comes_in_a_narrow_window():
-    x = heads(40)
+    x = heads(60)
     usual, narrow = (as_elsewhere(x, Augmentation(narrow=share, motion=0, streaks=0), seeded()) for share in (0, 1))
 
     def black_or_white(y):
-        return ((y < 0.05) | (y > 0.95)).flatten(1).float().mean(dim=1)
+        return ((y < 0.05) | (y > 0.95)).float().mean()
 
-    assert (black_or_white(narrow) > black_or_white(usual) - 0.01).float().mean() > 0.8
-    assert black_or_white(narrow).mean() > black_or_white(usual).mean() + 0.1
+    assert black_or_white(narrow) > black_or_white(usual) + 0.05
 
 
-def test_of_a_share_of_them_the_head_has_moved():
-    x = heads(40)
-    still, shaken = (as_elsewhere(x, Augmentation(motion=share, streaks=0), seeded()) for share in (0, 1))
+@pytest.mark.parametrize("how", ["motion", "smoothed"])
+def test_of_a_share_of_them_the_head_has_moved(how):
+    x = heads(120)
+    usual = {"motion": 0, "streaks": 0}
+    still, shaken = (as_elsewhere(x, Augmentation(**usual | {how: share}), seeded(1)) for share in (0, 1))
 
-    def edges(y):
-        return (y.diff(dim=-1).abs() > 0.3).flatten(1).float().mean()
+    def texture(y):
+        return y[..., 30:66, 30:66].diff(dim=-1).abs().mean()
 
-    assert edges(shaken) < 0.8 * edges(still)
+    assert texture(shaken) < 0.95 * texture(still)
 
 
 def test_only_the_share_asked_for_comes_from_elsewhere():
