@@ -156,7 +156,7 @@ def test_the_first_scans_are_read_while_the_rest_come(page, server, home):
     page.locator('input[type="file"]').set_input_files(sent)
     page.get_by_role("button", name="Read those already here").click()
     page.locator("img.scan").first.wait_for()
-    page.get_by_text("An upload runs").wait_for()
+    page.get_by_text("An upload of").wait_for()
     page.reload()
     page.get_by_role("link", name="Upload").click()
     page.get_by_text(f"{files} stored").wait_for(timeout=240_000)
