@@ -55,7 +55,7 @@ def _never_called(report: Report) -> list[str]:
         "interval."
     )
     return [
-        f"**The model called none of these scans {in_words(name).lower()}**; readers, {figures.recall.n} of them."
+        f"**The model called none of these scans {in_words(name).lower()}**; readers called {figures.recall.n} so."
         f"{undefined if one_answer else ''}"
         for name, figures in report.per_class.items()
         if not figures.precision.n and figures.recall.n
