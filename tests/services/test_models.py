@@ -112,7 +112,7 @@ def test_the_model_of_real_scans_serves_before_the_demonstration(home):
     assert "What it must not be used for" in shipped.card
     assert "](lesions.png)" not in shipped.card, "a page has no place for the repository's pictures"
     assert ".md)" not in shipped.card, "nor for its other documents"
-    assert "see decisions" in shipped.card
+    assert "why it is so in decisions" in shipped.card
     with pytest.raises(NoSuchVersion, match="no earlier"):
         rollback(ws, actor="a")
 
