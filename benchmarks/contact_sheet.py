@@ -15,8 +15,10 @@ from PIL import Image, ImageDraw
 
 from core.anatomy import Anatomy, Window, anatomy
 from core.dataset import file_reader
+from core.hemorrhages import COMPARTMENTS, simulate_hemorrhage
+from core.infarcts import AGES, TERRITORIES, simulate_infarct
 from core.labels import NO_STROKE
-from core.lesions import AGES, COMPARTMENTS, TERRITORIES, Lesion, simulate_hemorrhage, simulate_infarct
+from core.lesions import Lesion
 from core.lookalikes import lookalike
 from core.phantom import phantom
 from core.preprocess import InputSpec, to_input

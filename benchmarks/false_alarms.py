@@ -11,7 +11,7 @@ from benchmarks.disturbances import DISTURBANCES
 from core.anatomy import Anatomy, Window, anatomy
 from core.intervals import Clusters, Figure, share_figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
-from core.lookalikes import DENSE, aged, likely
+from core.lookalikes import DENSE, aged, likely, watery
 from core.preprocess import InputSpec
 from core.train import predict
 from services.crossvalidation import CrossValidation, Fold
@@ -28,6 +28,8 @@ DRAWN: Mapping[str, str] = {
     "falx": "dense or calcified falx",
     "sinus": "dense venous sinus",
     "arteries": "calcified arteries at the base",
+    "slope": "skull that runs aslant",
+    "ridge": "bone at the base, met in part",
 }
 DONE = ("head moved", "streaks", "arrows")
 """Those of the disturbances that may look like a finding."""
@@ -61,7 +63,10 @@ def _images(fold: Fold, spec: InputSpec) -> list[tuple[str, str, torch.Tensor]]:
     """(look-alike, patient, (1, S, S) uint8) of every slice chosen."""
     centre, width = spec.window
     scale, rng = Window(centre - width / 2, width), np.random.default_rng(fold.number)
-    makers: dict[str, Callable[[np.ndarray, Anatomy, np.random.Generator], np.ndarray]] = {"aged brain": aged}
+    makers: dict[str, Callable[[np.ndarray, Anatomy, np.random.Generator], np.ndarray]] = {
+        "aged brain": aged,
+        "watery brain": watery,
+    }
     places = [i for i, s in enumerate(fold.test.samples) if s.synthetic is None and s.label == NO_STROKE][::STEP]
     made = []
     for place in places:

@@ -1,24 +1,18 @@
 """Stroke simulated into real slices, so that finding and scanner cannot be confused. Always marked synthetic.
 
-Infarcts by vascular territory and age, hemorrhages by compartment. Territories follow Tatu et al., Neurology
-1998;50:1699, drawn in coordinates of the brain's own ellipse; densities follow textbook values: fluid 0-15 HU, white
-matter 20-30, grey matter 32-40, an infarct 2-4 HU below its surroundings in the first hours, 8-16 after a day, near
-fluid when old, fresh blood 50-85.
+What `core/infarcts.py` and `core/hemorrhages.py` share: what a lesion is, how tissue varies, whether it can be seen.
+Densities follow textbook values: fluid 0-15 HU, white matter 20-30, grey matter 32-40, an infarct 2-4 HU below its
+surroundings in the first hours, 8-16 after a day, near fluid when old, fresh blood 50-85.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from core.anatomy import BONE_HU, Anatomy
+from core.anatomy import Anatomy
 
-TERRITORIES = ("MCA", "MCA branch", "ACA", "PCA", "lacunar", "striatocapsular", "watershed", "cerebellar")
-DEEP = ("lacunar", "striatocapsular")
-AGES = ("hyperacute", "acute", "subacute", "chronic")
-COMPARTMENTS = ("parenchymal", "contusions", "subdural", "epidural", "subarachnoid", "intraventricular")
 VISIBLE = 5.0
 """The contrast-to-noise ratio from which an observer can be sure that something is there (Rose, JOSA 1948;38:196)."""
 DRAWS = 4
@@ -43,48 +37,10 @@ def noise(rng: np.random.Generator, size: int, scale: float) -> np.ndarray:
     return fine[start[0] : start[0] + size, start[1] : start[1] + size] / 0.65
 
 
-def simulate_infarct(
-    hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, territory: str | None = None, age: str | None = None
-) -> Lesion | None:
-    """An infarct of one territory and age, drawn at random where not given; None where it finds no room or nobody
-    could see it: what cannot be told from the slice as it was would only teach, and ask for, guesses."""
-    if not territory:
-        choices, weights = _likely(brain)
-        territory = str(rng.choice(choices, p=weights))
-    if territory in DEEP and not brain.at_ventricles:
-        return None
-    for _ in range(DRAWS):
-        lesion = _infarct(hu, brain, rng, territory, age or _age(territory, rng))
-        if lesion and contrast_to_noise(hu, lesion.hu, lesion.mask, brain) > VISIBLE:
-            return lesion
-    return None
-
-
-def _likely(brain: Anatomy) -> tuple[list[str], list[float]]:
-    """Territories that a slice can show, and how often each is drawn."""
-    if brain.low:
-        return ["cerebellar", "PCA", "MCA branch"], [0.5, 0.2, 0.3]
-    if not brain.at_ventricles:
-        return ["MCA", "MCA branch", "ACA", "PCA", "watershed"], [0.26, 0.38, 0.11, 0.12, 0.13]
-    return list(TERRITORIES[:-1]), [0.15, 0.2, 0.06, 0.1, 0.21, 0.2, 0.08]
-
-
-def _age(territory: str, rng: np.random.Generator) -> str:
-    """How old an infarct is; a small deep one shows later than a large one."""
-    return str(rng.choice(AGES, p=[0.02, 0.23, 0.4, 0.35] if territory in DEEP else [0.14, 0.3, 0.34, 0.22]))
-
-
-def _infarct(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, territory: str, age: str) -> Lesion | None:
-    """One draw of an infarct; None where the slice has no room for it."""
-    region = _territory(territory, brain, rng) & brain.brain & (brain.depth > 0.015)
-    if territory in DEEP:
-        region &= ~ndimage.binary_dilation(brain.fluid, iterations=max(1, round(hu.shape[0] / 160)))
-    if region.sum() < 0.004 * brain.brain.sum():
-        return None
-    border = brain.radius * (rng.uniform(0.012, 0.03) if age == "chronic" else rng.uniform(0.02, 0.07))
-    border *= 0.5 if territory == "lacunar" else 1.0
-    mask = ndimage.gaussian_filter(region.astype(np.float32), border) * brain.brain
-    return Lesion(_infarcted(hu, mask, brain, age, rng), mask, f"{territory}, {age}")
+def mean_over(values: np.ndarray, where: np.ndarray, sigma: float) -> np.ndarray:
+    """The local mean of the values where a mask holds."""
+    weight = ndimage.gaussian_filter(where.astype(np.float32), sigma)
+    return ndimage.gaussian_filter(np.where(where, values, 0), sigma) / np.maximum(weight, 1e-3)
 
 
 def contrast_to_noise(before: np.ndarray, after: np.ndarray, mask: np.ndarray, brain: Anatomy) -> float:
@@ -99,245 +55,3 @@ def contrast_to_noise(before: np.ndarray, after: np.ndarray, mask: np.ndarray, b
     clutter = (seen - mean_over(seen, tissue, 8 * eye))[tissue].std()
     contrast = ((before - after) * mask).sum() / mask.sum()
     return float(contrast / (clutter + 1e-6) * np.sqrt(mask.sum() / (4 * np.pi * eye**2)))
-
-
-def _territory(name: str, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """Where one artery's territory lies, on a side drawn at random, its border made irregular."""
-    size, side = brain.x.shape[0], rng.choice([-1.0, 1.0])
-    rough = rng.uniform(0.04, 0.1)
-    x = brain.x * side + rough * noise(rng, size, brain.radius / rng.uniform(2.5, 6))
-    y = brain.y + rough * noise(rng, size, brain.radius / rng.uniform(2.5, 6))
-    angle, r = np.degrees(np.arctan2(y, x)), np.hypot(x, y)  # 0 degrees: lateral; -90: front; on the lesion's side
-    if name == "MCA":
-        front, back, inner = rng.uniform(-58, -35), rng.uniform(25, 55), rng.uniform(0.16, 0.42)
-        return (angle > front) & (angle < back) & (x > inner) & (r > inner)
-    if name == "MCA branch":
-        middle, half, inner = rng.uniform(-45, 50), rng.uniform(10, 28), rng.uniform(0.3, 0.62)
-        taper = np.clip((r - inner) / 0.25, 0.35, 1)
-        return (np.abs(angle - middle) < half * taper) & (r > inner) & (x > 0.1)
-    if name == "ACA":
-        return (
-            (x > 0.01) & (x < rng.uniform(0.2, 0.34)) & (y < rng.uniform(-0.45, -0.1)) & (y > rng.uniform(-1.2, -0.8))
-        )
-    if name == "PCA":
-        return (x > 0.02) & (x < rng.uniform(0.3, 0.58)) & (y > rng.uniform(0.36, 0.55)) & (angle > rng.uniform(42, 55))
-    if name == "watershed":
-        middle, half = rng.choice([rng.uniform(-66, -50), rng.uniform(48, 64)]), rng.uniform(5, 11)
-        return (np.abs(angle - middle) < half) & (r > rng.uniform(0.3, 0.55)) & (x > 0)
-    if name == "cerebellar":
-        at, axes = (rng.uniform(0.2, 0.5), rng.uniform(0.4, 0.68)), rng.uniform(0.12, 0.34, 2)
-        return (np.hypot((x - at[0]) / axes[0], (y - at[1]) / axes[1]) < 1) & (x > 0.02)
-    deep = (rng.uniform(0.17, 0.42), rng.uniform(-0.3, 0.22))
-    small = name == "lacunar"
-    across, along = rng.uniform([0.06, 0.06] if small else [0.08, 0.16], [0.11, 0.13] if small else [0.15, 0.3])
-    return np.hypot((x - deep[0]) / across, (y - deep[1]) / along) < 1
-
-
-def _infarcted(hu: np.ndarray, mask: np.ndarray, brain: Anatomy, age: str, rng: np.random.Generator) -> np.ndarray:
-    """Lower density, less texture, less difference of grey from white; swollen when fresh, shrunken when old."""
-    fine = hu - ndimage.gaussian_filter(hu, 0.9)
-    coarse = hu - fine
-    tissue = brain.brain & ~brain.fluid
-    local = mean_over(coarse, tissue, brain.radius * 0.16)
-    drop, blend = {
-        "hyperacute": (rng.uniform(3.5, 6), rng.uniform(0.55, 0.9)),
-        "acute": (rng.uniform(6, 11), rng.uniform(0.55, 0.95)),
-        "subacute": (rng.uniform(9, 16), rng.uniform(0.6, 0.95)),
-        "chronic": (rng.uniform(14, 24), rng.uniform(0.6, 0.95)),
-    }[age]
-    kept = np.where(brain.fluid, np.maximum(coarse, local - 6), coarse) if age in ("acute", "subacute") else coarse
-    level = blend * local + (1 - blend) * kept - drop * (1 + 0.12 * noise(rng, hu.shape[0], brain.radius / 5))
-    level = np.minimum(level, kept - 0.3 * drop) if age == "chronic" else level
-    level = np.maximum(level, rng.uniform(4, 9))
-    return (coarse * (1 - mask) + level * mask + fine).astype(np.float32)
-
-
-def mean_over(values: np.ndarray, where: np.ndarray, sigma: float) -> np.ndarray:
-    """The local mean of the values where a mask holds."""
-    weight = ndimage.gaussian_filter(where.astype(np.float32), sigma)
-    return ndimage.gaussian_filter(np.where(where, values, 0), sigma) / np.maximum(weight, 1e-3)
-
-
-def simulate_hemorrhage(
-    hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, compartment: str | None = None
-) -> Lesion | None:
-    """A hemorrhage of one compartment, now and then of two; None where it finds no room or does not stand out brighter
-    than what it replaces, as blood that is as dense as brain or a rim no thicker than the skull's edge is blurred."""
-    for _ in range(DRAWS):
-        lesion = _hemorrhage(hu, brain, rng, compartment)
-        if lesion and -contrast_to_noise(hu, lesion.hu, lesion.mask, brain) > VISIBLE:
-            return lesion
-    return None
-
-
-def _hemorrhage(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, compartment: str | None) -> Lesion | None:
-    """One draw of a hemorrhage; None where the slice has no room for it."""
-    weights = [0.3, 0.1, 0.22, 0.16, 0.12, 0.1]
-    chosen = compartment or str(rng.choice(COMPARTMENTS, p=weights))
-    first = _BLEEDS[chosen](hu, brain, rng)
-    if first is None or compartment or rng.random() > 0.15:
-        return first
-    second = str(rng.choice([c for c in COMPARTMENTS if c != chosen]))
-    more = _BLEEDS[second](first.hu, brain, rng)
-    return Lesion(more.hu, np.maximum(first.mask, more.mask), f"{chosen} and {second}") if more else first
-
-
-def _blood(
-    hu: np.ndarray, mask: np.ndarray, brain: Anatomy, rng: np.random.Generator, level: float, kind: str
-) -> Lesion | None:
-    """Blood of a density where the mask is, a little uneven."""
-    if mask.max(initial=0) < 0.5 or (mask > 0.5).sum() < 0.004 * brain.brain.sum():
-        return None
-    fine = np.clip(hu - ndimage.gaussian_filter(hu, 0.9), -8, 8)
-    density = level + rng.uniform(0.5, 4) * noise(rng, hu.shape[0], brain.radius / 7)
-    bled = hu * (1 - mask) + (density + fine) * mask
-    return Lesion(np.where(hu > BONE_HU, hu, bled).astype(np.float32), mask.astype(np.float32), kind)
-
-
-def _pushed(hu: np.ndarray, brain: Anatomy, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Brain tissue moved by (rows, columns) pixels; bone stays where it is, and none is drawn in from the skull."""
-    inner = brain.brain & (brain.depth > 0.04)
-    tissue = np.where(inner, np.minimum(hu, BONE_HU), mean_over(hu, inner & ~brain.fluid, brain.radius * 0.1))
-    grid = np.mgrid[0 : hu.shape[0], 0 : hu.shape[1]].astype(np.float32)
-    moved = ndimage.map_coordinates(tissue, [grid[0] - rows, grid[1] - columns], order=1, mode="nearest")
-    far = np.clip(np.hypot(rows, columns), 0, 1) * brain.brain  # what hardly moves stays as it is
-    return moved * far + hu * (1 - far)
-
-
-def _parenchymal(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
-    """A clot in the tissue: irregular, often with an oedema rim and with its surroundings pushed aside."""
-    room = np.argwhere(brain.brain & (brain.depth > (0.12 if rng.random() < 0.8 else 0.05)))
-    if not len(room):
-        return None
-    row, column = room[rng.integers(len(room))]
-    size = hu.shape[0]
-    grow = rng.choice([rng.uniform(0.06, 0.15), rng.uniform(0.15, 0.42)])
-    stretch, turn = rng.uniform(0.55, 1.0), rng.uniform(0, np.pi)
-    dy, dx = (np.mgrid[0:size, 0:size] - np.array([row, column])[:, None, None]) / brain.radius
-    u, v = dx * np.cos(turn) + dy * np.sin(turn), -dx * np.sin(turn) + dy * np.cos(turn)
-    distance = np.hypot(u / grow, v / (grow * stretch))
-    distance += rng.uniform(0.08, 0.28) * noise(rng, size, brain.radius * grow / rng.uniform(0.8, 2))
-    if rng.random() < 0.6:  # what is around moves outwards, by less the farther it is
-        push = rng.uniform(0.1, 0.4) * grow * brain.radius * np.exp(-np.maximum(distance - 1, 0) / 1.2) * brain.brain
-        push *= np.clip(brain.depth / 0.2, 0, 1)
-        away = np.hypot(dx, dy) + 1e-6
-        hu = _pushed(hu, brain, push * dy / away, push * dx / away)
-    if rng.random() < 0.65:
-        rim = 1 + rng.uniform(0.15, 0.7)
-        swollen = ndimage.gaussian_filter(((distance < rim) & brain.brain & ~brain.fluid).astype(np.float32), 1.2)
-        hu = hu - swollen * brain.brain * rng.uniform(3, 12)
-    inside = (distance < 1) & brain.brain & (brain.depth > 0.01)
-    mask = ndimage.gaussian_filter(inside.astype(np.float32), rng.uniform(0.5, 1.2)) * brain.brain
-    return _blood(hu, mask, brain, rng, rng.uniform(52, 84), "parenchymal")
-
-
-def _contusions(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
-    """Several small clots close together near the surface, in an oedematous patch."""
-    room = np.argwhere(brain.brain & (brain.depth > 0.04) & (brain.depth < 0.25) & ~(np.abs(brain.y) < 0.2))
-    if not len(room):
-        return None
-    centre, size = room[rng.integers(len(room))], hu.shape[0]
-    dy, dx = (np.mgrid[0:size, 0:size] - centre[:, None, None]) / brain.radius
-    patch = np.exp(-((np.hypot(dx, dy) / rng.uniform(0.1, 0.28)) ** 2))
-    grain = noise(rng, size, brain.radius / rng.uniform(8, 14))
-    hu = hu - ndimage.gaussian_filter(patch, 1.5) * brain.brain * ~brain.fluid * rng.uniform(2, 10)
-    inside = (grain * np.sqrt(patch) > rng.uniform(0.35, 0.7)) & (patch > 0.2) & brain.brain
-    mask = ndimage.gaussian_filter(inside.astype(np.float32), rng.uniform(0.5, 1.0)) * brain.brain
-    return _blood(hu, mask, brain, rng, rng.uniform(48, 75), "contusions")
-
-
-def _along_skull(
-    hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, thickness: np.ndarray, level: float, kind: str
-) -> Lesion | None:
-    """A collection between skull and brain, (S, S) thickness by direction; the brain gives way to it."""
-    grid = np.gradient(ndimage.gaussian_filter(brain.depth, 2.0))
-    steep = np.hypot(*grid) + 1e-6
-    if rng.random() < 0.8:
-        push = thickness * brain.radius * np.exp(-brain.depth / rng.uniform(0.15, 0.5)) * brain.brain
-        push = ndimage.gaussian_filter(push, 1.5)
-        hu = _pushed(hu, brain, push * grid[0] / steep, push * grid[1] / steep)
-    inside = brain.brain & (brain.depth < thickness)
-    blur = rng.uniform(0.4, 0.8)
-    whole = ndimage.gaussian_filter(brain.brain.astype(np.float32), blur)  # towards the skull blood does not fade
-    mask = ndimage.gaussian_filter(inside.astype(np.float32), blur) / np.maximum(whole, 0.2) * brain.brain
-    return _blood(hu, mask, brain, rng, level, kind)
-
-
-def _off(angle: np.ndarray, middle: float) -> np.ndarray:
-    """Absolute angular distance, radians."""
-    return np.abs((angle - middle + np.pi) % (2 * np.pi) - np.pi)
-
-
-def _subdural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
-    """A crescent over one hemisphere, or a band along the falx; fresh, mixed, or paler. Dark ones of many weeks are
-    left out: a slice alone does not tell them from wide fluid spaces."""
-    if rng.random() < 0.15:
-        part = (brain.y < rng.uniform(-0.4, 0.1)) if rng.random() < 0.5 else (brain.y > rng.uniform(0.2, 0.4))
-        wide = rng.uniform(0.015, 0.045) * (1 + 0.3 * noise(rng, hu.shape[0], brain.radius / 3))
-        inside = part & (np.abs(brain.x + rng.choice([-1, 1]) * wide * 0.7) < wide) & brain.brain
-        mask = ndimage.gaussian_filter(inside.astype(np.float32), 0.6)
-        return _blood(hu, mask, brain, rng, rng.uniform(52, 75), "subdural")
-    half, thick = rng.uniform(0.5, 1.5), rng.choice([rng.uniform(0.028, 0.1), rng.uniform(0.1, 0.26)])
-    middle = rng.choice([0.0, np.pi]) + rng.uniform(-0.7, 0.7)
-    share = np.clip(1 - (_off(brain.angle, middle) / half) ** 2, 0, 1) ** 0.5
-    thickness = thick * share * (1 + 0.15 * noise(rng, hu.shape[0], brain.radius / 2))
-    fresh = rng.random() < 0.75
-    level = rng.uniform(50, 78) if fresh else rng.uniform(40, 52)
-    lesion = _along_skull(hu, brain, rng, thickness, level, "subdural")
-    if lesion and fresh and rng.random() < 0.3:  # older and newer blood together
-        paler = np.clip(0.5 + noise(rng, hu.shape[0], brain.radius / 3), 0, 1) * rng.uniform(5, 25) * lesion.mask
-        return Lesion(lesion.hu - paler.astype(np.float32), lesion.mask, "subdural")
-    return lesion
-
-
-def _epidural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
-    """A lens against the skull."""
-    half, thick = rng.uniform(0.25, 0.7), rng.choice([rng.uniform(0.035, 0.14), rng.uniform(0.14, 0.4)])
-    middle = rng.uniform(-np.pi, np.pi)
-    share = np.clip(1 - (_off(brain.angle, middle) / half) ** 2, 0, 1) ** 0.8
-    thickness = thick * share * (1 + 0.06 * noise(rng, hu.shape[0], brain.radius / 2))
-    return _along_skull(hu, brain, rng, thickness, rng.uniform(52, 80), "epidural")
-
-
-def _subarachnoid(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
-    """Blood where fluid was: sulci of a region, or the cisterns at the base."""
-    size = hu.shape[0]
-    spaces = brain.fluid & ((brain.depth < 0.45) | brain.low)
-    folds = (np.abs(noise(rng, size, brain.radius / rng.uniform(5, 8))) < rng.uniform(0.06, 0.14)) & (
-        brain.depth < rng.uniform(0.12, 0.3)
-    )
-    here = np.exp(-((_off(brain.angle, rng.uniform(-np.pi, np.pi)) / rng.uniform(0.25, 1.6)) ** 2))
-    patchy = here * (1 + 0.5 * noise(rng, size, brain.radius / 2.5)) > 0.45
-    inside = brain.brain & patchy & (ndimage.binary_dilation(spaces) | folds)
-    if rng.random() < 0.4:  # the cisterns in the middle
-        arms = np.abs(_off(brain.angle * 5, rng.uniform(0, np.pi))) < 0.9
-        star = (brain.r < rng.uniform(0.2, 0.45)) & (arms | (brain.r < 0.1))
-        inside |= brain.brain & (star if brain.low else brain.fluid & (brain.r < 0.5))
-    mask = ndimage.gaussian_filter(inside.astype(np.float32), rng.uniform(0.6, 1.0)) * brain.brain
-    return _blood(hu, np.clip(mask * 1.3, 0, 1), brain, rng, rng.uniform(45, 70), "subarachnoid")
-
-
-def _intraventricular(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
-    """Blood in the ventricles: filling them, or settled at their back."""
-    middle = brain.fluid & (np.abs(brain.x) < 0.5) & (brain.depth > 0.3)
-    regions, count = ndimage.label(ndimage.binary_dilation(middle))
-    sizes = np.bincount(regions.ravel(), minlength=count + 1)
-    inside = np.zeros_like(middle)
-    for i in range(1, count + 1):
-        if sizes[i] > 0.003 * brain.brain.sum():
-            region = regions == i
-            level = np.quantile(brain.y[region], rng.uniform(0, 0.6)) if rng.random() < 0.6 else -9
-            inside |= region & (brain.y >= level)
-    mask = ndimage.gaussian_filter(inside.astype(np.float32), 0.7)
-    return _blood(hu, np.clip(mask * 1.2, 0, 1), brain, rng, rng.uniform(50, 80), "intraventricular")
-
-
-Bleed = Callable[[np.ndarray, Anatomy, np.random.Generator], Lesion | None]
-_BLEEDS: dict[str, Bleed] = {
-    "parenchymal": _parenchymal,
-    "contusions": _contusions,
-    "subdural": _subdural,
-    "epidural": _epidural,
-    "subarachnoid": _subarachnoid,
-    "intraventricular": _intraventricular,
-}

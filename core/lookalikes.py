@@ -2,8 +2,8 @@
 
 The patients of a trauma set are young; those of a stroke unit are not. Wider fluid spaces and pale white matter are
 the old brain's (Fazekas et al., AJR 1987;149:351, for where); calcified choroid plexus, pineal gland, pallidum, falx
-and arteries, and dense venous sinuses, are nobody's hemorrhage. They are met without a finding, and beneath
-simulated infarcts and hemorrhages too.
+and arteries, dense venous sinuses, and bone that fills a slice's thickness in part, are nobody's hemorrhage. They are
+met without a finding, and beneath simulated infarcts and hemorrhages too.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,9 +17,11 @@ from core.lesions import mean_over, noise
 
 def lookalike(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> tuple[str, np.ndarray]:
     """(S, S) densities of a slice without a finding -> what was drawn, and the slice with it. Still no finding."""
-    kind = rng.choice(["aged", "dense", "aged, dense"], p=[0.4, 0.3, 0.3])
+    kind = rng.choice(["aged", "dense", "aged, dense", "watery"], p=[0.36, 0.3, 0.26, 0.08])
     if "aged" in kind:
         hu = aged(hu, brain, rng)
+    if "watery" in kind:
+        hu = watery(hu, brain, rng)
     if "dense" in kind:
         hu = dense(hu, brain, rng)
     return str(kind), hu
@@ -59,6 +61,18 @@ def _pale(brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
     return ndimage.gaussian_filter(ring, 2.0) * rng.uniform(2, 9)
 
 
+def watery(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """The same slice with all of its brain paler, as an infant's is, or one that swells as a whole: what stays as it
+    is, falx, sinuses and the skull's edge, seems dense (Given et al., AJNR 2003;24:254)."""
+    fine = hu - ndimage.gaussian_filter(hu, 0.9)
+    coarse = hu - fine
+    tissue = brain.brain & ~brain.fluid & (brain.depth > 0.02)
+    falx = np.exp(-((brain.x / rng.uniform(0.015, 0.03)) ** 2)) * (np.abs(brain.y) > 0.3)
+    where = ndimage.gaussian_filter(tissue.astype(np.float32), 1.0) * brain.brain * (1 - falx)
+    alike = rng.uniform(0, 0.7) * (mean_over(coarse, tissue, brain.radius * 0.15) - coarse)
+    return (coarse + where * (alike - rng.uniform(5, 13)) + fine).astype(np.float32)
+
+
 def dense(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
     """The same slice with one or several of `DENSE`, as its level has them."""
     shares = likely(brain)
@@ -70,10 +84,10 @@ def dense(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarra
 def likely(brain: Anatomy) -> Mapping[str, float]:
     """Which of `DENSE` a slice of this level may show, and in what share of such slices each is drawn."""
     if brain.low:
-        return {"arteries": 0.6, "sinus": 0.5}
+        return {"ridge": 0.6, "arteries": 0.4, "sinus": 0.4, "slope": 0.4}
     if brain.at_ventricles:
-        return {"plexus": 0.6, "pineal": 0.35, "pallidum": 0.2, "falx": 0.3, "sinus": 0.2}
-    return {"falx": 0.7, "sinus": 0.4}
+        return {"plexus": 0.5, "slope": 0.5, "pineal": 0.3, "pallidum": 0.15, "falx": 0.3, "sinus": 0.2}
+    return {"slope": 0.6, "falx": 0.6, "sinus": 0.4}
 
 
 def _spot(
@@ -143,6 +157,39 @@ def _sinus(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarr
     return hu + np.exp(-((around / long) ** 2) - (out / wide) ** 2) * brain.brain * rng.uniform(12, 35)
 
 
+def _slope(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """The skull's inner table where it runs aslant through the slice, on one side or both: what is seen of it fades
+    into the brain, where a clot would end, and nothing gives way to it."""
+    middle, half = rng.uniform(-np.pi / 2, np.pi / 2), rng.uniform(0.2, 1.4)
+    sides = (middle, np.pi - middle) if rng.random() < 0.65 else (middle + rng.choice([0.0, np.pi]),)
+    for angle in sides:
+        off = np.abs((brain.angle - angle + np.pi) % (2 * np.pi) - np.pi)
+        reach = rng.uniform(0.008, 0.03) * np.clip(1 - (off / half) ** 2, 1e-3, 1)
+        reach *= np.clip(1 + 0.3 * noise(rng, hu.shape[0], brain.radius / 3), 0.3, 2)
+        hu = _with_bone(hu, rng.uniform(0.1, 0.5) * np.exp(-brain.depth / reach) * brain.brain)
+    return hu
+
+
+def _ridge(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """The orbits' roofs or the petrous ridges, cut where they begin: dim islands of bone, mostly on both sides."""
+    roof = rng.random() < 0.5
+    place = ([0.25, -0.8, -0.6], [0.6, -0.4, 0.6]) if roof else ([0.4, -0.1, 0.2], [0.8, 0.4, 0.9])
+    x, y, turn = rng.uniform(*place)
+    long, wide = rng.uniform(0.1, 0.25), rng.uniform(0.04, 0.12)
+    for side in (1, -1) if rng.random() < 0.75 else (rng.choice([1, -1]),):
+        dx, dy = brain.x * side - x - rng.normal(0, 0.03), brain.y - y - rng.normal(0, 0.03)
+        u, v = dx * np.cos(turn) - dy * np.sin(turn), dx * np.sin(turn) + dy * np.cos(turn)
+        island = np.exp(-(((u / long) ** 2 + (v / wide) ** 2) ** 2))
+        island *= np.clip(1 + 0.5 * noise(rng, hu.shape[0], brain.radius / 6), 0, 2)
+        hu = _with_bone(hu, rng.uniform(0.05, 0.5) * island.clip(0, 1) * brain.brain)
+    return hu
+
+
+def _with_bone(hu: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """The slice where bone fills that part of its thickness; 600 HU, as spongy bone between two tables has."""
+    return hu + np.maximum(600 - hu, 0) * part
+
+
 def _arteries(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
     """Calcified walls of the arteries at the base: a few small spots near the midline."""
     for _ in range(rng.integers(1, 4)):
@@ -157,6 +204,8 @@ DENSE: Mapping[str, Callable[[np.ndarray, Anatomy, np.random.Generator], np.ndar
     "pallidum": _pallidum,
     "falx": _falx,
     "sinus": _sinus,
+    "slope": _slope,
+    "ridge": _ridge,
     "arteries": _arteries,
 }
 """By name: densities of a slice -> the same with something that is dense and no hemorrhage."""

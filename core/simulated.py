@@ -11,8 +11,9 @@ from torch import Tensor
 
 from core.anatomy import Window, anatomy
 from core.dataset import DatasetError, Examples, Sample
+from core.hemorrhages import simulate_hemorrhage
+from core.infarcts import simulate_infarct
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
-from core.lesions import simulate_hemorrhage, simulate_infarct
 from core.lookalikes import lookalike
 from core.settings import Simulation
 

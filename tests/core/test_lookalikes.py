@@ -2,15 +2,8 @@ import numpy as np
 import pytest
 
 from core.anatomy import BONE_HU, anatomy
-from core.lookalikes import DENSE, aged, dense, likely, lookalike
-from core.phantom import phantom
-
-SIDE = 160
-
-
-def base(seed=0):
-    hu = phantom("no_stroke", seed, SIDE).pixels
-    return hu, anatomy(hu)
+from core.lookalikes import DENSE, aged, dense, likely, lookalike, watery
+from tests.core.slices import base
 
 
 def test_ageing_widens_the_fluid_spaces_on_both_sides():
@@ -59,6 +52,26 @@ def test_a_calcified_plexus_is_denser_than_blood_and_behind():
     assert np.nanmin(spots) > 0
 
 
+def test_a_watery_brain_is_paler_everywhere_but_at_the_falx_and_the_skull():
+    for seed in range(6):
+        hu, brain = base(seed)
+        change = watery(hu, brain, np.random.default_rng(seed)) - hu
+        tissue = brain.brain & ~brain.fluid & (brain.depth > 0.1) & (np.abs(brain.x) > 0.15)
+        assert np.median(change[tissue]) < -4
+        assert max(abs(change[tissue & (brain.x > 0)].mean() - change[tissue & (brain.x < 0)].mean()), 0) < 1.5
+        falx = brain.brain & (np.abs(brain.x) < 0.01) & (brain.y < -0.35) & (brain.depth > 0.1)
+        assert np.median(change[falx]) > np.median(change[tissue]) / 2
+        assert (change[~brain.brain] == 0).all()
+
+
+def test_bone_met_in_part_fades_into_the_brain_where_a_clot_would_end():
+    for seed in range(8):
+        hu, brain = base(seed)
+        change = DENSE["slope"](hu, brain, np.random.default_rng(seed)) - hu
+        rims = [change[brain.brain & (brain.depth > at) & (brain.depth < at + 0.03)].mean() for at in (0, 0.03, 0.06)]
+        assert rims[0] > 2 * rims[1] > 4 * rims[2] >= 0
+
+
 def test_a_slice_shows_only_what_its_level_has():
     hu, brain = next((hu, brain) for hu, brain in map(base, range(30)) if brain.at_ventricles)
     assert set(likely(brain)) <= set(DENSE)
@@ -70,11 +83,11 @@ def test_a_slice_shows_only_what_its_level_has():
 def test_a_look_alike_says_what_it_is_and_the_same_seed_draws_the_same():
     hu, brain = base()
     kinds = set()
-    for seed in range(20):
+    for seed in range(40):
         kind, drawn = lookalike(hu, brain, np.random.default_rng(seed))
         again = lookalike(hu, brain, np.random.default_rng(seed))
         assert again[0] == kind
         np.testing.assert_array_equal(again[1], drawn)
         assert drawn.dtype == np.float32
         kinds.add(kind)
-    assert kinds == {"aged", "dense", "aged, dense"}
+    assert kinds == {"aged", "dense", "aged, dense", "watery"}

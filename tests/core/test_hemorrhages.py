@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from core.hemorrhages import COMPARTMENTS, OLD, simulate_hemorrhage
+from core.lesions import VISIBLE, contrast_to_noise
+from tests.core.slices import change_inside, drawn
+
+
+def test_a_collection_draws_no_bone_into_the_brain():
+    for hu, brain, lesion in drawn(lambda h, b, rng: simulate_hemorrhage(h, b, rng, "epidural")):
+        beyond = brain.brain & (lesion.mask < 0.01) & (brain.depth > 0.05)
+        assert lesion.hu[beyond].max() <= hu[brain.brain].max() + 0.01
+
+
+@pytest.mark.parametrize("compartment", [*COMPARTMENTS, None])
+def test_a_hemorrhage_that_nobody_could_see_is_not_made(compartment):
+    for hu, brain, lesion in drawn(lambda h, b, rng: simulate_hemorrhage(h, b, rng, compartment)):
+        darker = contrast_to_noise(hu, lesion.hu, lesion.mask, brain)
+        assert (darker if lesion.kind == OLD else -darker) > VISIBLE
+
+
+@pytest.mark.parametrize("compartment", COMPARTMENTS)
+def test_a_hemorrhage_is_mostly_brighter_than_what_it_replaces(compartment):
+    changes = [
+        change_inside(hu, lesion)
+        for hu, _, lesion in drawn(lambda h, b, rng: simulate_hemorrhage(h, b, rng, compartment))
+    ]
+    assert np.median(changes) > 8
+
+
+@pytest.mark.parametrize("compartment", ["subdural", "epidural"])
+def test_a_collection_lies_against_the_skull(compartment):
+    for _, brain, lesion in drawn(lambda h, b, rng: simulate_hemorrhage(h, b, rng, compartment)):
+        inside = lesion.mask > 0.6
+        assert brain.depth[inside].max() < 0.5 or np.abs(brain.x[inside]).max() < 0.2, "or along the falx"
+
+
+def test_blood_in_the_ventricles_stays_there():
+    for _, brain, lesion in drawn(lambda h, b, rng: simulate_hemorrhage(h, b, rng, "intraventricular")):
+        assert (brain.fluid & (lesion.mask > 0.6)).sum() > 0.5 * (lesion.mask > 0.6).sum()
+
+
+def test_now_and_then_a_subdural_is_old_darker_than_brain_and_one_sided():
+    draws = drawn(lambda h, b, rng: simulate_hemorrhage(h, b, rng, "subdural"), range(60))
+    old = [(hu, brain, lesion) for hu, brain, lesion in draws if lesion.kind == OLD]
+    assert 2 <= len(old) < 0.4 * len(draws)
+    for hu, brain, lesion in old:
+        inside = (lesion.mask > 0.6) & ~brain.fluid
+        assert np.median(lesion.hu[inside]) < np.median(hu[brain.brain]) - 2
+        x = brain.x[inside]
+        assert max((x > -0.1).mean(), (x < 0.1).mean()) > 0.8
+        assert not brain.low

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from core.infarcts import AGES, TERRITORIES, simulate_infarct
+from core.lesions import VISIBLE, contrast_to_noise
+from tests.core.slices import base, change_inside, drawn
+
+
+@pytest.mark.parametrize("territory", TERRITORIES)
+def test_an_infarct_is_darker_than_what_it_replaces_and_on_one_side(territory):
+    changes = []
+    for hu, brain, lesion in drawn(lambda h, b, rng: simulate_infarct(h, b, rng, territory, "subacute")):
+        assert lesion.kind == f"{territory}, subacute"
+        inside = lesion.mask > 0.6
+        if (tissue := inside & ~brain.fluid).any():
+            changes.append((lesion.hu - hu)[tissue].mean())
+        if inside.any():
+            x = brain.x[inside]
+            assert max((x > -0.02).mean(), (x < 0.02).mean()) > 0.6, "one hemisphere, but for a soft border at the falx"
+    assert np.median(changes) < -4
+
+
+def test_an_infarct_darkens_with_age():
+    depth = {
+        age: np.mean(
+            [change_inside(h, le) for h, _, le in drawn(lambda h, b, rng, a=age: simulate_infarct(h, b, rng, "MCA", a))]
+        )
+        for age in AGES
+    }
+    assert 0 > depth["hyperacute"] > depth["acute"] > depth["subacute"] > depth["chronic"] > -35
+
+
+@pytest.mark.parametrize("territory", ["lacunar", "MCA", "watershed"])
+def test_an_infarct_that_nobody_could_see_is_not_made(territory):
+    for hu, brain, lesion in drawn(lambda h, b, rng: simulate_infarct(h, b, rng, territory)):
+        assert contrast_to_noise(hu, lesion.hu, lesion.mask, brain) > VISIBLE
+
+
+def test_a_lacune_lies_in_tissue():
+    for _, brain, lesion in drawn(lambda h, b, rng: simulate_infarct(h, b, rng, "lacunar")):
+        inside = lesion.mask > 0.8
+        assert not (inside & brain.fluid).any()
+
+
+def test_the_same_seed_draws_the_same():
+    hu, brain = base()
+    one, again, other = (simulate_infarct(hu, brain, np.random.default_rng(s), "MCA") for s in (1, 1, 2))
+    np.testing.assert_array_equal(one.hu, again.hu)
+    assert not np.array_equal(one.hu, other.hu)
