@@ -48,18 +48,22 @@ def _by_default(report: Report | None) -> str:
 
 
 def _never_called(report: Report) -> list[str]:
-    """Classes that occur and that the model called no scan."""
+    """One note on the classes that occur and that the model called no scan."""
+    never = {
+        name: figures.recall.n
+        for name, figures in report.per_class.items()
+        if not figures.precision.n and figures.recall.n
+    }
+    if not never:
+        return []
+    names, counts = " or ".join(in_words(name).lower() for name in never), " and ".join(map(str, never.values()))
+    said = f"**The model called none of these scans {names}**; readers called {counts} so."
     one_answer = sum(figures.precision.n > 0 for figures in report.per_class.values()) == 1
     undefined = (
         " Figures that need two answers to compare (Matthews correlation, kappa) are not defined then, and have no "
         "interval."
     )
-    return [
-        f"**The model called none of these scans {in_words(name).lower()}**; readers called {figures.recall.n} so."
-        f"{undefined if one_answer else ''}"
-        for name, figures in report.per_class.items()
-        if not figures.precision.n and figures.recall.n
-    ]
+    return [said + (undefined if one_answer else "")]
 
 
 def _basis(report: Report | None, *, of: str) -> str:

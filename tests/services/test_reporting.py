@@ -183,6 +183,18 @@ def test_a_class_that_is_never_called_is_said(log):
     assert table.loc["Always the commonest class would have", "These scans"].startswith("accuracy 0.5")
 
 
+def test_two_classes_that_are_never_called_are_said_in_one_note(log):
+    ws, _ = log
+    with ws.db.writing() as session:
+        for reading in session.query(models.Reading):
+            reading.label, reading.confidence = "no_stroke", 0.9
+            reading.probabilities = {"hemorrhagic": 0.04, "ischemic": 0.06, "no_stroke": 0.9}
+    live = asked(ws)
+    bled, infarcted = ((live.rows["label"] == name).sum() for name in ("hemorrhagic", "ischemic"))
+    [said] = [note for note in notes(live) if "called none of these scans" in note]
+    assert f"hemorrhagic or ischemic**; readers called {bled} and {infarcted} so." in said
+
+
 def test_few_scans_are_said(log):
     ws, _ = log
     table = groups(asked(ws).groups).set_index("Group")
