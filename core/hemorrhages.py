@@ -128,7 +128,7 @@ def _off(angle: np.ndarray, middle: float) -> np.ndarray:
 
 def _subdural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
     """A crescent over one hemisphere, or a band along the falx; fresh, mixed, paler, or of many weeks."""
-    if rng.random() < 0.15:
+    if rng.random() < 0.3:
         return _old_subdural(hu, brain, rng)
     if rng.random() < 0.15:
         part = (brain.y < rng.uniform(-0.4, 0.1)) if rng.random() < 0.5 else (brain.y > rng.uniform(0.2, 0.4))
