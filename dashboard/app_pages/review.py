@@ -51,7 +51,13 @@ with picture:
     title.markdown(f"**{place}{case.title}** · scan {scan_id}" + (" · synthetic" if case.scan.synthetic else ""))
     if case.scan.unit == "HU":
         window.segmented_control(
-            "Window", list(WINDOWS), default="Brain", required=True, key="window", label_visibility="collapsed"
+            "Window",
+            list(WINDOWS),
+            default="Brain",
+            required=True,
+            key="window",
+            label_visibility="collapsed",
+            persist_state="session",
         )
     description = f"Axial CT slice, {case.title}, {words.model_column(case)}"
     viewer.draw(pixels, heat, key=f"viewer-{scan_id}", description=description)

@@ -28,16 +28,20 @@ if not everything:
 
 present = [state for state in STATES if any(case.state == state for case in everything)]
 by_state, by_name = st.columns([7, 2])
-states = by_state.pills("State", present, selection_mode="multi", key="worklist_states")
-wanted = by_name.text_input("Find", placeholder="scan number or patient", key="worklist_find")
+states = by_state.pills("State", present, selection_mode="multi", key="worklist_states", persist_state="session")
+wanted = by_name.text_input("Find", placeholder="scan number or patient", key="worklist_find", persist_state="session")
 by_answer, by_batch, by_order = st.columns([4, 3, 2])
-answers = by_answer.pills("Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers")
+answers = by_answer.pills(
+    "Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers", persist_state="session"
+)
 held = {case.scan.batch_id for case in everything}
 names = {None: "All"} | {n: f"{words.batch(*batch)} (no. {n})" for n, batch in batches(ws).items() if n in held}
 if st.session_state.get("worklist_batch") not in names:  # taken back since
     st.session_state["worklist_batch"] = None
-batch = by_batch.selectbox("Batch", list(names), format_func=names.__getitem__, key="worklist_batch")
-order = by_order.selectbox("Order", list(ORDERS), key="worklist_order")
+batch = by_batch.selectbox(
+    "Batch", list(names), format_func=names.__getitem__, key="worklist_batch", persist_state="session"
+)
+order = by_order.selectbox("Order", list(ORDERS), key="worklist_order", persist_state="session")
 
 
 def _answer(case: Case) -> str | None:

@@ -13,7 +13,7 @@ from services.demo import load_demo
 from services.intake import Incoming, receive
 from services.models import demonstration_model, promote, serving_model
 from services.removal import undo
-from services.review import batches, case, cases, history
+from services.review import batches, case, cases, history, new_click, record
 from services.uploads import Upload
 from services.workspace import open_workspace
 from tests.conftest import png
@@ -173,6 +173,24 @@ def test_a_scan_is_found_by_the_number_that_a_note_names(app, demo):
     assert "**0** of 40 scans" in words(app)
     app.session_state["scan"] = wanted.scan.id
     assert f"scan {wanted.scan.id}" in words(on(app, "review"))
+
+
+def test_the_worklist_keeps_its_filters_while_another_page_is_open(app, demo):
+    on(app, "worklist")
+    unread = [each for each in cases(demo, "Reader 1") if each.state == "not read yet"]
+    app.pills(key="worklist_states").set_value(["not read yet"]).run()
+    app.selectbox(key="worklist_order").set_value("least certain first").run()
+    shown = app.dataframe[0].value["No."].tolist()
+    assert len(shown) == len(unread)
+    on(app, "overview")
+    on(app, "worklist")
+    assert app.selectbox(key="worklist_order").value == "least certain first"
+    assert app.dataframe[0].value["No."].tolist() == shown
+    for each in unread:  # read meanwhile: that state is not offered any more
+        verdict = {"verdict": "no_stroke", "expected_version": each.scan.version, "click_id": new_click()}
+        record(demo, each.scan.id, reader="Reader 1", **verdict)
+    on(app, "worklist")
+    assert "of 40 scans" in words(app)
 
 
 def test_a_scan_whose_image_is_gone_costs_the_worklist_no_other(app, demo):
