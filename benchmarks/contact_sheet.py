@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from core.anatomy import Anatomy, Window, anatomy
 from core.dataset import file_reader
-from core.hemorrhages import COMPARTMENTS, simulate_hemorrhage
+from core.hemorrhages import COMPARTMENTS, OLD, simulate_hemorrhage
 from core.infarcts import AGES, TERRITORIES, simulate_infarct
 from core.labels import NO_STROKE
 from core.lesions import Lesion
@@ -51,9 +51,9 @@ def _tiles(bases: Iterator[Base], rng: np.random.Generator) -> Iterator[Tile]:
         yield _drawn(bases, partial(simulate_infarct, rng=rng, territory=territory))
     for age in AGES:
         yield _drawn(bases, partial(simulate_infarct, rng=rng, territory="MCA", age=age))
-    for compartment in COMPARTMENTS * 2:
+    for compartment in (*COMPARTMENTS * 2, OLD):
         yield _drawn(bases, partial(simulate_hemorrhage, rng=rng, compartment=compartment))
-    for _ in range(2 * COLUMNS - (len(TERRITORIES) + len(AGES) + 2 * len(COMPARTMENTS)) % COLUMNS):
+    for _ in range(2 * COLUMNS - (len(TERRITORIES) + len(AGES) + 2 * len(COMPARTMENTS) + 1) % COLUMNS):
         yield lookalike(*next(bases), rng)
 
 

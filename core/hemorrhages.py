@@ -10,6 +10,7 @@ from core.lesions import DRAWS, VISIBLE, Lesion, contrast_to_noise, mean_over, n
 
 COMPARTMENTS = ("parenchymal", "contusions", "subdural", "epidural", "subarachnoid", "intraventricular")
 OLD = "old subdural"
+"""What a part of the subdural ones are; a compartment that can be asked for, and is not drawn at random beside them."""
 
 
 def simulate_hemorrhage(
@@ -212,6 +213,7 @@ _BLEEDS: dict[str, Bleed] = {
     "parenchymal": _parenchymal,
     "contusions": _contusions,
     "subdural": _subdural,
+    OLD: _old_subdural,
     "epidural": _epidural,
     "subarachnoid": _subarachnoid,
     "intraventricular": _intraventricular,
