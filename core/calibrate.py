@@ -10,12 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.intervals import Clusters, share_figure
-from core.manifest import Calibration, OperatingPoint
+from core.manifest import CALIBRATED_FROM, OPERATING_POINT_FROM, Calibration, OperatingPoint
 
-MIN_SCANS = 20
-"""Fewer validation scans than this calibrate nothing: probabilities stay as they are and there is no threshold."""
-MIN_FINDINGS = 10
-"""Fewer validation scans with a finding than this give no operating point for it."""
 FLOOR = 0.5
 """No answer is given with less confidence than this, whatever the validation scans say."""
 _PRIOR_SCALE = 1.0
@@ -37,7 +33,7 @@ def calibrate(logits: Tensor, labels: Tensor, patients: Sequence[str], weights: 
     mean 1: what a scan counts, such as `class_balance`.
     """
     people = len(set(patients))
-    if len(labels) < MIN_SCANS:
+    if len(labels) < CALIBRATED_FROM:
         return Calibration()
     parameters = torch.full((1 + logits.shape[1],), 0.1, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([parameters], max_iter=200, line_search_fn="strong_wolfe")
@@ -66,7 +62,7 @@ def abstention_threshold(
     `probabilities` (N, C) calibrated, `labels` (N,) indices, `weights` (N,) what a scan counts. None where the set
     is too small to say; 1.0 where no threshold keeps the promise, so that the model always abstains.
     """
-    if len(labels) < MIN_SCANS:
+    if len(labels) < CALIBRATED_FROM:
         return None
     confidence = probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
@@ -89,7 +85,7 @@ def operating_point(
     `score` (N,) probability of the finding, or (k N,) of the same N scans sent in k ways, all of which it is found on;
     its figures are of the first way. `is_it` (N,) bool. None where there are too few findings to say.
     """
-    if is_it.sum() < MIN_FINDINGS:
+    if is_it.sum() < OPERATING_POINT_FROM:
         return None
     found = np.sort(score[np.tile(is_it, len(score) // len(is_it))])[::-1]
     threshold = float(found[math.ceil(sensitivity * len(found) - 1e-9) - 1])

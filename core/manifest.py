@@ -28,6 +28,14 @@ POINTER = "serving.json"
 KEPT_WAYS_BACK = 20
 
 
+CALIBRATED_FROM = 20
+"""Fewer validation scans than this calibrate nothing: probabilities stay as they are and there is no threshold."""
+OPERATING_POINT_FROM = 10
+"""Fewer validation scans with a finding than this give no operating point for it."""
+TYPICAL_FROM = 100
+"""Fewer training scans than this do not say what head CT looks like."""
+
+
 class BadBundle(ValueError):
     """The bundle is damaged, incomplete or not one of ours; it must not serve."""
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from core.manifest import TYPICAL_FROM
+
 COMPONENTS = 16
-MIN_SCANS = 100
-"""Fewer training scans than this do not say what is usual."""
 _PREFIX = "typical."
 
 
@@ -59,7 +59,7 @@ def is_typical(name: str) -> bool:
 
 def describe(train: Tensor) -> Typical | None:
     """Learn what is usual from `train` (N, F); it flags nothing yet. None where there are too few scans to say."""
-    if len(train) < MIN_SCANS:
+    if len(train) < TYPICAL_FROM:
         return None
     mean, scale = train.mean(dim=0), train.std(dim=0).clamp(min=1e-4)
     centred = (train - mean) / scale

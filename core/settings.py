@@ -155,6 +155,7 @@ class RetrainSettings(BaseModel):
     epochs: int = Field(20, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
     margin: float = Field(0.0, ge=0, le=1)
+    min_answered: float = Field(0.5, ge=0, le=1)
 
 
 class Settings(BaseSettings):

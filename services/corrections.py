@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from core.labels import CLASSES, HEMORRHAGIC, in_words
-from core.manifest import Manifest
+from core.manifest import CALIBRATED_FROM, OPERATING_POINT_FROM, TYPICAL_FROM, Manifest
 from db import models, queries, review_queries
 from services.workspace import Workspace
 
@@ -41,8 +41,11 @@ def to_keep(champion: Manifest, *, synthetic: bool = False) -> tuple[str, ...]:
     return () if champion.demonstration and not synthetic else champion.classes
 
 
-def too_few(ws: Workspace, items: Sequence[Item], classes: Collection[str] = ()) -> str | None:
-    """Why these labels cannot train a model that tells `classes` apart and judge it; None where they can."""
+def too_few(
+    ws: Workspace, items: Sequence[Item], classes: Collection[str] = (), champion: Manifest | None = None
+) -> str | None:
+    """Why these labels cannot train a model that tells `classes` apart, and can say as much of its answers as the
+    `champion`, and judge it; None where they can."""
     rule = ws.settings.retrain
     if len(items) < rule.min_scans:
         return f"At least {rule.min_scans} scans with a verdict are needed to train on; there are {len(items)}."
@@ -50,6 +53,7 @@ def too_few(ws: Workspace, items: Sequence[Item], classes: Collection[str] = ())
         _too_few_to_judge(ws, [item for item in items if item.split == "test"])
         or _too_few_to_settle([item for item in items if item.split == "validation"])
         or _too_few_to_learn({item.label for item in items if item.split == "train"}, classes)
+        or (None if champion is None or champion.demonstration else _too_few_to_say_as_much(items, champion))
     )
 
 
@@ -85,6 +89,29 @@ def _too_few_to_learn(learned: Collection[str], classes: Collection[str]) -> str
         return (
             f"The model that serves also knows the answer “{missing[0]}”, and none of the reviewed scans to train on "
             "is that: it would be unlearned. Review such scans of more patients."
+        )
+    return None
+
+
+def _too_few_to_say_as_much(items: Sequence[Item], champion: Manifest) -> str | None:
+    """What the champion tells its readers a candidate must be able to tell them too."""
+    validation = [item.label for item in items if item.split == "validation"]
+    train = sum(item.split == "train" for item in items)
+    calibrated = champion.calibration.scans or champion.abstain_below is not None
+    if calibrated and len(validation) < CALIBRATED_FROM:
+        return (
+            f"At least {CALIBRATED_FROM} reviewed scans of patients kept for validation are needed to settle what "
+            f"confidence means, as it is for the model that serves; there are {len(validation)}."
+        )
+    if HEMORRHAGIC in champion.operating_points and validation.count(HEMORRHAGIC) < OPERATING_POINT_FROM:
+        return (
+            f"At least {OPERATING_POINT_FROM} hemorrhagic scans of patients kept for validation are needed to settle "
+            f"from when on hemorrhage is not excluded; {validation.count(HEMORRHAGIC)} have been reviewed."
+        )
+    if champion.false_flags is not None and train < TYPICAL_FROM:
+        return (
+            f"At least {TYPICAL_FROM} reviewed scans to train on are needed to tell head CT from other images, as the "
+            f"model that serves does; there are {train}."
         )
     return None
 

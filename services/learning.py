@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from core import bundle
 from core.bundle import Bundle
 from core.dataset import DatasetError, Examples, Sample, load
 from core.evaluate import difference
+from core.intervals import Figure
 from core.labels import CLASSES, HEMORRHAGIC, SPLITS, counted, in_words
 from core.manifest import BadBundle, Manifest
 from core.network import build
@@ -27,7 +28,7 @@ from db import models
 from services import models as versions
 from services.corrections import Item, labelled_scans, to_keep, too_few
 from services.jobs import Busy, lock_path
-from services.publishing import Origin, measure, probabilities_of, publish_fit
+from services.publishing import Origin, answers_of, measure, publish_fit
 from services.workspace import Workspace
 
 
@@ -81,7 +82,7 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
         scans = counted(sum(item.split == split for item in items), "scan")
         patients = counted(len({item.patient_key for item in items if item.split == split}), "patient")
         say(f"{split}: {scans} of {patients} ({per_class or 'none'})")
-    problem = too_few(ws, items, to_keep(champion, synthetic=synthetic))
+    problem = too_few(ws, items, to_keep(champion, synthetic=synthetic), champion)
     if problem or dry_run:
         return Decision("refused", problem or "Dry run: nothing was trained.", champion.version)
     _end_interrupted_runs(ws)
@@ -136,6 +137,17 @@ def _train_and_judge(
     return decide(ws, model, trained, parts["test"], serve)
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """Champion and candidate, by these names, on the same held-out scans."""
+
+    labels: Sequence[str]
+    called: Mapping[str, Sequence[str]]
+    answers: Mapping[str, int]  # how many scans each answers
+    gain: Figure  # of accuracy
+    metrics: dict[str, Any]
+
+
 def decide(
     ws: Workspace,
     champion: Bundle,
@@ -144,29 +156,64 @@ def decide(
     serve: bool = True,
 ) -> Decision:
     """The gate: the candidate serves where it is not worse than the champion on the same held-out scans, finds no fewer
-    of their hemorrhages, can say as much of its answers, and nobody has let another version serve since the training
-    began.
+    of their hemorrhages, does not abstain on most that the champion answers, can say as much of its answers, and
+    nobody has let another version serve since the training began.
 
     Without `serve` neither is the model that serves, and none of them will be: demonstrations beside a real one.
     """
-    labels, called, said = test.labels, {}, {}
+    compared = _compare(champion, candidate, test)
+    figures = _figures(ws, champion, candidate, test, compared)
+
+    def ends(decision: str, reason: str) -> Decision:
+        return Decision(decision, reason, champion.manifest.version, candidate.manifest.version, compared.metrics)
+
+    if reason := _objection(ws, champion, candidate, compared, figures):
+        return ends("kept", f"The champion stays: {reason}")
+    if not serve:
+        return ends("kept", f"For show: {figures}. A demonstration does not take the place of a model of real scans.")
+    if lost := _lost(champion, candidate):
+        return ends(
+            "kept", f"The champion stays: {figures}, but too few scans were there to give the candidate {lost}."
+        )
+    try:
+        versions.promote(ws, candidate.manifest.version, actor="retrain", instead_of=champion.manifest.version)
+    except versions.ServesNoMore:
+        return ends(
+            "kept",
+            f"Nothing changes: {figures}, but the champion does not serve any more: another version was let serve "
+            "meanwhile, or its files were damaged. Retrain on what serves now.",
+        )
+    return ends("promoted", f"The candidate serves now: {figures}.")
+
+
+def _compare(champion: Bundle, candidate: Bundle, test: Examples) -> _Compared:
+    called, said, answers = {}, {}, {}
     metrics: dict[str, Any] = {}
     for role, model in (("champion", champion), ("candidate", candidate)):
-        known, said[role] = model.manifest.classes, probabilities_of(model, test.x)
+        known = model.manifest.classes
+        said[role], answered = answers_of(model, test.x)
+        answers[role] = int(answered.sum())
         called[role] = [known[i] for i in said[role].argmax(axis=1)]
         metrics[role] = measure(said[role], test, known).to_json()
     both_know = champion.manifest.classes, candidate.manifest.classes
-    gains = difference(labels, said["champion"], said["candidate"], both_know, patients=test.patients)
-    gain = gains["accuracy"]
-    metrics["accuracy_gain"] = gain.to_json()
+    gains = difference(test.labels, said["champion"], said["candidate"], both_know, patients=test.patients)
+    metrics["answered"] = answers
+    metrics["accuracy_gain"] = gains["accuracy"].to_json()
     metrics["gains"] = {name: figure.to_json() for name, figure in gains.items()}
-    seen, seen_too = (_met(model, test) for model in (champion, candidate))
-    metrics["test_patients_the_champion_was_trained_on"] = seen
-    metrics["test_patients_the_candidate_was_trained_on"] = seen_too
+    metrics["test_patients_the_champion_was_trained_on"] = _met(champion, test)
+    metrics["test_patients_the_candidate_was_trained_on"] = _met(candidate, test)
+    return _Compared(test.labels, called, answers, gains["accuracy"], metrics)
+
+
+def _figures(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples, compared: _Compared) -> str:
+    """What was found, and whom it flatters, as part of a sentence."""
+    right, answers = {role: _right(test.labels, of) for role, of in compared.called.items()}, compared.answers
     figures = (
-        f"on {len(labels)} held-out scans of {len(set(test.patients))} patients the candidate is right on "
-        f"{_right(labels, called['candidate'])}, the champion on {_right(labels, called['champion'])}"
+        f"on {len(test)} held-out scans of {len(set(test.patients))} patients the candidate is right on "
+        f"{right['candidate']} and answers {answers['candidate']}, the champion is right on {right['champion']} and "
+        f"answers {answers['champion']}"
     )
+    seen, seen_too = (_met(model, test) for model in (champion, candidate))
     if seen or seen_too:
         figures += (
             f" (the champion was trained on {seen} of these patients, the candidate on {seen_too}: that flatters)"
@@ -176,36 +223,24 @@ def decide(
             " (whether the champion was trained on further ones of these patients cannot be told: it, or what it goes "
             "on from, is from another installation)"
         )
+    return figures
 
-    def kept(reason: str) -> Decision:
-        return Decision("kept", reason, champion.manifest.version, candidate.manifest.version, metrics)
 
-    if gain.value < -ws.settings.retrain.margin:
-        return kept(f"The champion stays: {figures}.")
-    found, found_before = (_hemorrhages(labels, called[role]) for role in ("candidate", "champion"))
-    if found < found_before:
-        return kept(
-            f"The champion stays: {figures}, but of {labels.count(HEMORRHAGIC)} hemorrhagic ones the candidate finds "
-            f"{found}, the champion {found_before}."
+def _objection(ws: Workspace, champion: Bundle, candidate: Bundle, compared: _Compared, figures: str) -> str | None:
+    """Why what was found speaks for the champion; None where it does not."""
+    rule, answers = ws.settings.retrain, compared.answers
+    if compared.gain.value < -rule.margin:
+        return f"{figures}."
+    found, before = (_hemorrhages(compared.labels, compared.called[role]) for role in ("candidate", "champion"))
+    if found < before:
+        return (
+            f"{figures}, but of {list(compared.labels).count(HEMORRHAGIC)} hemorrhagic ones the candidate finds "
+            f"{found}, the champion {before}."
         )
-    if not serve:
-        return kept(f"For show: {figures}. A demonstration does not take the place of a model of real scans.")
-    if lost := _lost(champion, candidate):
-        return kept(f"The champion stays: {figures}, but too few scans were there to give the candidate {lost}.")
-    try:
-        versions.promote(ws, candidate.manifest.version, actor="retrain", instead_of=champion.manifest.version)
-    except versions.ServesNoMore:
-        return kept(
-            f"Nothing changes: {figures}, but the champion does not serve any more: another version was let serve "
-            "meanwhile, or its files were damaged. Retrain on what serves now."
-        )
-    return Decision(
-        "promoted",
-        f"The candidate serves now: {figures}.",
-        champion.manifest.version,
-        candidate.manifest.version,
-        metrics,
-    )
+    least = 0 if champion.manifest.demonstration else rule.min_answered * answers["champion"]
+    if answers["candidate"] < max(1, least):  # a demonstration answers without grounds
+        return f"{figures}. A model that answers so much less is of little use."
+    return None
 
 
 def _met(model: Bundle, test: Examples) -> int:

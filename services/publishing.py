@@ -160,6 +160,14 @@ def probabilities_of(model: Bundle, x: torch.Tensor) -> np.ndarray:
     return model.manifest.calibration.probabilities(predict(model.network, x).logits)
 
 
+def answers_of(model: Bundle, x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The same, and (N,) whether it answers: it neither abstains nor takes the image for no head CT."""
+    of = model.manifest
+    rules = Rules(of.calibration, of.abstain_below, of.operating_points, model.typical)
+    p, _, answered = rules.applied(predict(model.network, x))
+    return p, answered
+
+
 def load_for(model: Bundle, samples: Sequence[Sample], ws: Workspace, progress: Callable[[int, int], None]) -> Loaded:
     """Labelled files, prepared as `model` wants them."""
     reader = file_reader(ws.pseudonym, ws.settings.limits.megapixels)

@@ -10,7 +10,7 @@ import torch
 from core import calibrate, outlier
 from core.augment import augment
 from core.dataset import Examples
-from core.manifest import Calibration, OperatingPoint
+from core.manifest import CALIBRATED_FROM, Calibration, OperatingPoint
 from core.network import Network
 from core.outlier import Typical
 from core.settings import Augmentation, CalibrationSettings, Recipe
@@ -57,7 +57,7 @@ def settle(
     the figures of an operating point are of the scans as they are. `balanced`: each class counts alike, however many
     scans it has, for shares that were chosen say nothing of a ward.
     """
-    ways = [said, sent] if sent and len(part) >= calibrate.MIN_SCANS else [said]  # twice too few are too few
+    ways = [said, sent] if sent and len(part) >= CALIBRATED_FROM else [said]  # twice too few are too few
     logits, y = torch.cat([way.logits for way in ways]), part.y.repeat(len(ways))
     weights = calibrate.class_balance(y, len(classes)) if balanced else None
     calibration = calibrate.calibrate(logits, y, part.patients * len(ways), weights)

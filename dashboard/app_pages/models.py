@@ -95,7 +95,7 @@ if notice := st.session_state.pop("models_notice", None):
     st.error(notice)
 st.subheader("Learn from the corrections")
 items = labelled_scans(ws)
-problem = too_few(ws, items, to_keep(model.manifest) if model else ())
+problem = too_few(ws, items, to_keep(model.manifest), model.manifest) if model else too_few(ws, items)
 start, back, words_column = st.columns([1, 1, 3], vertical_alignment="center")
 running = jobs.retraining(ws)
 start.button(

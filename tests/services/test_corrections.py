@@ -3,7 +3,7 @@ from itertools import count
 from core import manifest as manifests
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE
 from services.corrections import Item, to_keep, too_few
-from services.workspace import DEMO_BUNDLES
+from services.workspace import DEMO_BUNDLES, SHIPPED_BUNDLES
 
 NUMBERS = count()
 
@@ -54,6 +54,18 @@ def test_a_class_that_would_be_unlearned_is_named(ws):
     two = [*without("train"), *items("train", *[HEMORRHAGIC, NO_STROKE] * 10)]
     assert too_few(ws, two) is None
     assert "“ischemic”" in too_few(ws, two, CLASSES)
+
+
+def test_what_the_champion_says_of_its_answers_must_be_settled_again(ws):
+    demonstration = manifests.read_manifest(manifests.versions(DEMO_BUNDLES)[-1])
+    shipped = manifests.read_manifest(manifests.versions(SHIPPED_BUNDLES)[-1])
+    assert too_few(ws, ENOUGH, (), demonstration) is None
+    assert "20 reviewed scans of patients kept for validation" in too_few(ws, ENOUGH, (), shipped)
+    more = [*ENOUGH, *items("validation", *[NO_STROKE] * 19, *[HEMORRHAGIC] * 9)]
+    assert "10 hemorrhagic scans" in too_few(ws, more, (), shipped)
+    more += items("validation", HEMORRHAGIC)
+    assert "At least 100 reviewed scans to train on" in too_few(ws, more, (), shipped)
+    assert too_few(ws, [*more, *items("train", *[NO_STROKE] * 76)], (), shipped) is None
 
 
 def test_only_a_training_from_scratch_may_forget_classes():

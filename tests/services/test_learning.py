@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 from sqlalchemy import select
 
@@ -27,7 +28,7 @@ from services.models import (
     trained_elsewhere,
 )
 from services.overview import overview
-from services.publishing import _inherited
+from services.publishing import _inherited, answers_of
 from services.questions import Question
 from services.reporting import live_evaluation
 from services.review import new_click, record
@@ -42,7 +43,7 @@ def reviewed(ws, publish_untrained, monkeypatch):
     """Forty scans of forty patients, each with the verdict that its phantom deserves."""
     ws.settings.retrain.epochs = 2
     ws.settings.retrain.min_test_scans = 2
-    promote(ws, publish_untrained(lineage={"recipe": RECIPE}), actor="test")
+    promote(ws, publish_untrained(lineage={"recipe": RECIPE}, calibration={}), actor="test")
     files = (Incoming(f"{i} (1).png", png(i, CLASSES[i % 3])) for i in range(40))
     received = list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
     for i, one in enumerate(received):
@@ -90,9 +91,10 @@ def test_a_worse_candidate_does_not_serve(reviewed, monkeypatch):
     def champion_is_always_right(model, x):
         rows = [CLASSES.index(truth[i.content_hash]) for i in items if i.split == "test"]
         right = np.eye(3)[rows]
-        return right if model.manifest.version == before else np.roll(right, 1, axis=1)
+        said = right if model.manifest.version == before else np.roll(right, 1, axis=1)
+        return said, np.ones(len(said), bool)
 
-    monkeypatch.setattr(learning, "probabilities_of", champion_is_always_right)
+    monkeypatch.setattr(learning, "answers_of", champion_is_always_right)
     before = champion(ws)
     decision = retrain(ws)
     assert decision.decision == "kept"
@@ -134,7 +136,7 @@ def test_no_class_of_the_champion_is_unlearned(reviewed):
     reason = retrain(ws).reason
     assert "also knows the answer “ischemic”" in reason
     assert retrain(ws, dry_run=True).reason == reason
-    assert too_few(ws, labelled_scans(ws), to_keep(serving_model(ws).manifest)) == reason
+    assert too_few(ws, labelled_scans(ws), to_keep(serving_model(ws).manifest), serving_model(ws).manifest) == reason
 
 
 def test_a_candidate_that_finds_fewer_hemorrhages_does_not_serve(reviewed, publish_untrained, monkeypatch):
@@ -148,7 +150,9 @@ def test_a_candidate_that_finds_fewer_hemorrhages_does_not_serve(reviewed, publi
     worse[new.manifest.version][bleeds[0]] = np.eye(3)[2]  # one hemorrhage missed,
     worse[old.manifest.version][others[0]] = np.roll(right[others[0]], 1)  # where the champion errs twice on others
     worse[old.manifest.version][others[1]] = np.roll(right[others[1]], 1)
-    monkeypatch.setattr(learning, "probabilities_of", lambda model, x: worse[model.manifest.version])
+    monkeypatch.setattr(
+        learning, "answers_of", lambda model, x: (worse[model.manifest.version], np.ones(len(right), bool))
+    )
     decision = decide(ws, old, new, test)
     assert decision.metrics["accuracy_gain"]["value"] > 0
     assert decision.decision == "kept"
@@ -248,14 +252,38 @@ def test_a_candidate_that_could_say_less_of_its_answers_does_not_serve(reviewed)
     ws = reviewed
     parent = bundle.load(folder_of(ws, champion(ws)))
     decision = retrain_from(ws, parent, {"abstain_below": 0.5})
-    assert decision.decision == "kept"
-    assert "The champion stays" in decision.reason
-    candidate = bundle.load(folder_of(ws, decision.candidate))
+    assert decision.decision == "refused", "before it has trained for nothing"
+    assert "At least 20 reviewed scans of patients kept for validation" in decision.reason
     before = bundle.load(folder_of(ws, champion(ws)))
-    says_less = before.manifest.model_copy(update={"version": candidate.manifest.version, "abstain_below": None})
+    says_less = before.manifest.model_copy(update={"version": parent.manifest.version, "abstain_below": None})
     verdict = decide(ws, before, replace(before, manifest=says_less), *held_out(ws))
     assert verdict.decision == "kept"
     assert "a confidence to abstain below" in verdict.reason
+
+
+@pytest.mark.parametrize("answered", [0, 4, 5])
+def test_a_candidate_that_abstains_on_most_scans_does_not_serve(reviewed, publish_untrained, monkeypatch, answered):
+    ws = reviewed
+    [test] = held_out(ws)
+    old, new = (bundle.load(folder_of(ws, name)) for name in (champion(ws), publish_untrained(7)))
+    right = np.eye(3)[[CLASSES.index(label) for label in test.labels]]
+    does = {old.manifest.version: np.ones(len(right), bool), new.manifest.version: np.arange(len(right)) < answered}
+    monkeypatch.setattr(learning, "answers_of", lambda model, x: (right, does[model.manifest.version]))
+    decision = decide(ws, old, new, test)
+    assert len(right) == 10
+    assert f"the candidate is right on 10 and answers {answered}," in decision.reason
+    assert decision.metrics["answered"] == {"champion": 10, "candidate": answered}
+    assert decision.decision == ("promoted" if answered >= 5 else "kept")
+
+
+def test_a_model_answers_what_it_neither_abstains_on_nor_flags(publish_untrained, ws):
+    model = bundle.load(folder_of(ws, publish_untrained(abstain_below=1.0)))
+    x = torch.zeros(3, 1, 64, 64, dtype=torch.uint8)
+    p, answered = answers_of(model, x)
+    assert p.shape == (3, 3)
+    assert not answered.any()
+    asked_for_all = replace(model, manifest=model.manifest.model_copy(update={"abstain_below": None}))
+    assert answers_of(asked_for_all, x)[1].all()
 
 
 def held_out(ws):
