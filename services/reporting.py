@@ -61,10 +61,13 @@ class Selection:
 class AuditStream:
     """Scans of patients drawn at random to be read blind: figures free of choice and of the model's influence."""
 
-    report: Report | None
-    labelled: int  # of `read`, those that count in the report
-    read: int
+    report: Report | None  # on those that count: given one class, by readers; read by a version that has not met them
+    counted: int
+    read: int  # blind, whether they count or not
     drawn: int
+    no_class: int  # why `read` is more than `counted`: unsure, unusable or disputed
+    unread_by_model: int
+    seen_in_training: int  # scans of patients the version was trained on
 
 
 @dataclass(frozen=True)
@@ -128,23 +131,37 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
         log = log_of(session, question)
     labelled, unlabelled = with_labels(log, question)
     rows = _rows(log, labelled)
-    drawn = [scan for scan in in_source(log, question) if scan.audit]
-    drawn_too = sum(scan.audit for scan in in_source(log, question, read=False))
-    of_drawn, no_class = with_labels(replace(log, scans=drawn), replace(question, blind_only=True))
-    random = _rows(log, of_drawn)
     return LiveEvaluation(
         question,
         rows,
         report_on(rows),
         _patient_report(rows),
         report_on(rows[rows["answered"]]),
-        AuditStream(report_on(random), len(random), len(random) + no_class, len(drawn) + drawn_too),
+        _audit_stream(log, question),
         _selection(log, question),
         tuple(_groups(rows, log, question)),
         tuple(_agreement(log, question)),
         unlabelled,
         not_blind(log, question),
         int(rows["seen_in_training"].sum()),
+    )
+
+
+def _audit_stream(log: Log, question: Question) -> AuditStream:
+    blind = replace(question, blind_only=True)
+    here, elsewhere = ([s for s in in_source(log, question, read=read) if s.audit] for read in (True, False))
+    labelled, no_class = with_labels(replace(log, scans=here), blind)
+    unread, no_class_too = with_labels(replace(log, scans=elsewhere), blind)
+    rows = _rows(log, labelled)
+    unmet = rows[~rows["seen_in_training"]]
+    return AuditStream(
+        report_on(unmet),
+        len(unmet),
+        len(rows) + len(unread) + no_class + no_class_too,
+        len(here) + len(elsewhere),
+        no_class + no_class_too,
+        len(unread),
+        len(rows) - len(unmet),
     )
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from core.evaluate import BY_CLASS, OVERALL, Report
 from core.intervals import Figure
 from core.labels import counted, in_words
-from services.reporting import FEW, Agreement, Comparison, Group, LiveEvaluation, Selection
+from services.reporting import FEW, Agreement, AuditStream, Comparison, Group, LiveEvaluation, Selection
 
 
 def with_interval(figure: Figure) -> str:
@@ -189,15 +189,27 @@ def _of_the_choice(selection: Selection) -> list[str]:
     return found
 
 
+def _of_the_stream(stream: AuditStream) -> list[str]:
+    """How many of the scans drawn count, and why the others do not."""
+    if not stream.drawn:
+        return []
+    left_out = [
+        (stream.no_class, "given no one class"),
+        (stream.unread_by_model, "not read by this version"),
+        (stream.seen_in_training, "of patients it was trained on"),
+    ]
+    why = ", ".join(f"{n} {reason}" for n, reason in left_out if n)
+    return [
+        f"Random audit stream: {stream.read} of the {stream.drawn} scans of patients drawn have been read blind; "
+        f"{stream.counted} of these count{f' (left out: {why})' if why else ''}."
+    ]
+
+
 def notes(live: LiveEvaluation) -> list[str]:
     """What has to be known before the figures are believed."""
-    found, stream = _of_the_choice(live.selection), live.audit_stream
+    found = _of_the_choice(live.selection)
     found += _never_called(live.report) if live.report else []
-    if stream.drawn:
-        found.append(
-            f"Random audit stream: {stream.read} of the {stream.drawn} scans of patients drawn have been read blind; "
-            f"{stream.labelled} of these were given one class, and count."
-        )
+    found += _of_the_stream(live.audit_stream)
     if live.seen_in_training:
         found.append(
             "Of patients that the model was trained on, which flatters it: "

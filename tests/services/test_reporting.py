@@ -101,8 +101,22 @@ def test_the_audit_stream_stands_beside_them(log):
     assert live.audit_stream.report.n == 5
     file(ws, received[-1].scan_id, "Ann", "unsure", version=0, blind=True)
     stream = asked(ws).audit_stream
-    assert (stream.labelled, stream.read, stream.drawn) == (5, 6, 11), "read, though without a class"
+    assert (stream.counted, stream.read, stream.drawn) == (5, 6, 11), "read, though without a class"
+    assert "5 of these count (left out: 1 given no one class)." in " ".join(notes(asked(ws)))
     assert overall(live).loc[0, "Random audit stream, read blind"] == "5 scans of 5 patients (few)"
+
+
+def test_the_audit_stream_counts_no_patient_that_the_version_was_trained_on(log):
+    ws, received = log
+    with ws.db.writing() as session:
+        for scan in session.query(models.Scan):
+            scan.audit = scan.id in {one.scan_id for one in received[10:20]}
+        for reading in session.query(models.Reading).filter_by(scan_id=received[10].scan_id):
+            reading.flags = [*reading.flags, "seen_in_training"]
+    live = asked(ws)
+    assert live.audit_stream.report.n == live.audit_stream.counted == 4
+    assert (live.audit_stream.read, live.audit_stream.drawn) == (5, 10)
+    assert "4 of these count (left out: 1 of patients it was trained on)." in " ".join(notes(live))
 
 
 def test_agreement_is_between_readers_and_with_the_model(log):
@@ -149,11 +163,11 @@ def test_how_scans_were_chosen_is_told_of_a_version_that_has_read_few(log, publi
     """It has read the reviewed ones alone: that does not make them a random sample, nor all of those drawn."""
     ws, _ = log
     other = publish_untrained(3)
-    drawn = asked(ws).audit_stream.drawn
+    drawn, read = asked(ws).audit_stream.drawn, asked(ws).audit_stream.read
     read_stored(ws, model_of(ws, other), unread_by_version(ws, Question(other)))
     live = live_evaluation(ws, Question(other))
     assert (live.selection.read, live.selection.unread, live.selection.unread_by_both) == (30, 10, 10)
-    assert live.audit_stream.drawn == drawn
+    assert (live.audit_stream.drawn, live.audit_stream.read) == (drawn, read)
     assert "**Perhaps not a random sample.** 30 scans reviewed, 10 not; 10 of the latter" in notes(live)[0]
 
 
