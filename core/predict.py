@@ -70,14 +70,15 @@ class Predictor:
         return evidence(maps, of)
 
     def _flags(self, scan: Scan, probabilities: dict[str, float], unlike: bool) -> Iterator[str]:
-        """What has to be known about an answer. A scan unlike head CT gets no other word about its content."""
+        """What has to be known about an answer. A scan unlike head CT gets no other word about its content, but
+        that a hemorrhage may be in it: it may be a head CT all the same."""
         manifest, confidence = self.manifest, max(probabilities.values())
         if unlike:
             yield NOT_HEAD_CT
         elif manifest.abstain_below is not None and confidence < manifest.abstain_below:
             yield UNCERTAIN
         point, bleeding = manifest.operating_points.get(HEMORRHAGIC), probabilities.get(HEMORRHAGIC, 0.0)
-        if point and not unlike and point.threshold <= bleeding < confidence:
+        if point and point.threshold <= bleeding < confidence:
             yield HEMORRHAGE_NOT_EXCLUDED
         if scan.patient_key in self._trained:
             yield SEEN_IN_TRAINING

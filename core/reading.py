@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from core.labels import HEMORRHAGIC
 from core.manifest import Manifest
 from core.preprocess import Box
 from core.scan import Scan
@@ -47,3 +48,36 @@ def for_patient(reading: Reading, patient_key: str, manifest: Manifest) -> Readi
     if patient_key not in manifest.patients.get("train", []) or SEEN_IN_TRAINING in reading.flags:
         return reading
     return replace(reading, flags=(*reading.flags, SEEN_IN_TRAINING))
+
+
+class Answer(Protocol):
+    """What a model has said of one scan, as read or as stored."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def flags(self) -> tuple[str, ...]: ...
+
+
+def not_head_ct(reading: Answer) -> bool:
+    """Whether the image is so unlike head CT that the model gives it no type."""
+    return NOT_HEAD_CT in reading.flags
+
+
+def hemorrhage_not_excluded(reading: Answer) -> bool:
+    """Whether hemorrhage, though not the answer, is more likely than the operating point allows to dismiss, or what the
+    model would have answered had it not abstained."""
+    if not_head_ct(reading):
+        return False
+    return (reading.label == HEMORRHAGIC and abstains(reading)) or HEMORRHAGE_NOT_EXCLUDED in reading.flags
+
+
+def hemorrhage_if_head_ct(reading: Answer) -> bool:
+    """The same of an image that was taken for none: it may be one."""
+    return not_head_ct(reading) and (reading.label == HEMORRHAGIC or HEMORRHAGE_NOT_EXCLUDED in reading.flags)
+
+
+def abstains(reading: Answer) -> bool:
+    """Whether the model would rather not say."""
+    return UNCERTAIN in reading.flags

@@ -11,13 +11,12 @@ from pathlib import Path
 
 from console import errors, sentences
 
-from core.reading import Model
+from core.reading import Model, not_head_ct
 from core.settings import Settings
 from services.files import incoming, landed
 from services.intake import Received, receive
 from services.models import load_serving, serving_order
 from services.removal import sweep_images
-from services.review import not_head_ct
 from services.workspace import Workspace, open_workspace
 
 LOOK_S = 2.0

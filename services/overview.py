@@ -22,10 +22,10 @@ class Overview:
     agreeing: int  # of `comparable`, those where label and reading are the same
     comparable: int  # scans with a label that is a class, and an answer of the model's: it neither abstains nor flags
     compared_on_demo: bool  # these scans are synthetic, for want of others
-    uncertain_waiting: int
+    uncertain_waiting: int  # of `waiting`, where the model abstains, as far as its answers may be known
 
 
-def overview(ws: Workspace, reader: str) -> Overview:
+def overview(ws: Workspace, reader: str, *, blind_first: bool = False) -> Overview:
     """Counts over the whole case log; the agreement is without scans whose answers `reader` must not learn yet
     (`held_back`). Of real scans the readings of the model that serves count, and no other's; demo cases are read by
     demonstration models."""
@@ -37,6 +37,7 @@ def overview(ws: Workspace, reader: str) -> Overview:
     demo = {scan.id for scan in scans if scan.synthetic}
     readings = {i: reading for i, reading in readings.items() if i in demo or reading.model_version == serving}
     waiting = [scan.id for scan in scans if scan.id not in verdicts]
+    known = [] if blind_first else [scan.id for scan in scans if scan.id not in verdicts and not scan.audit]
     answered = {i for i, reading in readings.items() if not {NOT_HEAD_CT, UNCERTAIN} & set(reading.flags)}
     answered -= held_back(ws, reader)
     labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in answered]
@@ -51,7 +52,7 @@ def overview(ws: Workspace, reader: str) -> Overview:
         agreeing=sum(v.label == readings[v.scan_id].label for v in labelled),
         comparable=len(labelled),
         compared_on_demo=bool(labelled) and not real,
-        uncertain_waiting=sum(UNCERTAIN in readings[i].flags for i in waiting if i in readings),
+        uncertain_waiting=sum(UNCERTAIN in readings[i].flags for i in known if i in readings),
     )
 
 

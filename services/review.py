@@ -9,8 +9,8 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from core.burned_in import BURNED_IN
-from core.labels import CLASSES, HEMORRHAGIC, VERDICTS, in_words
-from core.reading import HEMORRHAGE_NOT_EXCLUDED, NOT_HEAD_CT, UNCERTAIN, Model
+from core.labels import CLASSES, VERDICTS, in_words
+from core.reading import Model, abstains, not_head_ct
 from core.scan import Scan
 from db import audit, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
@@ -331,20 +331,3 @@ def remarks(ws: Workspace, case: Case) -> list[str]:
     if first is not None and meta["day"] > first:
         said.append(f"{meta['day'] - first:.0f} days after this patient's first study here.")
     return said
-
-
-def not_head_ct(reading: ReadingRow) -> bool:
-    """Whether the image is so unlike head CT that the model gives it no type."""
-    return NOT_HEAD_CT in reading.flags
-
-
-def hemorrhage_not_excluded(reading: ReadingRow) -> bool:
-    """Whether hemorrhage, though not the answer, is more likely than the operating point allows to dismiss, or what the
-    model would have answered had it not abstained."""
-    best_guess = reading.label == HEMORRHAGIC and abstains(reading) and not not_head_ct(reading)
-    return best_guess or HEMORRHAGE_NOT_EXCLUDED in reading.flags
-
-
-def abstains(reading: ReadingRow) -> bool:
-    """Whether the model would rather not say."""
-    return UNCERTAIN in reading.flags

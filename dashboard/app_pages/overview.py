@@ -13,7 +13,7 @@ from services.overview import overview
 st.title("Overview")
 ws = resources.workspace()
 model = frame.serving()
-now = overview(ws, frame.reader())
+now = overview(ws, frame.reader(), blind_first=frame.blind_first())
 
 if not now.scans:
     st.subheader("The case log is empty")

@@ -3,11 +3,12 @@
 import streamlit as st
 
 from core.preprocess import WINDOWS
+from core.reading import not_head_ct
 from core.scan import UnreadableScan
 from dashboard import resources
 from dashboard.components import frame, panel, reading_desk, viewer, words
 from db.images import ImageMissing
-from services.review import NoSuchScan, ensure_reading, not_head_ct, note_shown
+from services.review import NoSuchScan, ensure_reading, note_shown
 from services.review import case as get_case
 
 ws = resources.workspace()

@@ -4,10 +4,11 @@ import pandas as pd
 import streamlit as st
 
 from core.labels import CLASSES, in_words
+from core.reading import not_head_ct
 from dashboard import resources
 from dashboard.components import frame, words
 from dashboard.components.uploading import notice, undo_button
-from services.review import Case, batches, cases, not_head_ct, queue
+from services.review import Case, batches, cases, queue
 
 PER_PAGE = 50
 STATES = ("not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ")

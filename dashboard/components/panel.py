@@ -3,13 +3,22 @@
 import streamlit as st
 
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE, UNSURE, UNUSABLE, in_words
-from core.reading import DEMONSTRATION, LEARNED_FROM_SIMULATION, SEEN_IN_TRAINING, UNCALIBRATED
+from core.reading import (
+    DEMONSTRATION,
+    LEARNED_FROM_SIMULATION,
+    SEEN_IN_TRAINING,
+    UNCALIBRATED,
+    abstains,
+    hemorrhage_if_head_ct,
+    hemorrhage_not_excluded,
+    not_head_ct,
+)
 from dashboard import resources
 from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow
 from services.figures import COLOURS
 from services.models import champion
-from services.review import Case, abstains, hemorrhage_not_excluded, history, not_head_ct
+from services.review import Case, history
 from services.review import remarks as about
 
 KEYS = {HEMORRHAGIC: "H", ISCHEMIC: "I", NO_STROKE: "N", UNSURE: "U", UNUSABLE: "X"}
@@ -29,10 +38,9 @@ def answer(case: Case) -> None:
             "#### Not a head CT, it seems\nThe image is unlike the scans the model was trained on, so it gives no "
             "stroke type. It may be wrong: your verdict counts all the same."
         )
-        if reading.label == HEMORRHAGIC:
-            st.markdown(
-                ":material/priority_high: **If it is a head CT, look for a hemorrhage**: that would be its best guess."
-            )
+        if hemorrhage_if_head_ct(reading):
+            why = "that would be its best guess" if reading.label == HEMORRHAGIC else "it would not be excluded"
+            st.markdown(f":material/priority_high: **If it is a head CT, look for a hemorrhage**: {why}.")
         return
     if abstains(reading):
         st.markdown(

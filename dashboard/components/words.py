@@ -10,8 +10,9 @@ import streamlit as st
 
 from core.intervals import Figure
 from core.labels import in_words
+from core.reading import abstains, not_head_ct
 from db.queries import ReadingRow
-from services.review import Case, abstains, not_head_ct
+from services.review import Case
 from services.tables import with_interval
 
 HIDDEN = "hidden until you have read it"

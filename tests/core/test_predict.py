@@ -105,6 +105,13 @@ def test_an_image_unlike_those_it_was_trained_on_gets_no_answer():
     head, other = model.read([phantom("ischemic", 130, 96), noise])
     assert NOT_HEAD_CT in other.flags
     assert UNCERTAIN not in other.flags, "one word about a picture that is no scan is enough"
+    assert HEMORRHAGE_NOT_EXCLUDED not in other.flags
+    point = {"asked_sensitivity": 0.95, "threshold": 1e-9, "sensitivity": {}, "specificity": {}}
+    leaning = model.manifest.calibration.model_copy(update={"bias": (-9.0, 0.0, 0.0)})
+    wary = Manifest(**{**model.manifest.model_dump(), "operating_points": {"hemorrhagic": point}})
+    wary = wary.model_copy(update={"calibration": leaning})
+    [other] = Predictor(Bundle(wary, network, spec, typical)).read([noise])
+    assert {NOT_HEAD_CT, HEMORRHAGE_NOT_EXCLUDED} <= set(other.flags), "it may be a head CT all the same"
     assert NOT_HEAD_CT not in head.flags
     assert UNCERTAIN in head.flags
 

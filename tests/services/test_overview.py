@@ -1,4 +1,5 @@
 from core.labels import CLASSES
+from db import models
 from services.intake import Incoming, receive
 from services.models import demonstration_model, promote, serving_model
 from services.overview import model_versions, overview
@@ -24,3 +25,15 @@ def test_figures_are_asked_of_versions_that_read_such_scans_or_may(ws, publish_u
     list(receive(ws, demonstration, [Incoming("1.png", png(1))], source="upload", actor="a"))
     assert set(model_versions(ws, synthetic=False)) == {candidate, demonstration.manifest.version}
     assert model_versions(ws) == sorted(model_versions(ws), reverse=True)
+
+
+def test_what_the_model_makes_of_scans_to_be_read_blind_is_not_told(ws, publish_untrained):
+    promote(ws, publish_untrained(2, abstain_below=1.0), actor="test")
+    files = [Incoming(f"{i}.png", png(i)) for i in range(4)]
+    received = list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
+    with ws.db.writing() as session:
+        for scan in session.query(models.Scan):
+            scan.audit = scan.id == received[0].scan_id
+    now = overview(ws, "Ann")
+    assert (now.waiting, now.uncertain_waiting) == (4, 3)
+    assert overview(ws, "Ann", blind_first=True).uncertain_waiting == 0

@@ -18,7 +18,6 @@ from services.review import (
     cases,
     ensure_reading,
     held_back,
-    hemorrhage_not_excluded,
     history,
     new_click,
     note_shown,
@@ -283,14 +282,6 @@ def test_a_second_thought_before_the_page_has_changed_is_not_lost_in_silence(ws,
     with pytest.raises(ScanChanged, match=r"You filed “Hemorrhagic”.*Choose again"):
         record(ws, scan_ids[0], verdict="ischemic", **click)
     assert [line.verdict for line in history(ws, scan_ids[0])] == ["hemorrhagic"]
-
-
-def test_an_abstaining_models_best_guess_of_hemorrhage_is_no_less_alarming(ws, scan_ids):
-    reading = replace(case(ws, scan_ids[0], "Ann").reading, label="hemorrhagic", flags=())
-    assert not hemorrhage_not_excluded(reading), "it is the answer"
-    assert hemorrhage_not_excluded(replace(reading, flags=("uncertain",)))
-    assert not hemorrhage_not_excluded(replace(reading, label="ischemic", flags=("uncertain",)))
-    assert not hemorrhage_not_excluded(replace(reading, flags=("uncertain", "not_head_ct")))
 
 
 def test_where_the_model_abstained_nobody_confirms_or_corrects_it(ws, publish_untrained):
