@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -46,3 +48,16 @@ def test_a_last_stage_goes_on_at_the_full_size_with_ranges_of_its_own():
     assert (last.epochs, last.learning_rate, last.augmentation, last.last_stage) == (3, 1e-4, hard, None)
     assert (first.size_in(1), last.size_in(1)) == (160, 192)
     assert Recipe().stages == (Recipe(),)
+
+
+def test_the_dashboard_started_from_any_folder_keeps_to_itself(tmp_path):
+    asked = (
+        "from streamlit import config; config._main_script_path = sys.argv[1]; "
+        "print(*(config.get_option(name) for name in ('server.address', 'browser.gatherUsageStats', "
+        "'client.showErrorDetails')))"
+    )
+    home = str(ROOT / "dashboard" / "Home.py")
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import sys; {asked}", home], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == ["127.0.0.1", "False", "type"]
