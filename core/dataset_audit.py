@@ -1,7 +1,7 @@
 """What is wrong with a data set, before anyone trains on it or believes a figure measured on it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -143,31 +143,67 @@ class Auditor:
 
 def groups_of_images(audit: Audit, root: Path) -> dict[Path, int]:
     """Files that show one image, or nearly -> the number of their group; files unlike any other are not in it."""
-    names = sorted({name for pair in (*audit.exact, *audit.near) for name in (pair.first, pair.second)})
-    place = {name: index for index, name in enumerate(names)}
-    links = [(place[pair.first], place[pair.second]) for pair in (*audit.exact, *audit.near)]
+    of = _connected((pair.first, pair.second) for pair in (*audit.exact, *audit.near))
+    return {root / str(name): group for name, group in of.items()}
+
+
+def _connected(links: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, int]:
+    """What is linked, however far about -> the number of its group."""
+    links = list(links)
     if not links:
         return {}
-    rows, columns = np.array(links).T
-    graph = sparse.coo_array((np.ones(len(links)), (rows, columns)), shape=(len(names), len(names)))
+    place = {name: index for index, name in enumerate(dict.fromkeys(name for link in links for name in link))}
+    rows, columns = np.array([(place[first], place[second]) for first, second in links]).T
+    graph = sparse.coo_array((np.ones(len(links)), (rows, columns)), shape=(len(place), len(place)))
     _, group = sparse.csgraph.connected_components(graph, directed=False)
-    return {root / name: int(group[place[name]]) for name in names}
+    return {name: int(group[index]) for name, index in place.items()}
+
+
+UNNAMED = "image:"
+"""What the key of a patient whom no file names begins with."""
+
+
+def whose(patients: Sequence[str], groups: Sequence[int | None]) -> list[str]:
+    """The patient of each scan, as its file names them; where none does, whom another file of the same image
+    (`groups_of_images`) names; else the first that shows it."""
+    keys: dict[int, str] = {}
+    for patient, group in sorted(zip(patients, groups, strict=True), key=lambda one: one[0].startswith(UNNAMED)):
+        if group is not None:
+            keys.setdefault(group, patient)
+    return [
+        keys[group] if group is not None and patient.startswith(UNNAMED) else patient
+        for patient, group in zip(patients, groups, strict=True)
+    ]
+
+
+def dealt_with(patients: Sequence[str], groups: Sequence[int | None]) -> dict[str, str]:
+    """Patient -> the first of those who share an image with them, or with whom those share one: all of them belong in
+    one part."""
+    links = [(patient, group) for patient, group in zip(patients, groups, strict=True) if group is not None]
+    of, first = _connected(links), dict[int, str]()
+    for patient in sorted(set(patients)):
+        first.setdefault(of.get(patient, -1), patient)
+    return {patient: first[of[patient]] if patient in of else patient for patient in patients}
 
 
 def clean_samples(samples: Sequence[Sample], found: Audit, root: Path) -> list[Sample]:
     """What is left to train and test on: of every image the first file, none that stands under two labels, every
-    patient in one part. Scans of unknown patients that nearly show one image go together."""
+    patient in one part, and with them whoever shows the same image or nearly."""
     contradicted = {root / name for pair in found.conflicts for name in (pair.first, pair.second)}
     copies = {root / pair.second for pair in found.exact}
-    groups = groups_of_images(found, root)
-    kept = []
-    for sample in samples:
-        if sample.path not in contradicted | copies:
-            alone = f"image:{(sample.content_hash or '')[:16]}"
-            near = groups.get(sample.path)
-            kept.append(replace(sample, patient=sample.patient or (f"images:{near}" if near is not None else alone)))
-    splits = assign_splits(patient_classes(kept), salt="clean")
-    return [replace(sample, split=splits[sample.patient or ""]) for sample in kept]
+    of_image = groups_of_images(found, root)
+    groups = [of_image.get(sample.path) for sample in samples]
+    named = [sample.patient or f"{UNNAMED}{(sample.content_hash or '')[:16]}" for sample in samples]
+    patients = whose(named, groups)
+    unit = dealt_with(patients, groups)
+    kept = [
+        replace(sample, patient=patient)
+        for sample, patient in zip(samples, patients, strict=True)
+        if sample.path not in contradicted | copies
+    ]
+    units = [replace(sample, patient=unit[sample.patient or ""]) for sample in kept]
+    splits = assign_splits(patient_classes(units), salt="clean")
+    return [replace(sample, split=splits[of.patient or ""]) for sample, of in zip(kept, units, strict=True)]
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from core.dataset import (
     patients_in_several_splits,
     with_splits,
 )
-from core.dataset_audit import Audit, Auditor, groups_of_images
+from core.dataset_audit import UNNAMED, Audit, Auditor, dealt_with, groups_of_images, whose
 from core.labels import CLASSES, SPLITS
 from core.manifest import Manifest
 from core.preprocess import InputSpec
-from core.settings import Recipe, Simulation
+from core.settings import ROOT, Recipe, Simulation
 from core.simulated import Simulated, simulate
 from core.train import Progress, fit
 from db import queries
@@ -97,9 +97,11 @@ def prepare(
     reader, auditor = file_reader(ws.pseudonym, ws.settings.limits.megapixels), Auditor(root)
     loaded = load(samples, spec, reader=reader, watcher=auditor, progress=progress)
     found = auditor.findings()
-    examples, grouped = _with_groups(loaded.examples, groups_of_images(found, root))
+    of_image = groups_of_images(found, root)
+    groups = [of_image.get(sample.path) for sample in loaded.examples.samples]
+    examples, grouped = _with_groups(loaded.examples, groups)
     if split == "patient":
-        examples = with_splits(examples, _sticky_splits(ws, examples))
+        examples = with_splits(examples, _sticky_splits(ws, examples, dealt_with(examples.patients, groups)))
     elif split == "folders" and any(sample.split is None for sample in examples.samples):
         raise NoSplit("Some scans are in no train, validation or test folder. Use --split patient.")
     leaking = len(patients_in_several_splits(examples.samples)) if split != "none" else 0
@@ -118,32 +120,36 @@ def _simulated(
     return examples, CLASSES, simulate(examples, CLASSES, recipe.window, how, recipe.seed, progress)
 
 
-def _with_groups(examples: Examples, groups: dict[Path, int]) -> tuple[Examples, int]:
-    """Scans of unknown patients that show one image become one patient; also how many scans that are."""
-    patients, grouped = list(examples.patients), 0
-    first: dict[int, str] = {}
-    for i, sample in enumerate(examples.samples):
-        group = groups.get(sample.path)
-        if group is not None and patients[i].startswith("image:"):
-            patients[i] = first.setdefault(group, patients[i])
-            grouped += 1
+def _with_groups(examples: Examples, groups: Sequence[int | None]) -> tuple[Examples, int]:
+    """Scans of unknown patients become those of whoever shows the same image; also how many scans that are."""
+    patients = whose(examples.patients, groups)
+    grouped = sum(
+        group is not None and patient.startswith(UNNAMED)
+        for patient, group in zip(examples.patients, groups, strict=True)
+    )
     samples = tuple(replace(s, patient=key) for s, key in zip(examples.samples, patients, strict=True))
     return Examples(examples.x, examples.y, tuple(patients), samples), grouped
 
 
-def _sticky_splits(ws: Workspace, examples: Examples) -> dict[str, str]:
-    """Every patient's split, stored before anything is trained on it, so that no intake meanwhile can differ."""
+def _sticky_splits(ws: Workspace, examples: Examples, unit: Mapping[str, str]) -> dict[str, str]:
+    """Every patient's split, stored before anything is trained on it, so that no intake meanwhile can differ. Patients
+    of one `unit` are dealt one part, but for those who have one already."""
+    units = [replace(sample, patient=unit[sample.patient or ""]) for sample in examples.samples]
     with ws.db.writing() as session:
         known = queries.splits(session, set(examples.patients))
-        assigned = assign_splits(patient_classes(examples.samples), salt=SPLIT_SALT, known=known)
+        of_units = {unit[patient]: split for patient, split in sorted(known.items(), reverse=True)}
+        dealt = assign_splits(patient_classes(units), salt=SPLIT_SALT, known=of_units)
+        assigned = {patient: known.get(patient, dealt[unit[patient]]) for patient in set(examples.patients)}
         queries.add_patients(session, assigned)
     return assigned
 
 
 def checkpoint_path(ws: Workspace, examples: Examples, recipe: Recipe) -> Path:
-    """Where the training of these scans by this recipe, and no other, keeps its state."""
+    """Where the training of these scans by this recipe and this code, and no other, keeps its state: what is simulated
+    and how scans vary stands in no recipe."""
     rows = sorted(f"{s.content_hash} {s.label} {s.split}" for s in examples.samples)
-    digest = hashlib.sha256("\n".join([recipe.model_dump_json(), *rows]).encode()).hexdigest()
+    code = [torch.__version__, *(path.read_text("utf-8") for path in sorted((ROOT / "core").glob("*.py")))]
+    digest = hashlib.sha256("\n".join([recipe.model_dump_json(), *rows, *code]).encode()).hexdigest()
     return ws.settings.training_dir / f"{digest[:16]}.pt"
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from core.dataset import file_reader, from_folders
-from core.dataset_audit import Auditor, audit, clean_samples, look_at_all
+from core.dataset_audit import Auditor, audit, clean_samples, dealt_with, look_at_all, whose
 from core.labels import CLASSES
 from core.pseudonym import Pseudonym
 from services.audit_report import draw_pairs, in_markdown, summary
@@ -133,6 +133,33 @@ def test_where_no_patient_is_known_images_that_look_alike_stay_together(clean):
     split = {sample.path: sample.split for sample in clean_samples(auditor.samples, found, clean)}
     assert split[source] == split[twin]
     assert len(split) == 61
+
+
+def test_an_unnamed_copy_of_a_named_patients_slice_is_theirs_and_those_who_share_an_image_stay_together(clean):
+    files = sorted(clean.rglob("*.png"))
+    for number, source in enumerate(files[:12]):
+        part = ("train", "validation", "test")[number % 3]
+        name = f"copy{number:02}.png" if number % 2 else f"{200 + number} (1).png"
+        (clean / part / source.parent.name / name).write_bytes(again(source, scale=1.5))
+    auditor = Auditor(clean)
+    look_at_all(from_folders(clean), auditor, reader=READER)
+    found = auditor.findings()
+    assert found.leaks
+    left = clean_samples(auditor.samples, found, clean)
+    assert len(left) == 72
+    assert not audit(left, clean, reader=READER).leaks
+    patients = {sample.path.name: sample.patient for sample in left}
+    for number, source in enumerate(files[:12]):
+        if number % 2:
+            assert patients[f"copy{number:02}.png"] == patients[source.name]
+    assert len({sample.patient for sample in left}) == 66, "whom a file names stays who they are"
+
+
+def test_whom_a_chain_of_images_links_is_dealt_as_one():
+    patients, groups = ["b", "a", "image:x", "c", "b", "image:y"], [0, 0, 1, 1, 1, None]
+    assert whose(patients, groups) == ["b", "a", "c", "c", "b", "image:y"]
+    unit = dealt_with(whose(patients, groups), groups)
+    assert unit == {"a": "a", "b": "a", "c": "a", "image:y": "image:y"}
 
 
 def test_an_image_under_two_labels_is_left_out_of_what_is_clean(clean):
