@@ -82,7 +82,7 @@ def fit(
     """
     steps = math.ceil(len(train) / recipe.batch_size)
     total = steps * sum(stage.epochs for stage in recipe.stages)
-    kept = [checkpoint and checkpoint.with_suffix(".last" * i + checkpoint.suffix) for i in range(len(recipe.stages))]
+    kept: Sequence[Path | None] = stage_checkpoints(checkpoint, recipe) if checkpoint else [None] * len(recipe.stages)
     fits: list[Fit] = []
     for stage, path in zip(recipe.stages, kept, strict=True):
         before = sum(len(fit.history) for fit in fits)
@@ -96,6 +96,11 @@ def fit(
     for path in filter(None, kept):
         path.unlink(missing_ok=True)
     return _joined(fits)
+
+
+def stage_checkpoints(checkpoint: Path, recipe: Recipe) -> list[Path]:
+    """Where each stage of a recipe keeps its state."""
+    return [checkpoint.with_suffix(".last" * i + checkpoint.suffix) for i in range(len(recipe.stages))]
 
 
 def _joined(fits: Sequence[Fit]) -> Fit:

@@ -17,6 +17,7 @@ from core.evaluate import Report
 from core.features import ARCHITECTURES
 from core.labels import in_words
 from core.settings import Recipe, Settings
+from core.train import stage_checkpoints
 from services.audit_report import summary, verdict
 from services.crossvalidation import cross_validate
 from services.training import Prepared, checkpoint_path, prepare, train_dataset
@@ -58,9 +59,10 @@ def _check(args: argparse.Namespace) -> None:
 
 def _train(ws: Workspace, prepared: Prepared, recipe: Recipe, args: argparse.Namespace) -> None:
     checkpoint = checkpoint_path(ws, prepared.examples, recipe)
-    if checkpoint.exists() and not args.resume:
-        checkpoint.unlink()
-    elif args.resume:
+    if not args.resume:
+        for path in stage_checkpoints(checkpoint, recipe):
+            path.unlink(missing_ok=True)
+    else:
         errors.print(f"{'Going on after the last whole epoch' if checkpoint.exists() else 'Nothing to resume'}.")
     name = args.name or (args.manifest or args.data).resolve().name
     with training_bar() as tell:
