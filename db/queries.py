@@ -241,7 +241,8 @@ def _scan_ids_of(patient_key: str) -> Select[int]:
 
 
 def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
-    """Delete the scans that came with this one, and what models said of them; their content hashes. None, and nothing
+    """Delete the scans that came with this one, what models said of them, and studies of which nothing is left; their
+    content hashes. None, and nothing
     is deleted, where one of them has been reviewed or stands in a snapshot. Empty where there is no such scan."""
     batch = session.scalar(select(Scan.batch_id).where(Scan.id == scan_id))
     of_batch = select(Scan.id).where(Scan.batch_id == batch)
@@ -249,9 +250,12 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
         if session.scalar(select(column).where(column.in_(of_batch)).limit(1)) is not None:
             return None
     hashes = list(session.scalars(select(Scan.content_hash).where(Scan.batch_id == batch)))
+    studies = set(session.scalars(select(Scan.study_key).where(Scan.batch_id == batch)))
     session.execute(delete(Reading).where(Reading.scan_id.in_(of_batch)))
     session.execute(update(Scan).where(Scan.resembles_id.in_(of_batch)).values(resembles_id=None))
     session.execute(delete(Scan).where(Scan.batch_id == batch))
+    left = select(Scan.study_key).where(Scan.study_key.in_(studies))
+    session.execute(delete(Study).where(Study.key.in_(studies), Study.key.not_in(left)))  # whose it is may be otherwise
     return hashes
 
 

@@ -11,6 +11,7 @@ from services.review import new_click, record
 from services.workspace import open_workspace, stored_scan
 from tests.conftest import png
 from tests.services.conftest import take
+from tests.services.test_intake import as_jpg
 
 
 def test_a_batch_is_undone_as_a_whole_and_can_come_again(ws, predictor):
@@ -22,6 +23,18 @@ def test_a_batch_is_undone_as_a_whole_and_can_come_again(ws, predictor):
     assert len(list(ws.images.root.glob("*/*.png"))) == 2
     assert undo(ws, first[0].scan_id, actor="a") == 0
     assert [r.outcome for r in take(ws, predictor, [("0.png", png(0))])] == ["stored"]
+
+
+def test_a_scan_that_comes_again_after_an_undo_is_whose_it_is_now(ws, predictor):
+    """Meanwhile a scan that it nearly copies has come, of a patient who is known by name."""
+    [first] = take(ws, predictor, [("export.png", png(1, size=256))])
+    undo(ws, first.scan_id, actor="a")
+    [named] = take(ws, predictor, [("77 (1).jpg", as_jpg(png(1, size=256)))])
+    [again] = take(ws, predictor, [("export.png", png(1, size=256))])
+    assert f"as scan {named.scan_id}" in again.reason
+    with ws.db.reading() as session:
+        rows = {row.id: row for row in queries.scans(session)}
+    assert rows[again.scan_id].patient_key == rows[named.scan_id].patient_key == ws.pseudonym.of("file", "77")
 
 
 def test_what_a_later_upload_was_told_is_stored_is_not_taken_back(ws):
