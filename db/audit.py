@@ -22,9 +22,9 @@ def append(session: Session, actor: str, action: str, detail: dict[str, Any]) ->
     session.flush()
 
 
-def last(session: Session, action: str) -> dict[str, Any] | None:
-    """What the latest event of a kind says; None where there is none."""
-    query = select(AuditEvent.detail).where(AuditEvent.action == action).order_by(AuditEvent.id.desc()).limit(1)
+def last(session: Session, *actions: str) -> dict[str, Any] | None:
+    """What the latest event of these kinds says; None where there is none."""
+    query = select(AuditEvent.detail).where(AuditEvent.action.in_(actions)).order_by(AuditEvent.id.desc()).limit(1)
     return session.scalar(query)
 
 

@@ -49,8 +49,8 @@ def folder_of(ws: Workspace, version: str) -> Path:
 
 
 def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:
-    """(version, manifest SHA-256) to try in turn: the promoted one, those of this home it replaced, the one that ships
-    now, the demonstration."""
+    """(version, manifest SHA-256) to try in turn: the promoted one, or what ships now where that shipped before an
+    update; those of this home it replaced, the one that ships now, the demonstration."""
     promoted = manifests.pointer(ws.models_dir)
     own = [entry for entry in promoted[1:] if (ws.models_dir / entry[0]).is_dir()]
     shipped = [
@@ -58,7 +58,17 @@ def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:
         for root in (SHIPPED_BUNDLES, DEMO_BUNDLES)
         for path in reversed(manifests.versions(root))
     ]
-    return tuple(dict.fromkeys([*promoted[:1], *own, *shipped]))
+    first = shipped[:1] if promoted and _left_with_an_update(ws, promoted[0][0]) else promoted[:1]
+    return tuple(dict.fromkeys([*first, *own, *shipped]))
+
+
+def _left_with_an_update(ws: Workspace, version: str) -> bool:
+    """Whether a version that was let serve shipped then, and ships no more: nothing is damaged."""
+    if any((root / version).is_dir() for root in (ws.models_dir, SHIPPED_BUNDLES, DEMO_BUNDLES)):
+        return False
+    with ws.db.reading() as session:
+        event = audit.last(session, "promote", "rollback")
+    return bool(event and event["version"] == version and event.get("shipped"))
 
 
 def _digest(folder: Path) -> str:
@@ -260,5 +270,6 @@ def _serve(ws: Workspace, order: list[tuple[str, str]], action: str, actor: str)
     with ws.db.writing() as session:
         queries.register_version(session, version, digest, manifest.parent, manifest.demonstration)
         replaced = next((name for name, _ in serving_order(ws)), None)
-        audit.append(session, actor, action, {"version": version, "replaced": replaced})
+        shipped = not (ws.models_dir / version).is_dir()
+        audit.append(session, actor, action, {"version": version, "replaced": replaced, "shipped": shipped})
     manifests.point_to(ws.models_dir, order)

@@ -133,6 +133,22 @@ def test_a_shipped_model_that_comes_later_serves_before_the_demonstration(ws, pu
     assert rollback(ws, actor="a") == first, "the shipped one was let serve over it"
 
 
+def test_a_shipped_version_that_an_update_replaces_is_no_damage(ws, publish_untrained, tmp_path, monkeypatch):
+    own, before, after = publish_untrained(1), publish_untrained(2), publish_untrained(3)
+    for name, version in (("before", before), ("after", after)):
+        (tmp_path / name).mkdir()
+        folder_of(ws, version).rename(tmp_path / name / version)
+    monkeypatch.setattr("services.models.SHIPPED_BUNDLES", tmp_path / "before")
+    promote(ws, own, actor="a")
+    promote(ws, before, actor="a")
+    monkeypatch.setattr("services.models.SHIPPED_BUNDLES", tmp_path / "after")
+    model, notice = load_serving(ws, serving_order(ws))
+    assert (model.manifest.version, notice) == (after, None), "what ships was chosen over this home's own"
+    promote(ws, own, actor="a")
+    folder_of(ws, own).rename(tmp_path / "lost")
+    assert "failed its check" in load_serving(ws, serving_order(ws))[1], "a version of one's own is not replaced so"
+
+
 def test_a_process_that_does_not_start_lets_no_other_version_serve(ws, publish_untrained, monkeypatch):
     version, loaded = publish_untrained(), []
 
