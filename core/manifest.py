@@ -49,6 +49,7 @@ class Calibration(BaseModel):
     bias: tuple[float, ...] = ()  # one a class; empty: none
     scans: int = 0  # validation scans it rests on; 0: not calibrated
     patients: int = 0
+    balanced: bool = False  # each class counted alike, however many scans it had
 
     def probabilities(self, logits: ArrayLike) -> np.ndarray:
         """(N, C) logits -> (N, C) float64, rows summing to 1."""

@@ -10,6 +10,7 @@ from core.labels import HEMORRHAGIC
 from core.network import fused
 from core.preprocess import to_input_with_box
 from core.reading import (
+    CLASSES_ALIKE,
     DEMONSTRATION,
     HEMORRHAGE_NOT_EXCLUDED,
     LEARNED_FROM_SIMULATION,
@@ -86,6 +87,8 @@ class Predictor:
             yield LEARNED_FROM_SIMULATION
         if not manifest.calibration.scans:
             yield UNCALIBRATED
+        elif manifest.calibration.balanced and not unlike:
+            yield CLASSES_ALIKE
         if manifest.demonstration:
             yield DEMONSTRATION
 

@@ -18,6 +18,7 @@ UNCALIBRATED = "uncalibrated"
 NOT_HEAD_CT = "not_head_ct"
 HEMORRHAGE_NOT_EXCLUDED = "hemorrhage_not_excluded"
 LEARNED_FROM_SIMULATION = "learned_from_simulation"
+CLASSES_ALIKE = "classes_alike"
 
 
 @dataclass(frozen=True)

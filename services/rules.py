@@ -61,7 +61,7 @@ def settle(
     logits, y = torch.cat([way.logits for way in ways]), part.y.repeat(len(ways))
     weights = calibrate.class_balance(y, len(classes)) if balanced else None
     calibration = calibrate.calibrate(logits, y, part.patients * len(ways), weights)
-    calibration = calibration.model_copy(update={"scans": calibration.scans // len(ways)})
+    calibration = calibration.model_copy(update={"scans": calibration.scans // len(ways), "balanced": balanced})
     p = calibration.probabilities(logits)
     counts = weights.numpy() if weights is not None else None
     return Rules(

@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE, UNSURE, UNUSABLE, in_words
 from core.reading import (
+    CLASSES_ALIKE,
     DEMONSTRATION,
     LEARNED_FROM_SIMULATION,
     SEEN_IN_TRAINING,
@@ -62,6 +63,11 @@ def _reservations(reading: ReadingRow) -> None:
     """What the model's answer rests on."""
     if NO_STROKE not in reading.probabilities:
         st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")
+    if CLASSES_ALIKE in reading.flags:
+        st.caption(
+            ":material/balance: Calibrated as if its answers were equally common. Where strokes are rarer, fewer of "
+            "its stroke answers are right than the percentage says."
+        )
     if LEARNED_FROM_SIMULATION in reading.flags:
         st.caption(
             f":material/science: The model has met no real {_finding(reading.label)} in training, only simulated ones."

@@ -12,6 +12,7 @@ from core.phantom import phantom
 from core.predict import Predictor, evidence
 from core.preprocess import InputSpec, to_input
 from core.reading import (
+    CLASSES_ALIKE,
     DEMONSTRATION,
     HEMORRHAGE_NOT_EXCLUDED,
     LEARNED_FROM_SIMULATION,
@@ -114,6 +115,12 @@ def test_an_image_unlike_those_it_was_trained_on_gets_no_answer():
     assert {NOT_HEAD_CT, HEMORRHAGE_NOT_EXCLUDED} <= set(other.flags), "it may be a head CT all the same"
     assert NOT_HEAD_CT not in head.flags
     assert UNCERTAIN in head.flags
+
+
+@pytest.mark.parametrize(("scans", "balanced", "said"), [(30, True, True), (30, False, False), (0, True, False)])
+def test_what_was_calibrated_for_equally_common_classes_says_so(scans, balanced, said):
+    [reading] = predictor(calibration={"scans": scans, "balanced": balanced}).read([phantom("ischemic", 1, 96)])
+    assert (CLASSES_ALIKE in reading.flags) == said
 
 
 def test_an_answer_that_only_simulation_taught_says_so(ws):

@@ -42,6 +42,8 @@ def test_what_rules_rest_on_is_counted_once():
     said, sent = answers(6, 1.5), answers(3, 2.0)
     rules = settle(said, part(), CLASSES, CalibrationSettings(), sent=sent)
     assert rules.calibration.scans == N
+    assert not rules.calibration.balanced
+    assert settle(said, part(), CLASSES, CalibrationSettings(), balanced=True).calibration.balanced
     assert rules.calibration.patients == N // 4
     assert rules.operating_points["hemorrhagic"].sensitivity["n"] == N // 2
 
