@@ -1,5 +1,6 @@
 """What the commands share: a progress bar with the time left, and errors as one sentence."""
 
+import getpass
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,14 @@ class TellTraining(Protocol):
     def __call__(self, done: int, total: int, loss: float, epoch: "Epoch | None", of: str = "") -> None: ...
 
 
+def user() -> str:
+    """Who runs this, as far as the system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        return "command line"
+
+
 @contextmanager
 def sentences() -> Iterator[None]:
     """Errors a user can mend are said in one sentence, exit 2; all others keep their traceback."""
@@ -35,7 +44,7 @@ def sentences() -> Iterator[None]:
         errors.print(f"{error}", style="bold", markup=False)
         sys.exit(2)
     except KeyboardInterrupt:
-        errors.print("Interrupted. Nothing was published.")
+        errors.print("Interrupted. What had been stored by then stays; nothing is left half done.")
         sys.exit(130)
 
 

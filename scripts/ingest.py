@@ -2,14 +2,13 @@
 
 import argparse
 import contextlib
-import getpass
 import json
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
-from console import errors, sentences
+from console import errors, sentences, user
 
 from core.reading import Model, not_head_ct
 from core.settings import Settings
@@ -97,14 +96,6 @@ def as_json(received: Received) -> dict[str, object]:
 def printable(name: str) -> str:
     """A file's name without what a terminal cannot show or would obey."""
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in name)
-
-
-def user() -> str:
-    """Who runs this, as far as the system knows them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user may have no name
-        return "ingest"
 
 
 def in_a_line(received: Received) -> str:

@@ -1,11 +1,10 @@
 """The model versions: list them, show one, let one serve, go back."""
 
 import argparse
-import getpass
 import json
 from typing import Any
 
-from console import sentences
+from console import sentences, user
 
 from core.manifest import read_manifest
 from core.settings import Settings
@@ -24,10 +23,10 @@ def main() -> None:
             manifest = read_manifest(folder_of(ws, args.version))
             print(manifest.model_dump_json(indent=1))
         elif args.action == "promote":
-            promote(ws, args.version, actor=getpass.getuser())
+            promote(ws, args.version, actor=user())
             _print(args.json, {"serving": args.version}, f"{args.version} serves from the next prediction on.")
         else:
-            version = rollback(ws, actor=getpass.getuser())
+            version = rollback(ws, actor=user())
             _print(args.json, {"serving": version}, f"{version} serves again.")
 
 

@@ -56,7 +56,6 @@ def start_retraining(ws: Workspace) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            cwd=ROOT,
             env=environment,
             start_new_session=True,  # it outlives the page, and the dashboard
         )

@@ -20,8 +20,6 @@ from services.reporting import LiveEvaluation, compare_versions
 from services.review import held_back, read_stored
 from services.workspace import Workspace
 
-_SOURCES = {"upload": "Upload page", "ingest": "command line", "demo": "demo cases"}
-
 
 def ask(ws: Workspace, versions: list[str]) -> Question:
     """The filters, and what they ask."""
@@ -46,14 +44,12 @@ def ask(ws: Workspace, versions: list[str]) -> Question:
     )
     with more.popover("More filters", icon=":material/filter_list:", width="stretch"):
         reader = st.selectbox("Reader", readers(ws), index=None, placeholder="all: the verdict that counts")
-        source = st.selectbox(
-            "Source", sources(ws), index=None, placeholder="all", format_func=lambda s: _SOURCES.get(s, s)
-        )
+        source = st.selectbox("Source", sources(ws), index=None, placeholder="all", format_func=words.source)
         since = st.date_input("Verdicts from", value=None, format="DD/MM/YYYY")
         until = st.date_input("Verdicts to", value=None, format="DD/MM/YYYY")
     chosen = [
         *([f"verdicts of {words.plain(reader)}"] if reader else []),
-        *([f"scans from {_SOURCES.get(source, source)}"] if source else []),
+        *([f"scans from: {words.source(source).lower()}"] if source else []),
         *([f"verdicts from {since:%d %b %Y}"] if since else []),
         *([f"verdicts to {until:%d %b %Y}"] if until else []),
     ]

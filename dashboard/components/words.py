@@ -79,12 +79,17 @@ def table(rows: pd.DataFrame, *, empty: str) -> None:
     st.dataframe(grey, hide_index=True, width="stretch")
 
 
-_SOURCES = {"upload": "Upload", "ingest": "Ingest", "demo": "Demo cases"}
+_SOURCES = {"upload": "Upload", "ingest": "Command line", "demo": "Demo cases"}
 
 
-def batch(source: str, at: datetime) -> str:
+def source(name: str) -> str:
+    """By which way scans came."""
+    return _SOURCES.get(name, name)
+
+
+def batch(by: str, at: datetime) -> str:
     """What a batch is called."""
-    return f"{_SOURCES.get(source, source)}, {when(at)}"
+    return f"{source(by)}, {when(at)}"
 
 
 def plain(text: str) -> str:

@@ -56,7 +56,7 @@ def test_the_figures_can_be_asked_of_one_reader_and_one_source(app, demo):
     assert not app.exception
     assert readers.options[0] in words(app)
     sources = next(s for s in app.selectbox if s.label == "Source")
-    assert sources.options == ["demo cases"]
+    assert sources.options == ["Demo cases"]
     assert app.dataframe[0].value.loc[0, "These scans"].split()[0] <= whole.split()[0]
 
 
