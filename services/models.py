@@ -211,11 +211,12 @@ def list_versions(ws: Workspace) -> list[Version]:
 
 def _card(folder: Path) -> str | None:
     """The card that lies beside a bundle's weights, without its title, its pictures and its links to other documents: a
-    page has no place for them."""
+    page has no place for them, and headings of its own."""
     card = folder / CARD
     if not card.is_file():
         return None
     text = re.sub(r"!\[[^]]*\]\([^)]*\)|^# .*\n", "", card.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^(?=##+ )", "##", text, flags=re.MULTILINE)
     return re.sub(r"\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
 
 

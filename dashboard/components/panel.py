@@ -63,10 +63,9 @@ def _reservations(reading: ReadingRow) -> None:
     """What the model's answer rests on."""
     if NO_STROKE not in reading.probabilities:
         st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")
-    if CLASSES_ALIKE in reading.flags:
+    if CLASSES_ALIKE in reading.flags and reading.label != NO_STROKE and not abstains(reading):
         st.caption(
-            ":material/balance: Calibrated as if its answers were equally common. Where strokes are rarer, fewer of "
-            "its stroke answers are right than the percentage says."
+            ":material/balance: Calibrated for equally common answers; where strokes are rarer, fewer are right."
         )
     if LEARNED_FROM_SIMULATION in reading.flags:
         st.caption(

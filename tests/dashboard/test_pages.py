@@ -210,6 +210,15 @@ def test_hemorrhage_that_may_not_be_dismissed_stands_beside_the_scan(app, demo):
     assert "Hemorrhage is not excluded" in words(app)
 
 
+@pytest.mark.parametrize(("flags", "said"), [(["classes_alike"], True), (["classes_alike", "uncertain"], False)])
+def test_how_common_an_answer_was_taken_to_be_stands_beside_it(app, demo, flags, said):
+    unread = (c for c in cases(demo, "Reader 1") if c.verdict is None and not c.hidden)
+    chosen = next(c for c in unread if c.reading.label != "no_stroke")
+    mark(demo, chosen.scan.id, flags)
+    app.session_state["scan"], app.session_state["queue"] = chosen.scan.id, [chosen.scan.id]
+    assert ("equally common answers" in words(on(app, "review"))) == said
+
+
 def test_after_a_list_has_been_read_to_its_end_another_can_be_chosen(app, demo):
     on(app, "review")
     app.session_state["queue"] = [app.session_state["scan"]]

@@ -109,7 +109,7 @@ def test_the_model_of_real_scans_serves_before_the_demonstration(home):
     shipped = next(v for v in list_versions(ws) if v.serving)
     assert shipped.shipped
     assert shipped.card is not None
-    assert "What it must not be used for" in shipped.card
+    assert "\n#### What it must not be used for" in shipped.card, "a heading of the page's, not above them"
     assert "](lesions.png)" not in shipped.card, "a page has no place for the repository's pictures"
     assert ".md)" not in shipped.card, "nor for its other documents"
     assert "why it is so in decisions" in shipped.card
