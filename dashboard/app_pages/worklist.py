@@ -11,6 +11,7 @@ from dashboard.components.uploading import notice, undo_button
 from services.review import Case, batches, cases, queue
 
 PER_PAGE = 50
+ALL = 0  # no batch has this number; None would be no choice at all once it has been kept for another page
 STATES = ("not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ")
 ORDERS = {
     "newest first": lambda case: (-case.scan.batch_id, case.scan.study_key, case.scan.number or 0),
@@ -36,9 +37,9 @@ answers = by_answer.pills(
     "Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers", persist_state="session"
 )
 held = {case.scan.batch_id for case in everything}
-names = {None: "All"} | {n: f"{words.batch(*batch)} (no. {n})" for n, batch in batches(ws).items() if n in held}
+names = {ALL: "All"} | {n: f"{words.batch(*batch)} (no. {n})" for n, batch in batches(ws).items() if n in held}
 if st.session_state.get("worklist_batch") not in names:  # taken back since
-    st.session_state["worklist_batch"] = None
+    st.session_state["worklist_batch"] = ALL
 batch = by_batch.selectbox(
     "Batch", list(names), format_func=names.__getitem__, key="worklist_batch", persist_state="session"
 )
@@ -55,7 +56,7 @@ shown = [
     for case in everything
     if (not states or case.state in states)
     and (not answers or _answer(case) in answers)
-    and (batch is None or case.scan.batch_id == batch)
+    and (batch == ALL or case.scan.batch_id == batch)
     and case.is_meant_by(wanted)
 ]
 shown.sort(key=ORDERS[order])
@@ -68,7 +69,7 @@ these = "Read this one" if len(waiting) == 1 else f"Read these {len(waiting)}"
 if waiting and start.button(these, type="primary", shortcut="S", width="stretch"):
     frame.go_through(waiting)
     st.switch_page("app_pages/review.py")
-if batch is not None:
+if batch != ALL:
     with back:
         undo_button(ws, next(case.scan.id for case in everything if case.scan.batch_id == batch))
 if not shown:

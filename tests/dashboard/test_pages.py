@@ -185,6 +185,7 @@ def test_the_worklist_keeps_its_filters_while_another_page_is_open(app, demo):
     on(app, "overview")
     on(app, "worklist")
     assert app.selectbox(key="worklist_order").value == "least certain first"
+    assert app.selectbox(key="worklist_batch").value == 0, "all"
     assert app.dataframe[0].value["No."].tolist() == shown
     for each in unread:  # read meanwhile: that state is not offered any more
         verdict = {"verdict": "no_stroke", "expected_version": each.scan.version, "click_id": new_click()}
