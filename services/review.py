@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
@@ -173,12 +173,19 @@ def held_back(ws: Workspace, reader: str) -> frozenset[int]:
         return review_queries.begun_blind(session, reader)
 
 
-def queue(found: list[Case], *, second_readings: bool = False) -> list[int]:
-    """Ids of the scans that wait for their reader, the least certain first; those hidden from them evenly between.
+def _least_certain(case: Case) -> Any:
+    return case.scan.synthetic, case.reading.confidence if case.reading else 1.0
 
-    Sorting the hidden ones too would tell what the model thought of them; leaving them to the end would leave the
-    random audit stream unread. With `second_readings` also those that another reader has read, as are in any case those
-    of a drawn patient that they have begun: its answers are shown once they have read them all.
+
+def queue(
+    found: list[Case], *, second_readings: bool = False, order: Callable[[Case], Any] = _least_certain
+) -> list[int]:
+    """Ids of the scans that wait for their reader, in an order: real ones first and the least certain first, unless
+    another is named; those hidden from them evenly between.
+
+    A case that is hidden has no reading to be sorted by, which would tell what the model thought of it; left to the
+    end, the random audit stream would stay unread. With `second_readings` also those that another reader has read, as
+    are in any case those of a drawn patient that they have begun: its answers are shown once they have read them all.
     """
     begun = {case.scan.patient_key for case in found if case.scan.audit and case.own_verdict is not None}
     waiting = [
@@ -187,11 +194,11 @@ def queue(found: list[Case], *, second_readings: bool = False) -> list[int]:
         if case.own_verdict is None
         and (second_readings or case.verdict is None or (case.scan.audit and case.scan.patient_key in begun))
     ]
-    hidden = sorted(case.scan.id for case in waiting if case.hidden)
-    shown = [case for case in waiting if not case.hidden]
-    shown.sort(key=lambda case: (case.reading.confidence if case.reading else 1.0, case.scan.id))
-    places = [((i + 0.5) / len(shown), case.scan.id) for i, case in enumerate(shown)]
-    places += [((i + 0.5) / len(hidden), scan_id) for i, scan_id in enumerate(hidden)]
+    waiting.sort(key=lambda case: (order(case), case.scan.id))
+    places: list[tuple[float, int]] = []
+    for of in (False, True):
+        part = [case.scan.id for case in waiting if case.hidden == of]
+        places += [((i + 0.5) / len(part), scan_id) for i, scan_id in enumerate(part)]
     return [scan_id for _, scan_id in sorted(places)]
 
 

@@ -60,10 +60,10 @@ shown = [
     and case.is_meant_by(wanted)
 ]
 shown.sort(key=ORDERS[order])
-waiting = queue(shown, second_readings=True)
+waiting = queue(shown, second_readings=True, order=ORDERS[order])
 count, back, start = st.columns([5, 2, 2], vertical_alignment="center")
 count.markdown(
-    f"**{len(shown)}** of {len(everything)} scans; **{len(waiting)}** of them not read by you. Select a row to open it."
+    f"**{len(shown)}** of {len(everything)} scans; **{len(waiting)}** of them not read by you. Tick one to open it."
 )
 these = "Read this one" if len(waiting) == 1 else f"Read these {len(waiting)}"
 if waiting and start.button(these, type="primary", shortcut="S", width="stretch"):

@@ -1,7 +1,8 @@
 """An upload while it runs, and what has become of each of its files."""
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import streamlit as st
 
@@ -45,10 +46,14 @@ def undo_button(ws: Workspace, scan_id: int) -> None:
     try:
         gone = undo(ws, scan_id, actor=frame.reader())
     except BatchInUse as error:
-        st.error(str(error))
-        return
+        _say_next(st.error, str(error))
     frame.forget_queue()
-    st.session_state[_NOTICE] = f"{counted(gone, 'scan')} taken back."
+    _say_next(st.success, f"{counted(gone, 'scan')} taken back.")
+
+
+def _say_next(how: Callable[[str], object], what: str) -> NoReturn:
+    """Draws the page anew with a word on it, across the page."""
+    st.session_state[_NOTICE] = how, what
     st.rerun()
 
 
@@ -56,14 +61,15 @@ def forget_if_taken_back(ws: Workspace, upload: Upload) -> None:
     """The page does not speak any more of an upload whose batch has been taken back, here or elsewhere."""
     if taken_back(ws, upload.scan_ids):
         frame.forget_upload()
-        st.session_state.setdefault(_NOTICE, "The batch that was uploaded here last has been taken back.")
+        st.session_state.setdefault(_NOTICE, (st.success, "The batch that was uploaded here last has been taken back."))
         st.rerun()
 
 
 def notice() -> None:
     """What the last click here has done."""
     if said := st.session_state.pop(_NOTICE, None):
-        st.success(said)
+        how, what = said
+        how(what)
 
 
 def lines(ws: Workspace, upload: Upload) -> list[dict[str, str]]:

@@ -56,6 +56,7 @@ export default function ({ parentElement, data }) {
 
   box.onchange = () => { remember("heat", box.checked ? "on" : "off"); showHeat(box.checked); };
   strength.oninput = () => { remember("strength", strength.value); heat.style.opacity = strength.value; };
+  strength.onpointerup = () => strength.blur();
   stage.onwheel = (event) => {
     event.preventDefault();
     const at = stage.getBoundingClientRect();
@@ -83,10 +84,12 @@ export default function ({ parentElement, data }) {
     // a name that was entered would take the keys of the verdict buttons as more letters
     if (event.key === "Enter" && typing) setTimeout(() => event.target.blur());
   };
-  // a switch that was clicked would keep the focus, and with it the keys of the verdict buttons
+  // a switch, a preset or the slider that was clicked would keep the focus, and with it the keys of the page's buttons
   const pointed = () => { byPointer = true; };
   const release = ({ target }) => {
-    if (byPointer && target.matches?.("input[type=checkbox]")) setTimeout(() => target.blur());
+    if (byPointer && target.matches?.("input[type=checkbox], input[type=radio], [role=radio]")) {
+      setTimeout(() => target.blur());
+    }
   };
   const listeners = { keydown: onKey, pointerdown: pointed, focusin: release };
   for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener, true);

@@ -200,6 +200,17 @@ def test_a_name_that_was_entered_leaves_the_keys_to_the_verdicts(page, server):
     assert name.input_value() == "Cy"
 
 
+def test_a_window_that_was_chosen_leaves_the_arrow_keys_to_the_list(page, server):
+    page.goto(f"{server}/review")
+    settle(page)
+    place = page.get_by_text(" · scan ").first
+    before = place.inner_text()
+    page.get_by_text("Bone", exact=True).click()
+    settle(page)
+    page.keyboard.press("ArrowRight")
+    wait_for(lambda: place.inner_text() != before)
+
+
 def test_a_reload_keeps_who_reads_and_how(page, server):
     page.goto(f"{server}/review")
     settle(page)

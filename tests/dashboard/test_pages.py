@@ -270,6 +270,18 @@ def test_a_batch_can_be_undone_in_the_worklist_too(app, demo):
     assert not any(b.label == "Undo this batch" for b in app.button), "all batches are shown again"
 
 
+def test_why_a_batch_is_not_undone_is_said_across_the_page(app, demo):
+    read = next(c for c in cases(demo, "Reader 1") if c.verdict is None)
+    verdict = {"verdict": "no_stroke", "expected_version": read.scan.version, "click_id": new_click()}
+    record(demo, read.scan.id, reader="Reader 1", **verdict)
+    app.session_state["worklist_batch"] = read.scan.batch_id
+    on(app, "worklist")
+    next(b for b in app.button if b.label == "Undo this batch").click().run()
+    [said] = [error.value for error in app.main.error]
+    assert "reviewed" in said
+    assert "**40** of 40 scans" in words(app)
+
+
 def test_an_address_that_names_an_upload_of_before_a_restart_is_no_error(app, demo):
     app.query_params["upload"] = "forgotten"
     on(app, "upload")

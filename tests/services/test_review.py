@@ -246,6 +246,20 @@ def test_the_queue_is_what_waits_for_the_reader_least_certain_first(ws, scan_ids
     assert [confidence[i] for i in waiting] == sorted(confidence[i] for i in waiting)
 
 
+def test_a_list_is_read_in_the_order_it_is_shown_in(ws, scan_ids):
+    found = cases(ws, "Ann")
+    assert queue(found, order=lambda case: -case.scan.id) == sorted(scan_ids, reverse=True)
+    assert queue(found, order=lambda case: -case.reading.confidence) == queue(found)[::-1]
+
+
+def test_synthetic_cases_wait_for_the_real_ones(ws, scan_ids):
+    surest = queue(cases(ws, "Ann"))[-1]
+    with ws.db.writing() as session:
+        for scan in session.query(models.Scan):
+            scan.synthetic = scan.id != surest
+    assert queue(cases(ws, "Ann"))[0] == surest
+
+
 def test_hidden_scans_are_not_sorted_by_what_the_model_thinks(ws, scan_ids):
     assert queue(cases(ws, "Ann", blind_first=True)) == sorted(scan_ids)
 
