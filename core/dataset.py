@@ -16,7 +16,7 @@ from torch import Tensor
 from core.formats import read
 from core.labels import CLASSES, SPLITS, parse_class, parse_split
 from core.preprocess import InputSpec, to_input
-from core.pseudonym import Pseudonym
+from core.pseudonym import Pseudonym, unnamed
 from core.scan import Scan, UnreadableScan
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ""}
@@ -244,7 +244,7 @@ def load(
             inputs.append(to_bytes(scan, spec))
             digest = scan.content_hash
             own.append(scan.patient_key)
-            patient = sample.patient or scan.patient_key or f"image:{digest[:16]}"
+            patient = sample.patient or scan.patient_key or unnamed(digest)
             kept.append(replace(sample, patient=patient, content_hash=digest))
         progress(index + 1, len(samples))
     kept = _as_their_files_say(kept, own)

@@ -16,6 +16,7 @@ from core.dataset import Sample, assign_splits, patient_classes, patients_in_sev
 from core.labels import SPLITS, parse_class, parse_split
 from core.likeness import HASH_DISTANCE, NEAR_DIFFERENCE, Appearance, appearance, distances
 from core.preprocess import WINDOWS, windowed
+from core.pseudonym import UNNAMED, unnamed
 from core.scan import Scan, UnreadableScan
 
 SHORTCUT_AUC = 0.65
@@ -159,10 +160,6 @@ def _connected(links: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, int
     return {name: int(group[index]) for name, index in place.items()}
 
 
-UNNAMED = "image:"
-"""What the key of a patient whom no file names begins with."""
-
-
 def whose(patients: Sequence[str], groups: Sequence[int | None]) -> list[str]:
     """The patient of each scan, as its file names them; where none does, whom another file of the same image
     (`groups_of_images`) names; else the first that shows it."""
@@ -193,7 +190,7 @@ def clean_samples(samples: Sequence[Sample], found: Audit, root: Path) -> list[S
     copies = {root / pair.second for pair in found.exact}
     of_image = groups_of_images(found, root)
     groups = [of_image.get(sample.path) for sample in samples]
-    named = [sample.patient or f"{UNNAMED}{(sample.content_hash or '')[:16]}" for sample in samples]
+    named = [sample.patient or unnamed(sample.content_hash or "") for sample in samples]
     patients = whose(named, groups)
     unit = dealt_with(patients, groups)
     kept = [

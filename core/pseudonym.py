@@ -9,6 +9,8 @@ from pathlib import Path
 
 _CENTURY = 36525
 SECRET_BYTES = 32
+UNNAMED = "image:"
+"""What the key of a patient whom no file names begins with."""
 
 
 class WrongKey(ValueError):
@@ -63,3 +65,8 @@ class Pseudonym:
                 "it is kept; without it known patients would become new ones."
             )
         return cls(secret)
+
+
+def unnamed(digest: str) -> str:
+    """The key of a patient of whom an image is all that is known, by its hash."""
+    return f"{UNNAMED}{digest[:16]}"

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from core.burned_in import BURNED_IN
 from core.labels import SPLITS
 from core.likeness import Appearance
+from core.pseudonym import UNNAMED, unnamed
 from core.reading import SEEN_IN_TRAINING
 from core.scan import ASSUMED_BITS, Scan
 from db import queries
@@ -70,7 +71,7 @@ def arrivals_of(
     for digest, scan in new.items():
         other = resemblances.of(seen[digest], scan.study_key)
         study = scan.study_key or f"study:{digest[:16]}"
-        patient = owners.of(study, scan.patient_key, other.patient_key if other else f"image:{digest[:16]}")
+        patient = owners.of(study, scan.patient_key, other.patient_key if other else unnamed(digest))
         if other:
             owners.are_one(patient, other.patient_key)
             owners.are_one(other.patient_key, patient)
@@ -103,7 +104,7 @@ class _Owners:
     def are_one(self, earlier: str, later: str) -> None:
         """The earlier one's studies are the later one's, where nobody had named the earlier one."""
         earlier, later = self.now(earlier), self.now(later)
-        if earlier == later or not earlier.startswith("image:") or queries.is_used(self._session, earlier):
+        if earlier == later or not earlier.startswith(UNNAMED) or queries.is_used(self._session, earlier):
             return
         self._names[earlier] = later
         queries.add_patients(self._session, {later: split_of(later)})

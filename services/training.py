@@ -19,10 +19,11 @@ from core.dataset import (
     patients_in_several_splits,
     with_splits,
 )
-from core.dataset_audit import UNNAMED, Audit, Auditor, dealt_with, groups_of_images, whose
+from core.dataset_audit import Audit, Auditor, dealt_with, groups_of_images, whose
 from core.labels import CLASSES, SPLITS
 from core.manifest import Manifest
 from core.preprocess import InputSpec
+from core.pseudonym import UNNAMED
 from core.settings import ROOT, Recipe, Simulation
 from core.simulated import Simulated, simulate
 from core.train import Progress, fit
