@@ -191,6 +191,7 @@ def test_a_whole_folder_is_uploaded_and_shown_in_the_worklist(page, server, home
 def test_a_name_that_was_entered_leaves_the_keys_to_the_verdicts(page, server):
     page.goto(f"{server}/review")
     settle(page)
+    page.locator("img.scan").wait_for()  # the viewer minds the keys
     name = page.get_by_role("textbox", name="Reading as")
     name.fill("Cy")
     assert page.evaluate("document.activeElement.tagName") == "INPUT"
@@ -203,6 +204,7 @@ def test_a_name_that_was_entered_leaves_the_keys_to_the_verdicts(page, server):
 def test_a_window_that_was_chosen_leaves_the_arrow_keys_to_the_list(page, server):
     page.goto(f"{server}/review")
     settle(page)
+    page.locator("img.scan").wait_for()  # the viewer minds the keys
     place = page.get_by_text(" · scan ").first
     before = place.inner_text()
     page.get_by_text("Bone", exact=True).click()
