@@ -7,13 +7,11 @@ from core.model_process import ModelStopped
 from core.predict import Predictor
 from core.settings import ROOT, Settings
 from dashboard import resources
-from dashboard.components.words import HIDDEN
 from db import models
 from services.demo import load_demo
 from services.intake import Incoming, receive
 from services.models import demonstration_model, promote, serving_model
-from services.removal import undo
-from services.review import batches, case, cases, history, new_click, record
+from services.review import case, cases, history, new_click, record
 from services.uploads import Upload
 from services.workspace import open_workspace
 from tests.conftest import png
@@ -127,7 +125,6 @@ def verdict_buttons(app):
 
 
 def test_a_reader_who_was_slower_is_told(app, demo):
-    from services.review import new_click, record
 
     on(app, "review")
     scan = app.session_state["scan"]
@@ -156,51 +153,6 @@ def test_what_is_no_head_ct_is_given_no_stroke_type(app, demo, guess):
     assert ("look for a hemorrhage" in words(app)) == (guess == "hemorrhagic")
     on(app, "worklist")
     assert "No head CT, it seems: no answer" in set(app.dataframe[0].value["Model"])
-
-
-def test_a_scan_is_found_by_the_number_that_a_note_names(app, demo):
-    wanted = cases(demo, "Reader 1")[3]
-    on(app, "worklist")
-    app.text_input(key="worklist_find").set_value(str(wanted.scan.id)).run()
-    [row] = app.dataframe[0].value.to_dict("records")
-    assert row["No."] == wanted.scan.id
-    patient = wanted.title.split()[1].lower()
-    app.text_input(key="worklist_find").set_value(f" {patient} ").run()
-    assert {case.split()[1].lower() for case in app.dataframe[0].value["Case"]} == {patient}
-    app.text_input(key="worklist_find").set_value(f"Scan {wanted.scan.id}").run()
-    assert list(app.dataframe[0].value["No."]) == [wanted.scan.id]
-    app.text_input(key="worklist_find").set_value("nobody").run()
-    assert "**0** of 40 scans" in words(app)
-    app.session_state["scan"] = wanted.scan.id
-    assert f"scan {wanted.scan.id}" in words(on(app, "review"))
-
-
-def test_the_worklist_keeps_its_filters_while_another_page_is_open(app, demo):
-    on(app, "worklist")
-    unread = [each for each in cases(demo, "Reader 1") if each.state == "not read yet"]
-    app.pills(key="worklist_states").set_value(["not read yet"]).run()
-    app.selectbox(key="worklist_order").set_value("least certain first").run()
-    shown = app.dataframe[0].value["No."].tolist()
-    assert len(shown) == len(unread)
-    on(app, "overview")
-    on(app, "worklist")
-    assert app.selectbox(key="worklist_order").value == "least certain first"
-    assert app.selectbox(key="worklist_batch").value == 0, "all"
-    assert app.dataframe[0].value["No."].tolist() == shown
-    for each in unread:  # read meanwhile: that state is not offered any more
-        verdict = {"verdict": "no_stroke", "expected_version": each.scan.version, "click_id": new_click()}
-        record(demo, each.scan.id, reader="Reader 1", **verdict)
-    on(app, "worklist")
-    assert "of 40 scans" in words(app)
-
-
-def test_a_scan_whose_image_is_gone_costs_the_worklist_no_other(app, demo):
-    resources._thumbnail.clear()
-    next(demo.images.root.glob("*/*.png")).unlink()
-    on(app, "worklist")
-    assert not app.exception, app.exception
-    assert "**40** of 40 scans" in words(app)
-    assert app.dataframe[0].value["Scan"].isna().sum() == 1
 
 
 def test_hemorrhage_that_may_not_be_dismissed_stands_beside_the_scan(app, demo):
@@ -232,98 +184,6 @@ def test_after_a_list_has_been_read_to_its_end_another_can_be_chosen(app, demo):
     assert app.session_state["scan"]
 
 
-def test_an_upload_says_what_became_of_its_files(app, demo):
-    upload = Upload(demo, serving_model(demo), [("a.png", png(100)), ("b.png", b"nothing")], actor="Reader 1")
-    upload.start()
-    upload.wait()
-    app.run()
-    app.session_state["upload"] = upload
-    on(app, "upload")
-    assert any(element.value == "1 stored, 1 refused" for element in app.subheader)
-    assert not app.warning
-    assert any(b.label == "Read 1 scan" for b in app.button)
-    assert any(b.label == "Undo this batch" for b in app.button)
-
-
-def test_a_reload_finds_the_upload_again_by_its_address(app, demo):
-    upload = Upload(demo, serving_model(demo), [("a.png", png(100)), ("b.png", b"nothing")], actor="Reader 1")
-    resources.kept_upload(upload.token, upload)
-    upload.start()
-    upload.wait()
-    app.query_params["upload"] = upload.token
-    on(app, "upload")
-    assert any(element.value == "1 stored, 1 refused" for element in app.subheader)
-    next(b for b in app.button if b.label == "Undo this batch").click().run()
-    assert not app.subheader, "once taken back it does not return"
-    assert "upload" not in app.query_params
-
-
-def test_a_batch_can_be_undone_in_the_worklist_too(app, demo):
-    upload = Upload(demo, serving_model(demo), [("a.png", png(100))], actor="Reader 1")
-    upload.start()
-    upload.wait()
-    app.session_state["worklist_batch"] = max(batches(demo))
-    on(app, "worklist")
-    next(b for b in app.button if b.label == "Undo this batch").click().run()
-    assert "1 scan taken back." in words(app)
-    assert not cases(demo, "Reader 1", ids=upload.scan_ids)
-    assert not any(b.label == "Undo this batch" for b in app.button), "all batches are shown again"
-
-
-def test_why_a_batch_is_not_undone_is_said_across_the_page(app, demo):
-    read = next(c for c in cases(demo, "Reader 1") if c.verdict is None)
-    verdict = {"verdict": "no_stroke", "expected_version": read.scan.version, "click_id": new_click()}
-    record(demo, read.scan.id, reader="Reader 1", **verdict)
-    app.session_state["worklist_batch"] = read.scan.batch_id
-    on(app, "worklist")
-    next(b for b in app.button if b.label == "Undo this batch").click().run()
-    [said] = [error.value for error in app.main.error]
-    assert "reviewed" in said
-    assert "**40** of 40 scans" in words(app)
-
-
-def test_an_address_that_names_an_upload_of_before_a_restart_is_no_error(app, demo):
-    app.query_params["upload"] = "forgotten"
-    on(app, "upload")
-    assert "started again since your last upload" in words(app)
-    app.run()
-    assert "started again" not in words(app)
-
-
-def test_a_batch_taken_back_elsewhere_is_not_offered_to_be_read(app, demo):
-    upload = Upload(demo, serving_model(demo), [("a.png", png(100))], actor="Reader 1")
-    upload.start()
-    upload.wait()
-    undo(demo, upload.scan_ids[0], actor="Reader 2")
-    app.run()
-    app.session_state["upload"] = upload
-    on(app, "upload")
-    assert "has been taken back" in words(app)
-    assert not app.subheader
-    assert not any(b.label.startswith(("Read", "Undo")) for b in app.button)
-
-
-def test_an_upload_that_ended_early_says_how_far_it_came_and_why(app, demo, monkeypatch):
-    def stops(self, scans):
-        if any(scan.pixels.shape == (80, 80) for scan in scans):
-            raise ModelStopped("Its process stopped.")
-        return real(self, scans)
-
-    real = Predictor.read
-    monkeypatch.setattr(Predictor, "read", stops)
-    chunk = demo.settings.limits.batch_size
-    sent = [(f"{i}.png", png(100 + i, size=80 if i == chunk else 96)) for i in range(chunk + 2)]
-    upload = Upload(demo, serving_model(demo), sent, actor="Reader 1")
-    upload.start()
-    upload.wait()
-    app.run()
-    app.session_state["upload"] = upload
-    on(app, "upload")
-    assert "Its process stopped." in app.error[0].value
-    assert f"ended after {chunk} of {chunk + 2} files" in app.warning[0].value
-    assert len(cases(demo, "R", ids=upload.scan_ids)) == chunk, "what was listed is stored"
-
-
 def test_without_its_key_the_case_log_stays_closed_and_says_so(app, home):
     app.run()
     resources.workspace.clear()
@@ -342,18 +202,6 @@ def test_a_reader_with_a_name_goes_from_page_to_page(app, demo):
     assert not app.exception, app.exception
     assert app.session_state["reader"] == "Dr A"
     assert app.session_state["blind_first"]
-
-
-def test_an_upload_shows_no_answer_that_its_reader_may_not_know(app, demo):
-    upload = Upload(demo, serving_model(demo), [(f"{i}.png", png(100 + i)) for i in range(5)], actor="Reader 1")
-    upload.start()
-    upload.wait()
-    app.run()
-    app.session_state["upload"] = upload
-    on(app, "upload")
-    assert set(app.dataframe[0].value["Model"]) != {HIDDEN}
-    app.toggle(key="blind_first").set_value(True).run()
-    assert set(app.dataframe[0].value["Model"]) == {HIDDEN}
 
 
 def test_what_a_file_says_of_itself_is_shown_and_not_obeyed(app, demo):

@@ -1,9 +1,13 @@
-"""A model that serves, and files that are given to it."""
+"""A model that serves, files that are given to it, and a log of reviews to ask figures of."""
 
 import pytest
 
 from services.intake import Incoming, receive
-from services.models import promote, serving_model
+from services.models import champion, promote, serving_model
+from services.questions import Question
+from services.reporting import live_evaluation
+from services.review import new_click, record
+from tests.conftest import dicom
 
 
 @pytest.fixture
@@ -16,3 +20,35 @@ def take(ws, predictor, files, **more):
     """What became of (name, data) files of one upload."""
     incoming = (Incoming(name, data) for name, data in files)
     return list(receive(ws, predictor, incoming, source="upload", actor="a", **more))
+
+
+SCANS = 40
+
+
+@pytest.fixture
+def log(ws):
+    """Forty scans of forty patients by two ways; Ann reads the surest 30, Ben ten of them and says no stroke."""
+    predictor = serving_model(ws)
+    received = []
+    for source in ("upload", "ingest"):
+        start = 0 if source == "upload" else SCANS // 2
+        files = [
+            Incoming(f"{i}.dcm", dicom(i, "hemorrhagic" if i % 2 else "ischemic", f"P{i}"))
+            for i in range(start, start + SCANS // 2)
+        ]
+        received += receive(ws, predictor, files, source=source, actor="test")
+    received.sort(key=lambda one: -one.reading.confidence)
+    for place, one in enumerate(received[:30]):
+        truth = "hemorrhagic" if int(one.file.split(".")[0]) % 2 else "ischemic"
+        file(ws, one.scan_id, "Ann", truth, version=0, blind=place % 2 == 0)
+        if place < 10:
+            file(ws, one.scan_id, "Ben", "no_stroke" if place < 4 else truth, version=1)
+    return ws, received
+
+
+def file(ws, scan_id, reader, verdict, *, version, blind=False):
+    record(ws, scan_id, reader=reader, verdict=verdict, expected_version=version, click_id=new_click(), blind=blind)
+
+
+def asked(ws, **changes):
+    return live_evaluation(ws, Question(champion(ws), **changes))

@@ -1,6 +1,5 @@
 """Live figures: on whom they are, and what is said about it."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,47 +7,16 @@ import pytest
 from sqlalchemy import select
 
 from core.manifest import OperatingPoint
-from core.reading import SEEN_IN_TRAINING
-from db import models, queries
+from db import models
 from services.evaluation_report import in_html
 from services.intake import Incoming, receive
 from services.models import champion, model_of, serving_model
 from services.questions import Question, unread_by_version
 from services.reporting import at_operating_points, compare_versions, live_evaluation
 from services.review import new_click, read_stored, record
-from services.tables import agreement, groups, notes, overall, unfair
+from services.tables import agreement, notes, overall, unfair
 from tests.conftest import dicom, png
-
-SCANS = 40
-
-
-@pytest.fixture
-def log(ws):
-    """Forty scans of forty patients by two ways; Ann reads the surest 30, Ben ten of them and says no stroke."""
-    predictor = serving_model(ws)
-    received = []
-    for source in ("upload", "ingest"):
-        start = 0 if source == "upload" else SCANS // 2
-        files = [
-            Incoming(f"{i}.dcm", dicom(i, "hemorrhagic" if i % 2 else "ischemic", f"P{i}"))
-            for i in range(start, start + SCANS // 2)
-        ]
-        received += receive(ws, predictor, files, source=source, actor="test")
-    received.sort(key=lambda one: -one.reading.confidence)
-    for place, one in enumerate(received[:30]):
-        truth = "hemorrhagic" if int(one.file.split(".")[0]) % 2 else "ischemic"
-        file(ws, one.scan_id, "Ann", truth, version=0, blind=place % 2 == 0)
-        if place < 10:
-            file(ws, one.scan_id, "Ben", "no_stroke" if place < 4 else truth, version=1)
-    return ws, received
-
-
-def file(ws, scan_id, reader, verdict, *, version, blind=False):
-    record(ws, scan_id, reader=reader, verdict=verdict, expected_version=version, click_id=new_click(), blind=blind)
-
-
-def asked(ws, **changes):
-    return live_evaluation(ws, Question(champion(ws), **changes))
+from tests.services.conftest import asked, file
 
 
 def test_what_readers_differ_on_is_left_out_and_counted(log):
@@ -80,15 +48,6 @@ def test_source_blindness_and_time_are_filters(log):
     now = models.now()
     assert asked(ws, before=now - timedelta(days=1)).report is None
     assert asked(ws, since=now - timedelta(days=1), before=now + timedelta(days=1)).report.n == 26
-
-
-def test_scans_picked_by_confidence_are_called_that(log):
-    ws, _ = log
-    live = asked(ws)
-    assert not live.selection.looks_random
-    assert live.selection.told_apart.value == 1
-    assert notes(live)[0].startswith("**Not a random sample.** 30 scans have been reviewed and 10 have not")
-    assert "more sure" in notes(live)[0]
 
 
 def test_the_audit_stream_stands_beside_them(log):
@@ -159,18 +118,6 @@ def test_a_version_that_has_not_read_all_reviewed_scans_says_so_and_can(log, pub
     assert live.report.n == 26
 
 
-def test_how_scans_were_chosen_is_told_of_a_version_that_has_read_few(log, publish_untrained):
-    """It has read the reviewed ones alone: that does not make them a random sample, nor all of those drawn."""
-    ws, _ = log
-    other = publish_untrained(3)
-    drawn, read = asked(ws).audit_stream.drawn, asked(ws).audit_stream.read
-    read_stored(ws, model_of(ws, other), unread_by_version(ws, Question(other)))
-    live = live_evaluation(ws, Question(other))
-    assert (live.selection.read, live.selection.unread, live.selection.unread_by_both) == (30, 10, 10)
-    assert (live.audit_stream.drawn, live.audit_stream.read) == (drawn, read)
-    assert "**Perhaps not a random sample.** 30 scans reviewed, 10 not; 10 of the latter" in notes(live)[0]
-
-
 def test_demonstrations_are_offered_demo_cases_and_no_others(log, publish_untrained):
     ws, _ = log
     candidate = publish_untrained(4, demonstration=True)  # as retraining on demo cases publishes one
@@ -179,41 +126,6 @@ def test_demonstrations_are_offered_demo_cases_and_no_others(log, publish_untrai
     assert unread_by_version(ws, Question(candidate, synthetic=True)) == [demo.scan_id]
     assert not unread_by_version(ws, Question(candidate))
     assert not unread_by_version(ws, Question(publish_untrained(5), synthetic=True))
-
-
-def test_a_class_that_is_never_called_is_said(log):
-    ws, _ = log
-    with ws.db.writing() as session:
-        for reading in session.query(models.Reading):
-            reading.label, reading.confidence = "ischemic", 0.9
-            reading.probabilities = {"hemorrhagic": 0.06, "ischemic": 0.9, "no_stroke": 0.04}
-    said = " ".join(notes(asked(ws)))
-    assert "The model called none of these scans hemorrhagic" in said
-    assert "are not defined then" in said
-    with ws.db.writing() as session:
-        session.query(models.Reading).first().probabilities = {"hemorrhagic": 0.04, "ischemic": 0.06, "no_stroke": 0.9}
-    assert "are not defined then" not in " ".join(notes(asked(ws))), "two answers can be compared"
-    table = overall(asked(ws)).set_index("Figure")
-    assert table.loc["Always the commonest class would have", "These scans"].startswith("accuracy 0.5")
-
-
-def test_two_classes_that_are_never_called_are_said_in_one_note(log):
-    ws, _ = log
-    with ws.db.writing() as session:
-        for reading in session.query(models.Reading):
-            reading.label, reading.confidence = "no_stroke", 0.9
-            reading.probabilities = {"hemorrhagic": 0.04, "ischemic": 0.06, "no_stroke": 0.9}
-    live = asked(ws)
-    bled, infarcted = ((live.rows["label"] == name).sum() for name in ("hemorrhagic", "ischemic"))
-    [said] = [note for note in notes(live) if "called none of these scans" in note]
-    assert f"hemorrhagic or ischemic**; readers called {bled} and {infarcted} so." in said
-
-
-def test_few_scans_are_said(log):
-    ws, _ = log
-    table = groups(asked(ws).groups).set_index("Group")
-    assert table.loc["source: upload", "Note"] == "fewer than 30 scans"
-    assert table.loc["reader: Ann", "Note"] == ""
 
 
 def test_figures_at_the_operating_point_are_on_these_scans(log):
@@ -247,19 +159,6 @@ def test_two_versions_are_compared_on_the_scans_both_have_read(log, publish_untr
     mine = asked(ws, reader="Ann").rows.set_index("scan_id").loc[[one.scan_id for one in received[5:20]]]
     theirs = live_evaluation(ws, Question(other, reader="Ann")).report
     assert gains["accuracy"].value == pytest.approx((mine.label == mine.prediction).mean() - theirs.accuracy.value)
-
-
-def test_a_comparison_says_who_was_trained_on_the_scans(log):
-    ws, received = log
-    with ws.db.writing() as session:
-        of = queries.readings(session, version=champion(ws))
-        for one in received[:3]:
-            session.get(models.Reading, of[one.scan_id].id).flags = [SEEN_IN_TRAINING]
-    found = compare_versions(ws, Question(champion(ws), reader="Ann"), champion(ws))
-    assert found.seen == found.seen_by_other > 0
-    said = unfair(replace(found, seen=0, seen_by_other=3, scans=30), "A", "B")
-    assert said == "**Not a fair comparison.** Of these 30 scans B was trained on the patients of 3: that flatters it."
-    assert "A was trained on the patients of 2 and B was" in unfair(replace(found, seen=2), "A", "B")
 
 
 def test_a_blind_verdict_is_of_the_day_it_was_given(log):

@@ -1,0 +1,92 @@
+"""The Upload page without a browser: what became of the files."""
+
+from core.model_process import ModelStopped
+from core.predict import Predictor
+from dashboard import resources
+from dashboard.components.words import HIDDEN
+from services.models import serving_model
+from services.removal import undo
+from services.review import cases
+from services.uploads import Upload
+from tests.conftest import png
+from tests.dashboard.conftest import on, words
+
+
+def test_an_upload_says_what_became_of_its_files(app, demo):
+    upload = Upload(demo, serving_model(demo), [("a.png", png(100)), ("b.png", b"nothing")], actor="Reader 1")
+    upload.start()
+    upload.wait()
+    app.run()
+    app.session_state["upload"] = upload
+    on(app, "upload")
+    assert any(element.value == "1 stored, 1 refused" for element in app.subheader)
+    assert not app.warning
+    assert any(b.label == "Read 1 scan" for b in app.button)
+    assert any(b.label == "Undo this batch" for b in app.button)
+
+
+def test_a_reload_finds_the_upload_again_by_its_address(app, demo):
+    upload = Upload(demo, serving_model(demo), [("a.png", png(100)), ("b.png", b"nothing")], actor="Reader 1")
+    resources.kept_upload(upload.token, upload)
+    upload.start()
+    upload.wait()
+    app.query_params["upload"] = upload.token
+    on(app, "upload")
+    assert any(element.value == "1 stored, 1 refused" for element in app.subheader)
+    next(b for b in app.button if b.label == "Undo this batch").click().run()
+    assert not app.subheader, "once taken back it does not return"
+    assert "upload" not in app.query_params
+
+
+def test_an_address_that_names_an_upload_of_before_a_restart_is_no_error(app, demo):
+    app.query_params["upload"] = "forgotten"
+    on(app, "upload")
+    assert "started again since your last upload" in words(app)
+    app.run()
+    assert "started again" not in words(app)
+
+
+def test_a_batch_taken_back_elsewhere_is_not_offered_to_be_read(app, demo):
+    upload = Upload(demo, serving_model(demo), [("a.png", png(100))], actor="Reader 1")
+    upload.start()
+    upload.wait()
+    undo(demo, upload.scan_ids[0], actor="Reader 2")
+    app.run()
+    app.session_state["upload"] = upload
+    on(app, "upload")
+    assert "has been taken back" in words(app)
+    assert not app.subheader
+    assert not any(b.label.startswith(("Read", "Undo")) for b in app.button)
+
+
+def test_an_upload_that_ended_early_says_how_far_it_came_and_why(app, demo, monkeypatch):
+    def stops(self, scans):
+        if any(scan.pixels.shape == (80, 80) for scan in scans):
+            raise ModelStopped("Its process stopped.")
+        return real(self, scans)
+
+    real = Predictor.read
+    monkeypatch.setattr(Predictor, "read", stops)
+    chunk = demo.settings.limits.batch_size
+    sent = [(f"{i}.png", png(100 + i, size=80 if i == chunk else 96)) for i in range(chunk + 2)]
+    upload = Upload(demo, serving_model(demo), sent, actor="Reader 1")
+    upload.start()
+    upload.wait()
+    app.run()
+    app.session_state["upload"] = upload
+    on(app, "upload")
+    assert "Its process stopped." in app.error[0].value
+    assert f"ended after {chunk} of {chunk + 2} files" in app.warning[0].value
+    assert len(cases(demo, "R", ids=upload.scan_ids)) == chunk, "what was listed is stored"
+
+
+def test_an_upload_shows_no_answer_that_its_reader_may_not_know(app, demo):
+    upload = Upload(demo, serving_model(demo), [(f"{i}.png", png(100 + i)) for i in range(5)], actor="Reader 1")
+    upload.start()
+    upload.wait()
+    app.run()
+    app.session_state["upload"] = upload
+    on(app, "upload")
+    assert set(app.dataframe[0].value["Model"]) != {HIDDEN}
+    app.toggle(key="blind_first").set_value(True).run()
+    assert set(app.dataframe[0].value["Model"]) == {HIDDEN}

@@ -1,0 +1,77 @@
+"""The Worklist without a browser: its filters, and what can be done from it."""
+
+from dashboard import resources
+from services.models import serving_model
+from services.review import batches, cases, new_click, record
+from services.uploads import Upload
+from tests.conftest import png
+from tests.dashboard.conftest import on, words
+
+
+def test_a_scan_is_found_by_the_number_that_a_note_names(app, demo):
+    wanted = cases(demo, "Reader 1")[3]
+    on(app, "worklist")
+    app.text_input(key="worklist_find").set_value(str(wanted.scan.id)).run()
+    [row] = app.dataframe[0].value.to_dict("records")
+    assert row["No."] == wanted.scan.id
+    patient = wanted.title.split()[1].lower()
+    app.text_input(key="worklist_find").set_value(f" {patient} ").run()
+    assert {case.split()[1].lower() for case in app.dataframe[0].value["Case"]} == {patient}
+    app.text_input(key="worklist_find").set_value(f"Scan {wanted.scan.id}").run()
+    assert list(app.dataframe[0].value["No."]) == [wanted.scan.id]
+    app.text_input(key="worklist_find").set_value("nobody").run()
+    assert "**0** of 40 scans" in words(app)
+    app.session_state["scan"] = wanted.scan.id
+    assert f"scan {wanted.scan.id}" in words(on(app, "review"))
+
+
+def test_the_worklist_keeps_its_filters_while_another_page_is_open(app, demo):
+    on(app, "worklist")
+    unread = [each for each in cases(demo, "Reader 1") if each.state == "not read yet"]
+    app.pills(key="worklist_states").set_value(["not read yet"]).run()
+    app.selectbox(key="worklist_order").set_value("least certain first").run()
+    shown = app.dataframe[0].value["No."].tolist()
+    assert len(shown) == len(unread)
+    on(app, "overview")
+    on(app, "worklist")
+    assert app.selectbox(key="worklist_order").value == "least certain first"
+    assert app.selectbox(key="worklist_batch").value == 0, "all"
+    assert app.dataframe[0].value["No."].tolist() == shown
+    for each in unread:  # read meanwhile: that state is not offered any more
+        verdict = {"verdict": "no_stroke", "expected_version": each.scan.version, "click_id": new_click()}
+        record(demo, each.scan.id, reader="Reader 1", **verdict)
+    on(app, "worklist")
+    assert "of 40 scans" in words(app)
+
+
+def test_a_scan_whose_image_is_gone_costs_the_worklist_no_other(app, demo):
+    resources._thumbnail.clear()
+    next(demo.images.root.glob("*/*.png")).unlink()
+    on(app, "worklist")
+    assert not app.exception, app.exception
+    assert "**40** of 40 scans" in words(app)
+    assert app.dataframe[0].value["Scan"].isna().sum() == 1
+
+
+def test_a_batch_can_be_undone_in_the_worklist_too(app, demo):
+    upload = Upload(demo, serving_model(demo), [("a.png", png(100))], actor="Reader 1")
+    upload.start()
+    upload.wait()
+    app.session_state["worklist_batch"] = max(batches(demo))
+    on(app, "worklist")
+    next(b for b in app.button if b.label == "Undo this batch").click().run()
+    assert "1 scan taken back." in words(app)
+    assert not cases(demo, "Reader 1", ids=upload.scan_ids)
+    assert not any(b.label == "Undo this batch" for b in app.button), "all batches are shown again"
+
+
+def test_why_a_batch_is_not_undone_is_said_across_the_page(app, demo):
+    read = next(c for c in cases(demo, "Reader 1") if c.verdict is None)
+    verdict = {"verdict": "no_stroke", "expected_version": read.scan.version, "click_id": new_click()}
+    record(demo, read.scan.id, reader="Reader 1", **verdict)
+    app.session_state["worklist_batch"] = read.scan.batch_id
+    on(app, "worklist")
+    next(b for b in app.button if b.label == "Undo this batch").click().run()
+    [said] = [error.value for error in app.main.error]
+    assert "reviewed" in said
+    assert "**40** of 40 scans" in words(app)

@@ -1,0 +1,82 @@
+"""What is said of live figures, and the tables they stand in."""
+
+from dataclasses import replace
+
+from core.reading import SEEN_IN_TRAINING
+from db import models, queries
+from services.models import champion, model_of
+from services.questions import Question, unread_by_version
+from services.reporting import compare_versions, live_evaluation
+from services.review import read_stored
+from services.tables import groups, notes, overall, unfair
+from tests.services.conftest import asked
+
+
+def says_of_all(ws, label, probabilities):
+    """Every reading says the same."""
+    with ws.db.writing() as session:
+        for reading in session.query(models.Reading):
+            reading.label, reading.confidence, reading.probabilities = label, 0.9, probabilities
+
+
+def test_scans_picked_by_confidence_are_called_that(log):
+    ws, _ = log
+    live = asked(ws)
+    assert not live.selection.looks_random
+    assert live.selection.told_apart.value == 1
+    assert notes(live)[0].startswith("**Not a random sample.** 30 scans have been reviewed and 10 have not")
+    assert "more sure" in notes(live)[0]
+
+
+def test_how_scans_were_chosen_is_told_of_a_version_that_has_read_few(log, publish_untrained):
+    """It has read the reviewed ones alone: that does not make them a random sample, nor all of those drawn."""
+    ws, _ = log
+    other = publish_untrained(3)
+    drawn, read = asked(ws).audit_stream.drawn, asked(ws).audit_stream.read
+    read_stored(ws, model_of(ws, other), unread_by_version(ws, Question(other)))
+    live = live_evaluation(ws, Question(other))
+    assert (live.selection.read, live.selection.unread, live.selection.unread_by_both) == (30, 10, 10)
+    assert (live.audit_stream.drawn, live.audit_stream.read) == (drawn, read)
+    assert "**Perhaps not a random sample.** 30 scans reviewed, 10 not; 10 of the latter" in notes(live)[0]
+
+
+def test_a_class_that_is_never_called_is_said(log):
+    ws, _ = log
+    says_of_all(ws, "ischemic", {"hemorrhagic": 0.06, "ischemic": 0.9, "no_stroke": 0.04})
+    said = " ".join(notes(asked(ws)))
+    assert "The model called none of these scans hemorrhagic" in said
+    assert "are not defined then" in said
+    with ws.db.writing() as session:
+        session.query(models.Reading).first().probabilities = {"hemorrhagic": 0.04, "ischemic": 0.06, "no_stroke": 0.9}
+    assert "are not defined then" not in " ".join(notes(asked(ws))), "two answers can be compared"
+    table = overall(asked(ws)).set_index("Figure")
+    assert table.loc["Always the commonest class would have", "These scans"].startswith("accuracy 0.5")
+
+
+def test_two_classes_that_are_never_called_are_said_in_one_note(log):
+    ws, _ = log
+    says_of_all(ws, "no_stroke", {"hemorrhagic": 0.04, "ischemic": 0.06, "no_stroke": 0.9})
+    live = asked(ws)
+    bled, infarcted = ((live.rows["label"] == name).sum() for name in ("hemorrhagic", "ischemic"))
+    [said] = [note for note in notes(live) if "called none of these scans" in note]
+    assert f"hemorrhagic or ischemic**; readers called {bled} and {infarcted} so." in said
+
+
+def test_few_scans_are_said(log):
+    ws, _ = log
+    table = groups(asked(ws).groups).set_index("Group")
+    assert table.loc["source: upload", "Note"] == "fewer than 30 scans"
+    assert table.loc["reader: Ann", "Note"] == ""
+
+
+def test_a_comparison_says_who_was_trained_on_the_scans(log):
+    ws, received = log
+    with ws.db.writing() as session:
+        of = queries.readings(session, version=champion(ws))
+        for one in received[:3]:
+            session.get(models.Reading, of[one.scan_id].id).flags = [SEEN_IN_TRAINING]
+    found = compare_versions(ws, Question(champion(ws), reader="Ann"), champion(ws))
+    assert found.seen == found.seen_by_other > 0
+    said = unfair(replace(found, seen=0, seen_by_other=3, scans=30), "A", "B")
+    assert said == "**Not a fair comparison.** Of these 30 scans B was trained on the patients of 3: that flatters it."
+    assert "A was trained on the patients of 2 and B was" in unfair(replace(found, seen=2), "A", "B")
