@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from core.anatomy import BONE_HU, Anatomy
-from core.lesions import DRAWS, VISIBLE, Lesion, contrast_to_noise, mean_over, noise
+from core.lesions import DRAWS, VISIBLE, Lesion, angle_off, contrast_to_noise, mean_over, noise
 
 COMPARTMENTS = ("parenchymal", "contusions", "subdural", "epidural", "subarachnoid", "intraventricular")
 OLD = "old subdural"
@@ -122,11 +122,6 @@ def _along_skull(
     return _blood(hu, mask, brain, rng, level, kind)
 
 
-def _off(angle: np.ndarray, middle: float) -> np.ndarray:
-    """Absolute angular distance, radians."""
-    return np.abs((angle - middle + np.pi) % (2 * np.pi) - np.pi)
-
-
 def _subdural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
     """A crescent over one hemisphere, or a band along the falx; fresh, mixed, paler, or of many weeks."""
     if rng.random() < 0.3:
@@ -139,7 +134,7 @@ def _subdural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesio
         return _blood(hu, mask, brain, rng, rng.uniform(52, 75), "subdural")
     half, thick = rng.uniform(0.5, 1.5), rng.choice([rng.uniform(0.028, 0.1), rng.uniform(0.1, 0.26)])
     middle = rng.choice([0.0, np.pi]) + rng.uniform(-0.7, 0.7)
-    share = np.clip(1 - (_off(brain.angle, middle) / half) ** 2, 0, 1) ** 0.5
+    share = np.clip(1 - (angle_off(brain.angle, middle) / half) ** 2, 0, 1) ** 0.5
     thickness = thick * share * (1 + 0.15 * noise(rng, hu.shape[0], brain.radius / 2))
     fresh = rng.random() < 0.75
     level = rng.uniform(50, 78) if fresh else rng.uniform(40, 52)
@@ -157,7 +152,7 @@ def _old_subdural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> L
         return None
     half, thick = rng.uniform(0.5, 1.5), rng.uniform(0.07, 0.26)
     middle = rng.choice([0.0, np.pi]) + rng.uniform(-0.7, 0.7)
-    share = np.clip(1 - (_off(brain.angle, middle) / half) ** 2, 0, 1) ** 0.5
+    share = np.clip(1 - (angle_off(brain.angle, middle) / half) ** 2, 0, 1) ** 0.5
     thickness = thick * share * (1 + 0.1 * noise(rng, hu.shape[0], brain.radius / 2))
     lesion = _along_skull(hu, brain, rng, thickness, rng.uniform(6, 26), OLD)
     if lesion and rng.random() < 0.3:
@@ -170,7 +165,7 @@ def _epidural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesio
     """A lens against the skull."""
     half, thick = rng.uniform(0.25, 0.7), rng.choice([rng.uniform(0.035, 0.14), rng.uniform(0.14, 0.4)])
     middle = rng.uniform(-np.pi, np.pi)
-    share = np.clip(1 - (_off(brain.angle, middle) / half) ** 2, 0, 1) ** 0.8
+    share = np.clip(1 - (angle_off(brain.angle, middle) / half) ** 2, 0, 1) ** 0.8
     thickness = thick * share * (1 + 0.06 * noise(rng, hu.shape[0], brain.radius / 2))
     return _along_skull(hu, brain, rng, thickness, rng.uniform(52, 80), "epidural")
 
@@ -182,11 +177,11 @@ def _subarachnoid(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> L
     folds = (np.abs(noise(rng, size, brain.radius / rng.uniform(5, 8))) < rng.uniform(0.06, 0.14)) & (
         brain.depth < rng.uniform(0.12, 0.3)
     )
-    here = np.exp(-((_off(brain.angle, rng.uniform(-np.pi, np.pi)) / rng.uniform(0.25, 1.6)) ** 2))
+    here = np.exp(-((angle_off(brain.angle, rng.uniform(-np.pi, np.pi)) / rng.uniform(0.25, 1.6)) ** 2))
     patchy = here * (1 + 0.5 * noise(rng, size, brain.radius / 2.5)) > 0.45
     inside = brain.brain & patchy & (ndimage.binary_dilation(spaces) | folds)
     if rng.random() < 0.4:  # the cisterns in the middle
-        arms = np.abs(_off(brain.angle * 5, rng.uniform(0, np.pi))) < 0.9
+        arms = np.abs(angle_off(brain.angle * 5, rng.uniform(0, np.pi))) < 0.9
         star = (brain.r < rng.uniform(0.2, 0.45)) & (arms | (brain.r < 0.1))
         inside |= brain.brain & (star if brain.low else brain.fluid & (brain.r < 0.5))
     mask = ndimage.gaussian_filter(inside.astype(np.float32), rng.uniform(0.6, 1.0)) * brain.brain

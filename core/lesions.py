@@ -37,6 +37,11 @@ def noise(rng: np.random.Generator, size: int, scale: float) -> np.ndarray:
     return fine[start[0] : start[0] + size, start[1] : start[1] + size] / 0.65
 
 
+def angle_off(angle: np.ndarray, middle: float) -> np.ndarray:
+    """Absolute angular distance, radians."""
+    return np.abs((angle - middle + np.pi) % (2 * np.pi) - np.pi)
+
+
 def mean_over(values: np.ndarray, where: np.ndarray, sigma: float) -> np.ndarray:
     """The local mean of the values where a mask holds."""
     weight = ndimage.gaussian_filter(where.astype(np.float32), sigma)

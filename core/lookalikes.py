@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from core.anatomy import Anatomy
-from core.lesions import mean_over, noise
+from core.lesions import angle_off, mean_over, noise
 
 
 def lookalike(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> tuple[str, np.ndarray]:
@@ -163,8 +163,7 @@ def _slope(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarr
     middle, half = rng.uniform(-np.pi / 2, np.pi / 2), rng.uniform(0.2, 1.4)
     sides = (middle, np.pi - middle) if rng.random() < 0.65 else (middle + rng.choice([0.0, np.pi]),)
     for angle in sides:
-        off = np.abs((brain.angle - angle + np.pi) % (2 * np.pi) - np.pi)
-        reach = rng.uniform(0.008, 0.03) * np.clip(1 - (off / half) ** 2, 1e-3, 1)
+        reach = rng.uniform(0.008, 0.03) * np.clip(1 - (angle_off(brain.angle, angle) / half) ** 2, 1e-3, 1)
         reach *= np.clip(1 + 0.3 * noise(rng, hu.shape[0], brain.radius / 3), 0.3, 2)
         hu = _with_bone(hu, rng.uniform(0.1, 0.5) * np.exp(-brain.depth / reach) * brain.brain)
     return hu

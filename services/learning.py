@@ -213,7 +213,9 @@ def _figures(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples,
         f"{right['candidate']} and answers {answers['candidate']}, the champion is right on {right['champion']} and "
         f"answers {answers['champion']}"
     )
-    seen, seen_too = (_met(model, test) for model in (champion, candidate))
+    seen, seen_too = (
+        compared.metrics[f"test_patients_the_{role}_was_trained_on"] for role in ("champion", "candidate")
+    )
     if seen or seen_too:
         figures += (
             f" (the champion was trained on {seen} of these patients, the candidate on {seen_too}: that flatters)"
