@@ -1,10 +1,13 @@
 """What outlives a page run. The only place with st.cache_*."""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from core.reading import Model
 from core.scan import UnreadableScan
 from db.images import ImageMissing
+from db.queries import ScanRow
 from services import models, pictures, removal
 from services.uploads import Upload
 from services.workspace import Workspace, open_workspace
@@ -42,6 +45,15 @@ def kept_upload(token: str, _upload: Upload | None = None) -> Upload | None:
 @st.cache_data(max_entries=200, show_spinner=False)
 def scan_png(content_hash: str, window: str) -> bytes:
     return pictures.scan_png(workspace(), content_hash, window)
+
+
+def neighbours(scan: ScanRow, window: str) -> list[tuple[pictures.Neighbour, bytes]]:
+    """The slices around a scan that can be shown, with their pictures."""
+    found = []
+    for neighbour in pictures.neighbours(workspace(), scan):
+        with suppress(ImageMissing, UnreadableScan):
+            found.append((neighbour, scan_png(neighbour.content_hash, window)))
+    return found
 
 
 def thumbnail(content_hash: str) -> str | None:

@@ -76,6 +76,12 @@ def scans(session: Session, *, batch_id: int | None = None, ids: Collection[int]
     return [ScanRow(*row) for row in rows]
 
 
+def scans_of_study(session: Session, study_key: str) -> list[ScanRow]:
+    """A study's scans that have a place in it, in their order."""
+    query = select(*_SCAN_COLUMNS).join(Study).where(Scan.study_key == study_key, Scan.number.is_not(None))
+    return [ScanRow(*row) for row in session.execute(query.order_by(Scan.number, Scan.id))]
+
+
 def scans_by_hash(session: Session, hashes: Collection[str]) -> dict[str, int]:
     """Content hash -> scan id, for those the log has."""
     rows = session.execute(select(Scan.content_hash, Scan.id).where(Scan.content_hash.in_(hashes)))

@@ -10,11 +10,13 @@ from sqlalchemy import select
 
 from core.preprocess import WINDOWS, Box, windowed
 from core.scan import Scan
-from db import models
+from db import models, queries
+from db.queries import ScanRow
 from services.intake import box_of
 from services.workspace import Workspace, stored_scan
 
 HEAT_SIDE = 256
+REACH = 3
 _INFERNO = np.array(
     [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float64
 )  # matplotlib's inferno at five points: ordered by lightness, so that it reads without colour vision too
@@ -23,6 +25,37 @@ _INFERNO = np.array(
 def scan_png(ws: Workspace, content_hash: str, window: str) -> bytes:
     """The whole scan, 8-bit grey, in the window named."""
     return _png(_grey(stored_scan(ws, content_hash), window))
+
+
+class Neighbour(NamedTuple):
+    """A slice of the same study near another one."""
+
+    content_hash: str
+    step: int  # slices further on, by the order of their places; below 0 before it
+    away: str  # how far
+
+
+def neighbours(ws: Workspace, scan: ScanRow) -> list[Neighbour]:
+    """Up to `REACH` slices on either side of a scan, to look at; none where its file names no study."""
+    if scan.number is None:
+        return []
+    with ws.db.reading() as session:
+        rows = [row for row in queries.scans_of_study(session, scan.study_key) if row.in_mm == scan.in_mm]
+    place = next((i for i, row in enumerate(rows) if row.id == scan.id), None)
+    if place is None:
+        return []
+    first = max(0, place - REACH)
+    near = enumerate(rows[first : place + REACH + 1], first - place)
+    return [Neighbour(row.content_hash, step, _away(row, scan)) for step, row in near if step]
+
+
+def _away(row: ScanRow, scan: ScanRow) -> str:
+    """In mm up or down, where the header gives a place; else by what it counts, whose direction is not known."""
+    assert row.number is not None
+    assert scan.number is not None
+    if not scan.in_mm:
+        return f"number {row.number:g} of its series"
+    return f"{abs(row.number - scan.number):.1f} mm {'higher' if row.number > scan.number else 'lower'}"
 
 
 def thumbnail(ws: Workspace, content_hash: str, side: int = 96) -> str:

@@ -30,6 +30,7 @@ try:  # all that takes time comes before the first element, so that picture and 
     case = get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first())
     chosen = st.session_state.get("window", "Brain")
     pixels = resources.scan_png(case.scan.content_hash, chosen)
+    around = resources.neighbours(case.scan, chosen)
     heat = (
         resources.heat_png(case.reading.id, case.scan.content_hash)
         if case.reading and not not_head_ct(case.reading)
@@ -61,7 +62,14 @@ with picture:
             persist_state="session",
         )
     description = f"Axial CT slice, {case.title}, {words.model_column(case)}"
-    viewer.draw(pixels, heat, key=f"viewer-{scan_id}", description=description)
+    viewer.draw(
+        pixels,
+        heat,
+        around,
+        key=f"viewer-{scan_id}",
+        window=words.window(chosen) if case.scan.unit == "HU" else "window as in the file",
+        description=description,
+    )
 
 with beside:
     with st.container():  # what comes and goes in here would take the keys of the buttons below for a moment

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.labels import CLASSES, in_words
-from core.reading import not_head_ct
+from core.reading import abstains, not_head_ct
 from dashboard import resources
 from dashboard.components import frame, words
 from dashboard.components.uploading import notice, undo_button
@@ -18,6 +18,8 @@ ORDERS = {
     "least certain first": lambda case: case.reading.confidence if case.reading else 2,
     "most certain first": lambda case: -case.reading.confidence if case.reading else 2,
 }
+
+ABSTAINS, NO_HEAD = "Abstains", "No head CT"
 
 st.title("Worklist")
 ws = resources.workspace()
@@ -34,7 +36,12 @@ states = by_state.pills("State", present, selection_mode="multi", key="worklist_
 wanted = by_name.text_input("Find", placeholder="scan number or patient", key="worklist_find", persist_state="session")
 by_answer, by_batch, by_order = st.columns([4, 3, 2])
 answers = by_answer.pills(
-    "Model says", CLASSES, selection_mode="multi", format_func=in_words, key="worklist_answers", persist_state="session"
+    "Model says",
+    [*CLASSES, ABSTAINS, NO_HEAD],
+    selection_mode="multi",
+    format_func=lambda said: in_words(said) if said in CLASSES else said,
+    key="worklist_answers",
+    persist_state="session",
 )
 held = {case.scan.batch_id for case in everything}
 names = {ALL: "All"} | {n: f"{words.batch(*batch)} (no. {n})" for n, batch in batches(ws).items() if n in held}
@@ -47,8 +54,12 @@ order = by_order.selectbox("Order", list(ORDERS), key="worklist_order", persist_
 
 
 def _answer(case: Case) -> str | None:
-    """The class the model gives the scan, as far as this reader may know."""
-    return None if case.reading is None or not_head_ct(case.reading) else case.reading.label
+    """What the model says, as far as this reader may know."""
+    if case.reading is None:
+        return None
+    if not_head_ct(case.reading):
+        return NO_HEAD
+    return ABSTAINS if abstains(case.reading) else case.reading.label
 
 
 shown = [
@@ -72,7 +83,13 @@ if waiting and start.button(these, type="primary", shortcut="S", width="stretch"
 if batch != ALL:
     with back:
         undo_button(ws, next(case.scan.id for case in everything if case.scan.batch_id == batch))
+hidden = sum(case.hidden for case in everything)
+if answers and hidden:
+    st.caption(
+        f":material/visibility_off: {hidden} answers are hidden until you have read: none of them is counted here."
+    )
 if not shown:
+    st.info("No scan is like that. Take a choice above back to see more.")
     st.stop()
 
 pages = (len(shown) + PER_PAGE - 1) // PER_PAGE
@@ -86,7 +103,9 @@ def _row(case: Case) -> dict[str, object]:
         "No.": case.scan.id,
         "Case": case.title + (" · synthetic" if case.scan.synthetic else ""),
         "Model": words.model_column(case),
-        "Confidence": words.whole_percent(case.reading.confidence) if case.reading and _answer(case) else None,
+        "Confidence": words.whole_percent(case.reading.confidence)
+        if case.reading and _answer(case) != NO_HEAD
+        else None,
         "State": case.state,
         "Verdict": in_words(case.verdict.label or "") if case.verdict and not case.hidden else "",
         "Received": words.local(case.scan.created_at),

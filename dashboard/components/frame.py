@@ -26,6 +26,9 @@ PAGES = {
 NOBODY = "Reader 1"
 """Who reads where nobody has given a name."""
 
+LONGEST = 10
+"""Digits that a scan's number has at most."""
+
 _STYLE = """
 <style>
 [data-testid="stMainBlockContainer"] { padding: 2.2rem 2rem 1rem; }
@@ -74,9 +77,11 @@ def draw() -> None:
 
 
 def _begin_from_address(always: bool) -> None:
-    """What a session that begins takes over from the one before a reload."""
+    """What a session that begins takes over from the one before a reload, and which scan a link names (`?scan=12`)."""
     said = st.query_params
     st.session_state["reading_as"] = said.get("reader", NOBODY), always or said.get("blind_first") == "true"
+    if (scan := said.get("scan", "")).isdecimal() and len(scan) < LONGEST:
+        st.session_state["scan"] = int(scan)
     if "upload" in said:
         st.session_state["upload"] = resources.kept_upload(said["upload"])
         st.session_state["upload_forgotten"] = st.session_state["upload"] is None

@@ -43,11 +43,29 @@ export default function ({ parentElement, data }) {
     heat.style.opacity = strength.value;
   };
 
+  // the slices around: looked at, never answered or filed
+  const steps = data.around.map((near) => near.step);
+  let at = 0;
+  const look = (step) => {
+    if (step && !steps.includes(step)) return;
+    at = step;
+    const near = data.around.find((one) => one.step === at);
+    scan.src = near ? near.scan : data.scan;
+    root.classList.toggle("away", Boolean(near));
+    const back = `${Math.abs(at)} ${Math.abs(at) === 1 ? "slice" : "slices"} ${at > 0 ? "down (↓)" : "up (↑)"}`;
+    root.querySelector(".elsewhere").textContent =
+      near ? `Another slice, ${near.away}. Answer and verdict belong to the scan ${back}.` : "";
+    root.querySelector(".up").disabled = at + 1 && !steps.includes(at + 1);
+    root.querySelector(".down").disabled = at - 1 && !steps.includes(at - 1);
+  };
+
   scan.onload = place;
-  if (scan.src !== data.scan) scan.src = data.scan;
+  look(0);
   if (data.heat) heat.src = data.heat; else heat.removeAttribute("src");
   root.classList.toggle("no-heat", !data.heat);
+  root.classList.toggle("alone", !steps.length);
   root.querySelector(".of").textContent = `Heat map: ${data.of}`;
+  root.querySelector(".corner").textContent = data.window;
   stage.setAttribute("aria-label", data.description);
   scan.alt = data.description;
   strength.value = remembered("strength", "0.5");
@@ -55,6 +73,8 @@ export default function ({ parentElement, data }) {
   fitToStage();
 
   box.onchange = () => { remember("heat", box.checked ? "on" : "off"); showHeat(box.checked); };
+  root.querySelector(".up").onclick = () => look(at + 1);
+  root.querySelector(".down").onclick = () => look(at - 1);
   strength.oninput = () => { remember("strength", strength.value); heat.style.opacity = strength.value; };
   strength.onpointerup = () => strength.blur();
   stage.onwheel = (event) => {
@@ -80,6 +100,11 @@ export default function ({ parentElement, data }) {
     if (event.key.toLowerCase() === "m" && !typing && !event.ctrlKey && !event.metaKey && data.heat) {
       box.checked = !box.checked;
       box.onchange();
+    }
+    const steered = event.composedPath()[0]?.matches?.("input, textarea, [role=radio], [role=option], [role=listbox]");
+    if (["ArrowUp", "ArrowDown"].includes(event.key) && steps.length && !steered) {
+      event.preventDefault(); // the page would scroll
+      look(at + (event.key === "ArrowUp" ? 1 : -1));
     }
     // a name that was entered would take the keys of the verdict buttons as more letters
     if (event.key === "Enter" && typing) setTimeout(() => event.target.blur());

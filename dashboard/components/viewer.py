@@ -1,12 +1,13 @@
 """The scan, as large as the screen allows, with the heat map to lay over it, zoom and drag."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
 
 from core.labels import in_words
-from services.pictures import Heat
+from services.pictures import Heat, Neighbour
 
 _HERE = Path(__file__).parent
 _component = st.components.v2.component(
@@ -17,8 +18,16 @@ _component = st.components.v2.component(
 )
 
 
-def draw(scan_png: bytes, heat: Heat | None, *, key: str, description: str) -> None:
-    """Show one scan. Everything under the pointer happens in the browser; nothing comes back."""
+def draw(
+    scan_png: bytes,
+    heat: Heat | None,
+    around: Sequence[tuple[Neighbour, bytes]],
+    *,
+    key: str,
+    window: str,
+    description: str,
+) -> None:
+    """Show one scan, and on request the slices around it. All of that happens in the browser; nothing comes back."""
     _component(
         key=key,
         data={
@@ -26,6 +35,8 @@ def draw(scan_png: bytes, heat: Heat | None, *, key: str, description: str) -> N
             "heat": _uri(heat.png) if heat else None,
             "box": heat.box if heat else None,
             "of": in_words(heat.of).lower() if heat else "",
+            "around": [{"step": near.step, "away": near.away, "scan": _uri(png)} for near, png in around],
+            "window": window,
             "description": description,
         },
     )

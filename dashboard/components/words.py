@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.intervals import Figure
 from core.labels import in_words
+from core.preprocess import WINDOWS
 from core.reading import abstains, not_head_ct
 from db.queries import ReadingRow
 from services.review import Case
@@ -50,6 +51,12 @@ def why_hidden(case: Case) -> str:
 
 def _others(case: Case) -> str:
     return f"{case.left} more of this patient's scans" if case.left > 1 else "one more of this patient's scans"
+
+
+def window(name: str) -> str:
+    """A preset as screens in radiology write it."""
+    centre, width = WINDOWS[name]
+    return f"W {width:g}  L {centre:g}"
 
 
 def percent(share: float) -> str:

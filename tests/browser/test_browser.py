@@ -17,7 +17,8 @@ from PIL import Image
 from core import manifest as manifests
 from core.labels import CLASSES
 from core.settings import ROOT, Settings
-from services.models import promote
+from services.intake import Incoming, receive
+from services.models import promote, serving_model
 from services.removal import undo
 from services.review import cases, history
 from services.workspace import SHIPPED_BUNDLES, open_workspace
@@ -242,6 +243,33 @@ def test_the_heat_map_is_one_key_away(page, server):
     assert heat.evaluate("e => getComputedStyle(e).display") == "none"
     page.keyboard.press("m")
     wait_for(lambda: heat.evaluate("e => getComputedStyle(e).display") == "block")
+
+
+def test_the_slices_around_are_looked_at_with_the_arrow_keys(page, server, demonstration_serves):
+    ws = open_workspace(Settings())
+    files = [Incoming(f"{number}.dcm", dicom(number)) for number in (1, 2, 3)]
+    list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
+    middle = next(c.scan for c in cases(ws, "Reader 1") if c.scan.unit == "HU" and c.scan.number == 2)
+    page.goto(f"{server}/review?scan={middle.id}")
+    settle(page)
+    scan, said = page.locator("img.scan"), page.locator(".elsewhere")
+    scan.wait_for()
+    page.get_by_text(f"scan {middle.id}").first.wait_for()
+    own = scan.get_attribute("src")
+    page.keyboard.press("ArrowUp")
+    page.get_by_text("Another slice, number 3 of its series").wait_for()
+    assert scan.get_attribute("src") != own
+    page.keyboard.press("ArrowUp")  # there is no fourth
+    assert "number 3" in said.inner_text()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert "number 1" in said.inner_text()
+    page.keyboard.press("ArrowUp")
+    assert not said.is_visible()
+    assert scan.get_attribute("src") == own
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("h")  # is of the scan on the desk all the same
+    wait_for(lambda: len(history(ws, middle.id)) == 1)
 
 
 def test_blind_first_sends_nothing_of_the_models_to_the_browser(page, server):

@@ -230,3 +230,10 @@ def test_a_scan_can_be_read_where_the_model_stops(app, home, demonstration_serve
     assert not app.exception, app.exception
     [case] = cases(ws, "Reader 1")
     assert case.verdict.label == "hemorrhagic"
+
+
+@pytest.mark.parametrize(("asked", "word"), [("3", "scan 3"), ("999", "There is no scan 999"), ("9" * 30, "1 of")])
+def test_a_link_may_name_a_scan(app, demo, asked, word):
+    app.query_params["scan"] = asked
+    on(app, "review")
+    assert word in words(app) + " ".join(error.value for error in app.error)

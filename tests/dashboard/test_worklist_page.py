@@ -1,6 +1,8 @@
 """The Worklist without a browser: its filters, and what can be done from it."""
 
+from core.reading import NOT_HEAD_CT, UNCERTAIN
 from dashboard import resources
+from db import models
 from services.models import serving_model
 from services.review import batches, cases, new_click, record
 from services.uploads import Upload
@@ -23,6 +25,30 @@ def test_a_scan_is_found_by_the_number_that_a_note_names(app, demo):
     assert "**0** of 40 scans" in words(app)
     app.session_state["scan"] = wanted.scan.id
     assert f"scan {wanted.scan.id}" in words(on(app, "review"))
+
+
+def test_what_the_model_does_not_answer_can_be_looked_for(app, demo):
+    found = cases(demo, "Reader 1")
+    unsure, strange = found[0].reading, found[1].reading
+    with demo.db.writing() as session:
+        for reading, flag in ((unsure, UNCERTAIN), (strange, NOT_HEAD_CT)):
+            session.get(models.Reading, reading.id).flags = [flag]
+    on(app, "worklist")
+    for said, scan_id in (("Abstains", unsure.scan_id), ("No head CT", strange.scan_id)):
+        app.pills(key="worklist_answers").set_value([said]).run()
+        assert scan_id in app.dataframe[0].value["No."].tolist()
+        assert all(model.startswith(said) for model in app.dataframe[0].value["Model"])
+    app.pills(key="worklist_answers").set_value([unsure.label]).run()
+    assert unsure.scan_id not in app.dataframe[0].value["No."].tolist(), "a guess is no answer"
+
+
+def test_an_empty_list_says_why(app, demo):
+    app.query_params["blind_first"] = "true"
+    on(app, "worklist")
+    app.pills(key="worklist_answers").set_value(["hemorrhagic"]).run()
+    assert "answers are hidden until you have read" in words(app)
+    app.text_input(key="worklist_find").set_value("nobody").run()
+    assert "No scan is like that" in words(app)
 
 
 def test_the_worklist_keeps_its_filters_while_another_page_is_open(app, demo):

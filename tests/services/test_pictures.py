@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 from sqlalchemy import select
 
-from db import models
+from db import models, queries
 from services.intake import Incoming, receive
 from services.models import promote, serving_model
-from services.pictures import heat_png, scan_png, thumbnail
-from tests.conftest import dicom
+from services.pictures import REACH, heat_png, neighbours, scan_png, thumbnail
+from tests.conftest import dicom, png
 
 
 @pytest.fixture
@@ -59,3 +59,40 @@ def test_a_thumbnail_is_small_and_square(ws, scan):
     image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
     assert image.size == (96, 96)
     assert len(uri) < 6000
+
+
+@pytest.fixture
+def series(ws, publish_untrained):
+    """Six slices of one study, by their number, beside another patient's slice and a picture of no study."""
+    promote(ws, publish_untrained(), actor="test")
+    files = [Incoming(f"{number}.dcm", dicom(number)) for number in (4, 1, 6, 3, 2, 5)]
+    files += [Incoming("other.dcm", dicom(7, patient="P2")), Incoming("8.png", png(8))]
+    list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
+
+    def rows():
+        with ws.db.reading() as session:
+            return {row.number: row for row in queries.scans(session)}
+
+    return rows
+
+
+def test_around_a_scan_lie_the_slices_of_its_study(ws, series):
+    rows = series()
+    assert [(n.step, n.content_hash) for n in neighbours(ws, rows[5])] == [
+        (-3, rows[2].content_hash),
+        (-2, rows[3].content_hash),
+        (-1, rows[4].content_hash),
+        (1, rows[6].content_hash),
+    ]
+    assert len(neighbours(ws, rows[4])) == REACH + 2
+    assert neighbours(ws, rows[4])[0].away == "number 1 of its series", "which way that is nobody knows"
+    assert neighbours(ws, rows[7]) == neighbours(ws, rows[None]) == []
+
+
+def test_how_far_a_slice_lies_is_said_where_its_header_tells(ws, series):
+    with ws.db.writing() as session:
+        for scan in session.scalars(select(models.Scan).where(models.Scan.number < 4)):
+            scan.number, scan.meta = scan.number * 2.5 + 90, {"position_mm": scan.number * 2.5 + 90}
+    rows = series()
+    assert [(n.step, n.away) for n in neighbours(ws, rows[95.0])] == [(-1, "2.5 mm lower"), (1, "2.5 mm higher")]
+    assert {n.content_hash for n in neighbours(ws, rows[4])} == {rows[5].content_hash, rows[6].content_hash}
