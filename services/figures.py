@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from core.evaluate import Report
 from core.intervals import Figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
+from services.tables import counted_share
 
 COLOURS = {HEMORRHAGIC: "#D55E00", ISCHEMIC: "#0072B2", NO_STROKE: "#009E73"}
 DASHES = {HEMORRHAGIC: "solid", ISCHEMIC: "dash", NO_STROKE: "dot"}
@@ -22,8 +23,8 @@ def confusion_figure(report: Report) -> go.Figure:
     totals = report.confusion.sum(axis=1, keepdims=True)
     shares = report.confusion / totals.clip(min=1)
     text = [
-        [f"<b>{count}</b><br>{share:.0%}" if total[0] else "–" for count, share in zip(row, share_row, strict=True)]
-        for row, share_row, total in zip(report.confusion, shares, totals, strict=True)
+        [f"<b>{n}</b><br>{counted_share(share)}" if total[0] else "–" for n, share in zip(row, of, strict=True)]
+        for row, of, total in zip(report.confusion, shares, totals, strict=True)
     ]
     figure = go.Figure(
         go.Heatmap(
@@ -134,7 +135,7 @@ def risk_coverage_figure(report: Report, abstain_below: float | None = None) -> 
     if abstain_below is not None:
         answered = float(curve.coverage[curve.confidence >= abstain_below].max(initial=0))
         side = "top left" if answered > 0.5 else "top right"
-        said = f"abstains beyond {answered:.0%}"
+        said = f"abstains beyond {counted_share(answered)}"
         figure.add_vline(
             x=answered, line_dash="dash", line_color="gray", annotation_text=said, annotation_position=side
         )

@@ -10,6 +10,23 @@ from core.labels import counted, in_words
 from services.reporting import FEW, Agreement, AuditStream, Comparison, Group, LiveEvaluation, Selection
 
 
+def percent(share: float) -> str:
+    """Whole per cent; never 100 % or 0 % of something less than certain."""
+    if share >= 0.995:
+        return "> 99 %"
+    return "< 1 %" if share < 0.005 else f"{whole_percent(share)} %"
+
+
+def whole_percent(share: float) -> int:
+    """1 to 99: what `percent` says, as a number for a bar."""
+    return min(99, max(1, round(share * 100)))
+
+
+def counted_share(share: float) -> str:
+    """Whole per cent of what has been counted, where none and all are possible."""
+    return f"{share * 100:.0f} %"
+
+
 def with_interval(figure: Figure) -> str:
     """ "0.87 (0.80–0.93)"; a dash where it is undefined."""
     if figure.value != figure.value:
@@ -94,7 +111,7 @@ def confusion(report: Report) -> pd.DataFrame:
     rows = []
     for name, counts in zip(names, report.confusion, strict=True):
         total = int(counts.sum())
-        cells = [f"{count} ({count / total:.0%})" if total else "0" for count in counts]
+        cells = [f"{count} ({counted_share(count / total)})" if total else "0" for count in counts]
         called = {f"Called {other}": cell for other, cell in zip(names, cells, strict=True)}
         rows.append({"Reviewed as": f"{name}, {counted(total, 'scan')}", **called})
     return pd.DataFrame(rows)
@@ -171,8 +188,8 @@ def _of_the_choice(selection: Selection) -> list[str]:
         surer = "more" if selection.told_apart.value > 0.5 else "less"
         found.append(
             f"**Not a random sample.** {selection.read} scans have been reviewed and {selection.unread} have not; the "
-            f"model is {surer} sure of those that were (median confidence {selection.confidence_read:.0%}, "
-            f"against {selection.confidence_unread:.0%}). On all scans the figures would differ. "
+            f"model is {surer} sure of those that were (median confidence {percent(selection.confidence_read)}, "
+            f"against {percent(selection.confidence_unread)}). On all scans the figures would differ. "
             "Trust those of the random audit stream."
         )
     elif selection.unread_by_both:

@@ -10,6 +10,7 @@ from dashboard.components import frame, words
 from services import jobs
 from services.corrections import labelled_scans, runs, to_keep, too_few
 from services.models import NoSuchVersion, ServesNoMore, Version, list_versions, promote, rollback
+from services.tables import percent
 
 st.title("Models")
 ws = resources.workspace()
@@ -43,7 +44,7 @@ def _operating_points(manifest: Manifest) -> None:
     for name, point in manifest.operating_points.items():
         means = "counts as not excluded" if name == HEMORRHAGIC else "(of which Review says nothing) is found"
         st.caption(
-            f"{in_words(name)} {means} from {words.percent(point.threshold)} on: on validation patients "
+            f"{in_words(name)} {means} from {percent(point.threshold)} on: on validation patients "
             f"a sensitivity of {words.stored_figure(point.sensitivity)} "
             f"and a specificity of {words.stored_figure(point.specificity)}."
         )
@@ -85,7 +86,7 @@ def _card(version: Version) -> None:
         st.caption(
             f"{manifest.arch}, made {words.when(manifest.created_at)}; "
             + _calibrated(manifest.calibration)
-            + (f"; abstains below {words.percent(threshold)} confidence" if threshold is not None else "")
+            + (f"; abstains below {percent(threshold)} confidence" if threshold is not None else "")
             + ("" if manifest.false_flags is None else "; flags images that are no head CT")
             + (f"; trained on from {manifest.parent}" if manifest.parent else "")
         )

@@ -9,6 +9,7 @@ from dashboard import resources
 from dashboard.components import frame, words
 from dashboard.components.uploading import notice, undo_button
 from services.review import Case, batches, cases, queue
+from services.tables import whole_percent
 
 PER_PAGE = 50
 ALL = 0  # no batch has this number; None would be no choice at all once it has been kept for another page
@@ -103,9 +104,7 @@ def _row(case: Case) -> dict[str, object]:
         "No.": case.scan.id,
         "Case": case.title + (" · synthetic" if case.scan.synthetic else ""),
         "Model": words.model_column(case),
-        "Confidence": words.whole_percent(case.reading.confidence)
-        if case.reading and _answer(case) != NO_HEAD
-        else None,
+        "Confidence": whole_percent(case.reading.confidence) if case.reading and _answer(case) != NO_HEAD else None,
         "State": case.state,
         "Verdict": in_words(case.verdict.label or "") if case.verdict and not case.hidden else "",
         "Received": words.local(case.scan.created_at),

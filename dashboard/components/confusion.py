@@ -8,6 +8,7 @@ from core.labels import counted, in_words
 from dashboard import resources
 from dashboard.components import frame
 from services.review import openable
+from services.tables import counted_share
 
 
 def draw(report: Report, rows: pd.DataFrame) -> None:
@@ -21,7 +22,7 @@ def draw(report: Report, rows: pd.DataFrame) -> None:
         line = st.columns(widths, gap="xsmall", vertical_alignment="center")
         line[0].markdown(f"**{in_words(label)}**  \n{counted(int(counts.sum()), 'scan')}")
         for column, called, count in zip(line[1:], report.classes, counts, strict=True):
-            share = f" · {count / counts.sum():.0%}" if counts.sum() else ""
+            share = f" · {counted_share(count / counts.sum())}" if counts.sum() else ""
             column.button(
                 f"{count}{share}",
                 key=f"cell-{label}-{called}",

@@ -21,6 +21,7 @@ from services.figures import COLOURS
 from services.models import champion
 from services.review import Case, history
 from services.review import remarks as about
+from services.tables import percent
 
 KEYS = {HEMORRHAGIC: "H", ISCHEMIC: "I", NO_STROKE: "N", UNSURE: "U", UNUSABLE: "X"}
 
@@ -49,12 +50,12 @@ def answer(case: Case) -> None:
         )
     else:
         trust = "not calibrated" if UNCALIBRATED in reading.flags else "calibrated"
-        st.markdown(f"#### {in_words(reading.label)}, {words.percent(reading.confidence)} ({trust})")
+        st.markdown(f"#### {in_words(reading.label)}, {percent(reading.confidence)} ({trust})")
     _probabilities(reading)
     if hemorrhage_not_excluded(reading):
         st.markdown(
             ":material/priority_high: **Hemorrhage is not excluded**: "
-            f"{words.percent(reading.probabilities[HEMORRHAGIC])} is too much to dismiss."
+            f"{percent(reading.probabilities[HEMORRHAGIC])} is too much to dismiss."
         )
     _reservations(reading)
 
@@ -90,7 +91,7 @@ def _probabilities(reading: ReadingRow) -> None:
         f"<span>{in_words(name)}</span>"
         '<span style="height:.8rem;background:rgba(128,128,128,.25);border-radius:3px;overflow:hidden">'
         f'<span style="display:block;height:100%;width:{share:.1%};background:{COLOURS[name]}"></span></span>'
-        f'<span style="text-align:right;font-variant-numeric:tabular-nums">{words.percent(share)}</span></div>'
+        f'<span style="text-align:right;font-variant-numeric:tabular-nums">{percent(share)}</span></div>'
         for name in CLASSES
         if (share := reading.probabilities.get(name)) is not None
     )

@@ -14,7 +14,7 @@ from core.preprocess import WINDOWS
 from core.reading import abstains, not_head_ct
 from db.queries import ReadingRow
 from services.review import Case
-from services.tables import with_interval
+from services.tables import percent, with_interval
 
 HIDDEN = "hidden until you have read it"
 
@@ -57,18 +57,6 @@ def window(name: str) -> str:
     """A preset as screens in radiology write it."""
     centre, width = WINDOWS[name]
     return f"W {width:g}  L {centre:g}"
-
-
-def percent(share: float) -> str:
-    """Whole per cent; never 100 % or 0 % of something less than certain."""
-    if share >= 0.995:
-        return "> 99 %"
-    return "< 1 %" if share < 0.005 else f"{whole_percent(share)} %"
-
-
-def whole_percent(share: float) -> int:
-    """1 to 99: what `percent` says, as a number for a bar."""
-    return min(99, max(1, round(share * 100)))
 
 
 def stored_figure(figure: dict[str, float | None]) -> str:
