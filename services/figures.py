@@ -60,6 +60,7 @@ def roc_figure(report: Report, reached: Mapping[str, tuple[Figure, Figure]] | No
                 x=[1 - specificity],
                 y=[sensitivity],
                 mode="markers",
+                cliponaxis=False,
                 name=f"{in_words(name)}: operating point",
                 marker={
                     "size": 14,
@@ -106,6 +107,7 @@ def reliability_figure(report: Report) -> go.Figure:
             "arrayminus": [one.accuracy.value - one.accuracy.low for one in bins],
         },
         mode="markers",
+        cliponaxis=False,
         marker={"size": 11, "color": COLOURS[ISCHEMIC]},
         customdata=[one.accuracy.n for one in bins],
         hovertemplate="says %{x:.0%}, right in %{y:.0%} of %{customdata} scans<extra></extra>",
