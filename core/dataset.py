@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 
 from core.formats import read
-from core.labels import CLASSES, SPLITS, parse_class, parse_split
+from core.labels import CLASSES, SHARES, SPLITS, parse_class, parse_split
 from core.preprocess import InputSpec, to_input
 from core.pseudonym import Pseudonym, unnamed
 from core.scan import Scan, UnreadableScan
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ""}
-SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 
 class DatasetError(ValueError):

@@ -13,7 +13,9 @@ UNUSABLE: Final = "unusable"
 VERDICTS: Final = (*CLASSES, UNSURE, UNUSABLE)
 """What a reader may say of a scan. Only the first three are ever trained on."""
 
-SPLITS: Final = ("train", "validation", "test")
+SHARES: Final = {"train": 0.7, "validation": 0.15, "test": 0.15}
+"""Of the patients, in each split."""
+SPLITS: Final = tuple(SHARES)
 
 _WORDS: Final = {
     HEMORRHAGIC: "Hemorrhagic",

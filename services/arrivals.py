@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from sqlalchemy.orm import Session
 
 from core.burned_in import BURNED_IN
-from core.labels import SPLITS
+from core.labels import SHARES, SPLITS
 from core.likeness import Appearance
 from core.pseudonym import UNNAMED, unnamed
 from core.reading import SEEN_IN_TRAINING
@@ -17,9 +18,6 @@ from db.queries import LookRow
 from services.models import trained_patients
 from services.resemblance import Resemblances, to_bytes
 from services.workspace import Workspace
-
-SPLIT_BOUNDS = (0.70, 0.85)
-"""Shares of new patients below which the split is train, then validation; above both, test."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class _Owners:
 def split_of(patient_key: str) -> str:
     """The split of a patient at first sight, from a salted hash of the key."""
     place = share(f"split|{patient_key}")
-    return SPLITS[sum(place >= bound for bound in SPLIT_BOUNDS)]
+    return SPLITS[sum(place >= bound for bound in accumulate(list(SHARES.values())[:-1]))]
 
 
 def share(text: str) -> float:

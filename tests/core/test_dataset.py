@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.dataset import (
-    SHARES,
     DatasetError,
     ManifestColumns,
     Sample,
@@ -17,7 +16,7 @@ from core.dataset import (
     patients_in_several_splits,
     write_manifest,
 )
-from core.labels import CLASSES, SPLITS
+from core.labels import CLASSES, SHARES, SPLITS
 from core.preprocess import InputSpec
 from core.pseudonym import Pseudonym
 from tests.conftest import dicom, png
