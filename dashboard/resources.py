@@ -12,6 +12,9 @@ from services import models, pictures, removal
 from services.uploads import Upload
 from services.workspace import Workspace, open_workspace
 
+NEIGHBOUR_SIDE = 768
+"""Pixels: three slices on either side travel with every scan."""
+
 
 @st.cache_resource(show_spinner="Opening the case log…")
 def workspace() -> Workspace:
@@ -48,12 +51,19 @@ def scan_png(content_hash: str, window: str) -> bytes:
 
 
 def neighbours(scan: ScanRow, window: str) -> list[tuple[pictures.Neighbour, bytes]]:
-    """The slices around a scan that can be shown, with their pictures."""
+    """The slices around a scan with their pictures, on either side as far as they can be shown."""
     found = []
-    for neighbour in pictures.neighbours(workspace(), scan):
+    near = pictures.neighbours(workspace(), scan)
+    for side in ([n for n in reversed(near) if n.step < 0], [n for n in near if n.step > 0]):
         with suppress(ImageMissing, UnreadableScan):
-            found.append((neighbour, scan_png(neighbour.content_hash, window)))
+            for neighbour in side:
+                found.append((neighbour, _neighbour_png(neighbour.content_hash, window)))
     return found
+
+
+@st.cache_data(max_entries=600, show_spinner=False)
+def _neighbour_png(content_hash: str, window: str) -> bytes:
+    return pictures.scan_png(workspace(), content_hash, window, side=NEIGHBOUR_SIDE)
 
 
 def thumbnail(content_hash: str) -> str | None:

@@ -76,10 +76,13 @@ def scans(session: Session, *, batch_id: int | None = None, ids: Collection[int]
     return [ScanRow(*row) for row in rows]
 
 
-def scans_of_study(session: Session, study_key: str) -> list[ScanRow]:
-    """A study's scans that have a place in it, in their order."""
-    query = select(*_SCAN_COLUMNS).join(Study).where(Scan.study_key == study_key, Scan.number.is_not(None))
-    return [ScanRow(*row) for row in session.execute(query.order_by(Scan.number, Scan.id))]
+def alike_in_study(session: Session, scan: ScanRow) -> list[ScanRow]:
+    """A scan's study as far as its slices are as thick, and have a place in it that is measured alike; itself too."""
+    thick = Scan.meta["SliceThickness"].as_float()
+    own = session.scalar(select(thick).where(Scan.id == scan.id))
+    query = select(*_SCAN_COLUMNS).join(Study).where(Scan.study_key == scan.study_key, Scan.number.is_not(None))
+    rows = session.execute(query.where(thick.is_not_distinct_from(own)).order_by(Scan.number, Scan.id))
+    return [row for row in (ScanRow(*values) for values in rows) if row.in_mm == scan.in_mm]
 
 
 def scans_by_hash(session: Session, hashes: Collection[str]) -> dict[str, int]:

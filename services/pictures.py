@@ -22,9 +22,12 @@ _INFERNO = np.array(
 )  # matplotlib's inferno at five points: ordered by lightness, so that it reads without colour vision too
 
 
-def scan_png(ws: Workspace, content_hash: str, window: str) -> bytes:
-    """The whole scan, 8-bit grey, in the window named."""
-    return _png(_grey(stored_scan(ws, content_hash), window))
+def scan_png(ws: Workspace, content_hash: str, window: str, side: int | None = None) -> bytes:
+    """The whole scan, 8-bit grey, in the window named; with `side` no longer or wider than that."""
+    image = _grey(stored_scan(ws, content_hash), window)
+    if side:
+        image.thumbnail((side, side))
+    return _png(image)
 
 
 class Neighbour(NamedTuple):
@@ -36,26 +39,30 @@ class Neighbour(NamedTuple):
 
 
 def neighbours(ws: Workspace, scan: ScanRow) -> list[Neighbour]:
-    """Up to `REACH` slices on either side of a scan, to look at; none where its file names no study."""
+    """Up to `REACH` slices on either side of a scan, to look at; none where its file names no study or no place in it.
+
+    A study may hold the same places several times over, with another kernel or in thinner slices: each place is taken
+    once, and slices as thick as the scan's.
+    """
     if scan.number is None:
         return []
     with ws.db.reading() as session:
-        rows = [row for row in queries.scans_of_study(session, scan.study_key) if row.in_mm == scan.in_mm]
-    place = next((i for i, row in enumerate(rows) if row.id == scan.id), None)
-    if place is None:
-        return []
-    first = max(0, place - REACH)
-    near = enumerate(rows[first : place + REACH + 1], first - place)
-    return [Neighbour(row.content_hash, step, _away(row, scan)) for step, row in near if step]
+        rows = queries.alike_in_study(session, scan)
+    by_place = {row.number: row for row in rows if row.number != scan.number}
+    after = sorted(number for number in by_place if number is not None and number > scan.number)[:REACH]
+    before = sorted(number for number in by_place if number is not None and number < scan.number)[-REACH:]
+    steps = [*range(-len(before), 0), *range(1, len(after) + 1)]
+    return [
+        Neighbour(by_place[number].content_hash, step, _away(number, scan.number, in_mm=scan.in_mm))
+        for step, number in zip(steps, before + after, strict=True)
+    ]
 
 
-def _away(row: ScanRow, scan: ScanRow) -> str:
+def _away(number: float, own: float, *, in_mm: bool) -> str:
     """In mm up or down, where the header gives a place; else by what it counts, whose direction is not known."""
-    assert row.number is not None
-    assert scan.number is not None
-    if not scan.in_mm:
-        return f"number {row.number:g} of its series"
-    return f"{abs(row.number - scan.number):.1f} mm {'higher' if row.number > scan.number else 'lower'}"
+    if not in_mm:
+        return f"number {number:g} of its study"
+    return f"{abs(number - own):.1f} mm {'higher' if number > own else 'lower'}"
 
 
 def thumbnail(ws: Workspace, content_hash: str, side: int = 96) -> str:

@@ -24,7 +24,7 @@ def whole_percent(share: float) -> int:
 
 def counted_share(share: float) -> str:
     """Whole per cent of what has been counted, where none and all are possible."""
-    return f"{share * 100:.0f} %"
+    return f"{share * 100:.0f} %" if share in (0, 1) else percent(share)
 
 
 def with_interval(figure: Figure) -> str:

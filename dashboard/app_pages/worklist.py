@@ -35,7 +35,7 @@ present = [state for state in STATES if any(case.state == state for case in ever
 by_state, by_name = st.columns([7, 2])
 states = by_state.pills("State", present, selection_mode="multi", key="worklist_states", persist_state="session")
 wanted = by_name.text_input("Find", placeholder="scan number or patient", key="worklist_find", persist_state="session")
-by_answer, by_batch, by_order = st.columns([4, 3, 2])
+by_answer, by_batch, by_order = st.columns([10, 5, 4])
 answers = by_answer.pills(
     "Model says",
     [*CLASSES, ABSTAINS, NO_HEAD],
@@ -84,11 +84,9 @@ if waiting and start.button(these, type="primary", shortcut="S", width="stretch"
 if batch != ALL:
     with back:
         undo_button(ws, next(case.scan.id for case in everything if case.scan.batch_id == batch))
-hidden = sum(case.hidden for case in everything)
-if answers and hidden:
-    st.caption(
-        f":material/visibility_off: {hidden} answers are hidden until you have read: none of them is counted here."
-    )
+if answers and (hidden := sum(case.hidden for case in everything)):
+    are = "answer is" if hidden == 1 else "answers are"
+    st.caption(f":material/visibility_off: {hidden} {are} hidden until you have read, and not looked for.")
 if not shown:
     st.info("No scan is like that. Take a choice above back to see more.")
     st.stop()

@@ -26,7 +26,7 @@ PAGES = {
 NOBODY = "Reader 1"
 """Who reads where nobody has given a name."""
 
-LONGEST = 10
+LONGEST = 9
 """Digits that a scan's number has at most."""
 
 _STYLE = """
@@ -80,7 +80,7 @@ def _begin_from_address(always: bool) -> None:
     """What a session that begins takes over from the one before a reload, and which scan a link names (`?scan=12`)."""
     said = st.query_params
     st.session_state["reading_as"] = said.get("reader", NOBODY), always or said.get("blind_first") == "true"
-    if (scan := said.get("scan", "")).isdecimal() and len(scan) < LONGEST:
+    if (scan := said.get("scan", "")).isdecimal() and len(scan) <= LONGEST:
         st.session_state["scan"] = int(scan)
     if "upload" in said:
         st.session_state["upload"] = resources.kept_upload(said["upload"])

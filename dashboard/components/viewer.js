@@ -2,6 +2,10 @@
 const remembered = (name, fallback) => sessionStorage.getItem(`second-read-${name}`) ?? fallback;
 const remember = (name, value) => sessionStorage.setItem(`second-read-${name}`, value);
 
+// What uses the arrow keys itself where it has the focus.
+const STEERED = "input, textarea, select, canvas, [contenteditable], " +
+  ["radio", "option", "listbox", "slider", "combobox", "menuitem", "grid"].map((role) => `[role=${role}]`).join(", ");
+
 export default function ({ parentElement, data }) {
   const root = parentElement.querySelector(".viewer");
   const stage = root.querySelector(".stage");
@@ -10,7 +14,8 @@ export default function ({ parentElement, data }) {
   const heat = root.querySelector(".heat");
   const box = root.querySelector(".heat-switch input");
   const strength = root.querySelector(".strength");
-  const view = { scale: 1, x: 0, y: 0 };
+  root.cleanUp?.(); // this runs again on the same elements when the window or the answer changes
+  const view = (root.view ??= { scale: 1, x: 0, y: 0 });
 
   const place = () => {
     const width = stage.clientWidth, height = stage.clientHeight;
@@ -45,36 +50,41 @@ export default function ({ parentElement, data }) {
 
   // the slices around: looked at, never answered or filed
   const steps = data.around.map((near) => near.step);
-  let at = 0;
   const look = (step) => {
     if (step && !steps.includes(step)) return;
-    at = step;
-    const near = data.around.find((one) => one.step === at);
+    root.step = step;
+    const near = data.around.find((one) => one.step === step);
+    const away = Math.abs(step), slices = away === 1 ? "slice" : "slices";
+    const said = near ? `Another slice, ${near.away}` : data.description;
     scan.src = near ? near.scan : data.scan;
+    scan.alt = said;
+    stage.setAttribute("aria-label", said);
     root.classList.toggle("away", Boolean(near));
-    const back = `${Math.abs(at)} ${Math.abs(at) === 1 ? "slice" : "slices"} ${at > 0 ? "down (↓)" : "up (↑)"}`;
     root.querySelector(".elsewhere").textContent =
-      near ? `Another slice, ${near.away}. Answer and verdict belong to the scan ${back}.` : "";
-    root.querySelector(".up").disabled = at + 1 && !steps.includes(at + 1);
-    root.querySelector(".down").disabled = at - 1 && !steps.includes(at - 1);
+      near ? `${said}. Answer and verdict belong to the scan ${away} ${slices} back (${step > 0 ? "↓" : "↑"}).` : "";
+    for (const [name, next] of [[".up", step + 1], [".down", step - 1]]) {
+      root.querySelector(name).setAttribute("aria-disabled", String(next !== 0 && !steps.includes(next)));
+    }
   };
 
   scan.onload = place;
-  look(0);
+  look(root.step ?? 0);
   if (data.heat) heat.src = data.heat; else heat.removeAttribute("src");
   root.classList.toggle("no-heat", !data.heat);
   root.classList.toggle("alone", !steps.length);
   root.querySelector(".of").textContent = `Heat map: ${data.of}`;
   root.querySelector(".corner").textContent = data.window;
-  stage.setAttribute("aria-label", data.description);
-  scan.alt = data.description;
   strength.value = remembered("strength", "0.5");
   showHeat(remembered("heat", "off") === "on");
-  fitToStage();
+  place();
 
   box.onchange = () => { remember("heat", box.checked ? "on" : "off"); showHeat(box.checked); };
-  root.querySelector(".up").onclick = () => look(at + 1);
-  root.querySelector(".down").onclick = () => look(at - 1);
+  for (const [name, by] of [[".up", 1], [".down", -1]]) {
+    root.querySelector(name).onclick = ({ currentTarget, detail }) => {
+      look(root.step + by);
+      if (detail) currentTarget.blur(); // clicked: as below
+    };
+  }
   strength.oninput = () => { remember("strength", strength.value); heat.style.opacity = strength.value; };
   strength.onpointerup = () => strength.blur();
   stage.onwheel = (event) => {
@@ -101,10 +111,11 @@ export default function ({ parentElement, data }) {
       box.checked = !box.checked;
       box.onchange();
     }
-    const steered = event.composedPath()[0]?.matches?.("input, textarea, [role=radio], [role=option], [role=listbox]");
-    if (["ArrowUp", "ArrowDown"].includes(event.key) && steps.length && !steered) {
+    const steered = event.composedPath()[0]?.matches?.(STEERED);
+    const plain = !(event.ctrlKey || event.metaKey || event.altKey || event.shiftKey);
+    if (["ArrowUp", "ArrowDown"].includes(event.key) && steps.length && plain && !steered) {
       event.preventDefault(); // the page would scroll
-      look(at + (event.key === "ArrowUp" ? 1 : -1));
+      look(root.step + (event.key === "ArrowUp" ? 1 : -1));
     }
     // a name that was entered would take the keys of the verdict buttons as more letters
     if (event.key === "Enter" && typing) setTimeout(() => event.target.blur());
@@ -120,7 +131,7 @@ export default function ({ parentElement, data }) {
   for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener, true);
   const observer = new ResizeObserver(place);
   observer.observe(stage);
-  return () => {
+  return root.cleanUp = () => {
     for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener, true);
     observer.disconnect();
   };

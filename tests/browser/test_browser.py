@@ -257,7 +257,7 @@ def test_the_slices_around_are_looked_at_with_the_arrow_keys(page, server, demon
     page.get_by_text(f"scan {middle.id}").first.wait_for()
     own = scan.get_attribute("src")
     page.keyboard.press("ArrowUp")
-    page.get_by_text("Another slice, number 3 of its series").wait_for()
+    page.get_by_text("Another slice, number 3 of its study").wait_for()
     assert scan.get_attribute("src") != own
     page.keyboard.press("ArrowUp")  # there is no fourth
     assert "number 3" in said.inner_text()
@@ -267,6 +267,16 @@ def test_the_slices_around_are_looked_at_with_the_arrow_keys(page, server, demon
     page.keyboard.press("ArrowUp")
     assert not said.is_visible()
     assert scan.get_attribute("src") == own
+    page.keyboard.press("ArrowUp")
+    higher = scan.get_attribute("src")
+    page.get_by_text("Bone", exact=True).click()
+    page.get_by_text("W 2800").wait_for()  # another window draws the viewer anew: what was looked at stays
+    wait_for(lambda: scan.get_attribute("src") != higher)
+    assert "number 3" in said.inner_text()
+    page.keyboard.press("ArrowDown")
+    assert not said.is_visible()
+    page.keyboard.press("m")  # once, though it has been drawn twice
+    wait_for(lambda: page.locator("img.heat").evaluate("e => getComputedStyle(e).display") == "block")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("h")  # is of the scan on the desk all the same
     wait_for(lambda: len(history(ws, middle.id)) == 1)

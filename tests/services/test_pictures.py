@@ -69,11 +69,12 @@ def series(ws, publish_untrained):
     files += [Incoming("other.dcm", dicom(7, patient="P2")), Incoming("8.png", png(8))]
     list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
 
-    def rows():
-        with ws.db.reading() as session:
-            return {row.number: row for row in queries.scans(session)}
+    return lambda: {row.number: row for row in rows_of(ws)}
 
-    return rows
+
+def rows_of(ws):
+    with ws.db.reading() as session:
+        return queries.scans(session)
 
 
 def test_around_a_scan_lie_the_slices_of_its_study(ws, series):
@@ -85,8 +86,19 @@ def test_around_a_scan_lie_the_slices_of_its_study(ws, series):
         (1, rows[6].content_hash),
     ]
     assert len(neighbours(ws, rows[4])) == REACH + 2
-    assert neighbours(ws, rows[4])[0].away == "number 1 of its series", "which way that is nobody knows"
+    assert neighbours(ws, rows[4])[0].away == "number 1 of its study", "which way that is nobody knows"
     assert neighbours(ws, rows[7]) == neighbours(ws, rows[None]) == []
+
+
+def test_around_a_scan_a_place_comes_once_and_in_slices_as_thick(ws, series):
+    with ws.db.writing() as session:
+        scans = {scan.number: scan for scan in session.scalars(select(models.Scan)) if scan.number}
+        scans[1].number = 3  # the scan's own place, by another kernel
+        scans[4].number = 5
+        scans[6].meta = {**scans[6].meta, "SliceThickness": 0.625}
+        wanted = scans[3].id
+    scan = next(row for row in rows_of(ws) if row.id == wanted)
+    assert [(n.step, n.away.split()[1]) for n in neighbours(ws, scan)] == [(-1, "2"), (1, "5")]
 
 
 def test_how_far_a_slice_lies_is_said_where_its_header_tells(ws, series):

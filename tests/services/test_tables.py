@@ -8,7 +8,7 @@ from services.models import champion, model_of
 from services.questions import Question, unread_by_version
 from services.reporting import compare_versions, live_evaluation
 from services.review import read_stored
-from services.tables import groups, notes, overall, unfair
+from services.tables import counted_share, groups, notes, overall, percent, unfair, whole_percent
 from tests.services.conftest import asked
 
 
@@ -17,6 +17,14 @@ def says_of_all(ws, label, probabilities):
     with ws.db.writing() as session:
         for reading in session.query(models.Reading):
             reading.label, reading.confidence, reading.probabilities = label, 0.9, probabilities
+
+
+def test_no_share_is_rounded_to_certainty():
+    assert [percent(p) for p in (0.004, 0.006, 0.5, 0.994, 0.997, 1.0)] == [
+        "< 1 %", "1 %", "50 %", "99 %", "> 99 %", "> 99 %",
+    ]  # fmt: skip
+    assert [whole_percent(p) for p in (0.0, 0.5, 1.0)] == [1, 50, 99]
+    assert [counted_share(n / 300) for n in (0, 1, 150, 299, 300)] == ["0 %", "< 1 %", "50 %", "> 99 %", "100 %"]
 
 
 def test_scans_picked_by_confidence_are_called_that(log):
