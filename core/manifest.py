@@ -79,7 +79,7 @@ class Manifest(BaseModel):
     arch: str
     width: int = 32  # our own networks' first layer
     head: Literal["mean", "strongest"] = "mean"
-    intensity: Literal["window", "image"] = "window"
+    intensity: Literal["window", "image", "brain"] = "window"
     upright: bool = False  # turns a head that lies on its side
     mirror: bool = False  # reads each scan and its mirror image
     classes: tuple[str, ...]

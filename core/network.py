@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from core.features import Features, Sides, features_of
 from core.labels import ISCHEMIC
-from core.normalise import BRAIN_GREY, BRAIN_SPREAD, centred, lying, reflection
+from core.normalise import BRAIN_GREY, BRAIN_SPREAD, CENTRINGS, centred, lying, reflection
 
 ENLARGED = 1.2
 """How much larger the mirror image is read."""
@@ -51,8 +51,9 @@ def _moments(features: Tensor) -> Tensor:
 class Network(nn.Module, ABC):
     """Features and what is common to all heads. Input (N, 1, S, S) in [0, 1].
 
-    Intensity "window": grey as it is, centred on what brain has in a brain window. "image": each image centred on its
-    own brain (`centred`), so that the window it came with matters little. Outside training, with `upright` it
+    Intensity "window": grey as it is, centred on what brain has in a brain window. "brain": each image centred on its
+    own brain (`centred`), so that the window it came with matters little; "image": the same by a coarser measure, by
+    which earlier models were trained. Outside training, with `upright` it
     turns a head that lies on its side by a quarter before it reads it, and its map back; with `mirror` it reads each
     image and its mirror image, `ENLARGED`, and its answer is their mean: features learned from images that augmentation
     has enlarged and blurred read somewhat larger ones better (Touvron et al., NeurIPS 2019).
@@ -77,7 +78,8 @@ class Network(nn.Module, ABC):
         return out._replace(maps=torch.where(lies, out.maps.rot90(-1, (2, 3)), out.maps))
 
     def _read(self, x: Tensor) -> Output:
-        image = centred(x) if self.intensity == "image" else (x - BRAIN_GREY) / BRAIN_SPREAD
+        how = CENTRINGS.get(self.intensity)
+        image = centred(x, how) if how else (x - BRAIN_GREY) / BRAIN_SPREAD
         across = reflection(x, image) if self._compares else None
         out = self._answer(image, across)
         if self.training or not self.mirror:

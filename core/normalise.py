@@ -1,6 +1,8 @@
 """What a network does to an image before its first layer, so that pose and window matter little."""
 
 import math
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -78,12 +80,25 @@ def _reflections(centre: Tensor, angle: Tensor) -> Tensor:
     return torch.cat([turn, (centre - (turn * centre[:, None]).sum(dim=2))[:, :, None]], dim=2)
 
 
+class Centring(NamedTuple):
+    """How `centred` measures brain."""
+
+    patches: int  # a side
+    usual: float  # the spread that such patches of brain have in a window 120 HU wide
+    trust: float  # in a spread that was measured: 1 takes it as it is, 0 the usual one
+    limits: tuple[float, float]  # no spread is taken to be beyond these
+    unit: float  # spreads that make one of what comes out
+
+
+COARSE = Centring(patches=40, usual=0.045, trust=0.6, limits=(0.008, 0.12), unit=6)
+FINE = Centring(patches=64, usual=0.064, trust=0.85, limits=(0.01, 0.25), unit=5)
+CENTRINGS: Mapping[str, Centring] = {"image": COARSE, "brain": FINE}
+"""By what a recipe calls them: see `core.network.Network`."""
 _DARKEST = -1.5
-_PATCHES, _REACH = 40, 0.75
-_USUAL_SPREAD, _TRUST = 0.045, 0.6
+_REACH = 0.75
 
 
-def centred(x: Tensor) -> Tensor:
+def centred(x: Tensor, how: Centring = FINE) -> Tensor:
     """(N, 1, S, S) in [0, 1] -> the same shape in [-1.5, 2]: brain tissue near 0, whatever the window.
 
     Brain is by far the most even tissue of a head: of small patches in the middle of the image, neither black nor
@@ -91,21 +106,21 @@ def centred(x: Tensor) -> Tensor:
     (the shorth; Andrews et al., Robust Estimates of Location, 1972). The spread is drawn towards that of a brain
     window 120 HU wide, for in a single slice it is a coarse measure.
     """
-    mean = F.adaptive_avg_pool2d(x, _PATCHES)
-    uneven = (F.adaptive_avg_pool2d(x * x, _PATCHES) - mean * mean).clamp(min=0).sqrt()
-    line = torch.linspace(-1, 1, _PATCHES, device=x.device)
+    mean = F.adaptive_avg_pool2d(x, how.patches)
+    uneven = (F.adaptive_avg_pool2d(x * x, how.patches) - mean * mean).clamp(min=0).sqrt()
+    line = torch.linspace(-1, 1, how.patches, device=x.device)
     middle = (line[:, None] ** 2 + line**2 < _REACH**2).flatten()
     mean, uneven = mean.flatten(1)[:, middle], uneven.flatten(1)[:, middle]
     top = x.flatten(1).amax(dim=1, keepdim=True)
     usable = (mean > 0.04 * top) & (mean < 0.9 * top)
     limit = torch.nanquantile(torch.where(usable, uneven, torch.nan), 0.6, dim=1, keepdim=True)
     usable &= uneven <= limit
-    level, spread = _shorth(torch.where(usable, mean, torch.inf), usable.sum(dim=1))
-    spread = _USUAL_SPREAD * (spread.clamp(0.008, 0.12) / _USUAL_SPREAD) ** _TRUST
-    return ((x - level[:, None, None, None]) / (6 * spread[:, None, None, None])).clamp(_DARKEST, 2)
+    level, spread = _shorth(torch.where(usable, mean, torch.inf), usable.sum(dim=1), how.usual)
+    spread = how.usual * (spread.clamp(*how.limits) / how.usual) ** how.trust
+    return ((x - level[:, None, None, None]) / (how.unit * spread[:, None, None, None])).clamp(_DARKEST, 2)
 
 
-def _shorth(values: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+def _shorth(values: Tensor, counts: Tensor, usual: float) -> tuple[Tensor, Tensor]:
     """Middle and length, (N,) each, of the shortest interval with half of each row's finite values, (N, K)."""
     ordered, half = values.sort(dim=1).values, (counts * 0.5).long().clamp(min=4)[:, None]
     first = torch.arange(values.shape[1], device=values.device)[None]
@@ -114,4 +129,4 @@ def _shorth(values: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     shortest, at = length.min(dim=1)
     found = torch.isfinite(shortest)
     low = ordered.gather(1, at[:, None])[:, 0]
-    return torch.where(found, low + shortest / 2, BRAIN_GREY), torch.where(found, shortest, _USUAL_SPREAD)
+    return torch.where(found, low + shortest / 2, BRAIN_GREY), torch.where(found, shortest, usual)

@@ -91,7 +91,7 @@ class Recipe(BaseModel):
     width: int = Field(32, ge=8, le=256)
     weights: Literal["none", "imagenet"] | Path = "none"
     head: Literal["mean", "strongest"] = "mean"
-    intensity: Literal["window", "image"] = "window"
+    intensity: Literal["window", "image", "brain"] = "window"
     upright: bool = False
     mirror: bool = False
     image_size: int = Field(128, ge=32, le=1024)

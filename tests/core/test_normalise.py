@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from core.augment import moved
-from core.normalise import BRAIN_GREY, centred, lying, reflection
+from core.normalise import BRAIN_GREY, CENTRINGS, COARSE, FINE, Centring, centred, lying, reflection
 
 
 def ellipse(tall: int, wide: int) -> torch.Tensor:
@@ -31,14 +31,19 @@ def head_of_any_window(level, width, noise=0.01):
     return ((hu - level) / width + 0.5).clamp(0, 1)[None, None]
 
 
-def test_centring_takes_back_how_the_window_was_set():
-    usual = centred(head_of_any_window(40, 120))
+@pytest.mark.parametrize(("how", "most"), [(COARSE, 2), (FINE, 1.25)])
+def test_centring_takes_back_how_the_window_was_set(how, most):
+    usual = centred(head_of_any_window(40, 120), how)
     inside = (torch.linspace(-1, 1, 96)[:, None] ** 2 + torch.linspace(-1, 1, 96) ** 2 < 0.5)[None, None]
     assert usual[inside].mean().abs() < 0.15
     for level, width in ((40, 80), (35, 60), (50, 200), (100, 300)):
-        other = centred(head_of_any_window(level, width))
+        other = centred(head_of_any_window(level, width), how)
         assert other[inside].mean().abs() < 0.2
-        assert 0.5 < other[inside].std() / usual[inside].std() < 2, "the width is taken back in part"
+        assert 1 / most < other[inside].std() / usual[inside].std() < most, "the width is taken back, or in part"
+
+
+def test_models_of_before_are_centred_as_they_were_trained():
+    assert Centring(patches=40, usual=0.045, trust=0.6, limits=(0.008, 0.12), unit=6) == CENTRINGS["image"]
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.3])
