@@ -61,7 +61,7 @@ def neighbours(ws: Workspace, scan: ScanRow) -> list[Neighbour]:
 def _away(number: float, own: float, *, in_mm: bool) -> str:
     """In mm up or down, where the header gives a place; else by what it counts, whose direction is not known."""
     if not in_mm:
-        return f"number {number:g} of its study"
+        return f"number {number:g} of its study instead of {own:g}"
     return f"{abs(number - own):.1f} mm {'higher' if number > own else 'lower'}"
 
 

@@ -37,8 +37,9 @@ try:  # all that takes time comes before the first element, so that picture and 
         else None
     )
 except (ImageMissing, NoSuchScan, UnreadableScan) as error:
-    st.error(f"Scan {scan_id}: {error}")
-    if not isinstance(error, NoSuchScan):
+    gone = isinstance(error, NoSuchScan)
+    st.error(str(error) if gone else f"Scan {scan_id}: {error}")
+    if not gone:
         panel.lost(get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first()))
     st.button("Next scan", shortcut="Right", on_click=reading_desk.step, args=(1,))
     st.stop()

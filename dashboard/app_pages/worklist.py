@@ -74,9 +74,8 @@ shown = [
 shown.sort(key=ORDERS[order])
 waiting = queue(shown, second_readings=True, order=ORDERS[order])
 count, back, start = st.columns([5, 2, 2], vertical_alignment="center")
-count.markdown(
-    f"**{len(shown)}** of {len(everything)} scans; **{len(waiting)}** of them not read by you. Tick one to open it."
-)
+told = f"; **{len(waiting)}** of them not read by you. Tick one to open it." if shown else "."
+count.markdown(f"**{len(shown)}** of {len(everything)} scans{told}")
 these = "Read this one" if len(waiting) == 1 else f"Read these {len(waiting)}"
 if waiting and start.button(these, type="primary", shortcut="S", width="stretch"):
     frame.go_through(waiting)
@@ -122,6 +121,7 @@ event = st.dataframe(
         "Scan": st.column_config.ImageColumn(width="small"),
         "No.": st.column_config.NumberColumn(format="%d", width="small"),
         "Confidence": st.column_config.ProgressColumn(format="%d %%", min_value=0, max_value=100, width="small"),
+        "Verdict": st.column_config.TextColumn(width=100),
         "Received": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
     },
 )

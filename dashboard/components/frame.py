@@ -80,8 +80,11 @@ def _begin_from_address(always: bool) -> None:
     """What a session that begins takes over from the one before a reload, and which scan a link names (`?scan=12`)."""
     said = st.query_params
     st.session_state["reading_as"] = said.get("reader", NOBODY), always or said.get("blind_first") == "true"
-    if (scan := said.get("scan", "")).isdecimal() and len(scan) <= LONGEST:
+    scan = said.get("scan", "")
+    if scan.isdecimal() and len(scan) <= LONGEST:
         st.session_state["scan"] = int(scan)
+    elif scan:
+        st.session_state["notice"] = "error", f"The link names no scan: {scan[:40]} is not a scan's number."
     if "upload" in said:
         st.session_state["upload"] = resources.kept_upload(said["upload"])
         st.session_state["upload_forgotten"] = st.session_state["upload"] is None
@@ -94,6 +97,8 @@ def _keep_in_address(always: bool) -> None:
     wanted = {} if reader() == NOBODY else {"reader": reader()}
     if blind_first() and not always:
         wanted["blind_first"] = "true"
+    if (scan := st.query_params.get("scan")) and scan == str(st.session_state.get("scan")):
+        wanted["scan"] = scan  # a link that was opened, until its reader goes on
     if upload := last_upload():
         wanted["upload"] = upload.token
     if st.query_params.to_dict() != wanted:

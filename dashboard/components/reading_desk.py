@@ -9,10 +9,12 @@ from services.review import Case, NoSuchScan, ScanChanged, cases, new_click, que
 
 
 def current_queue() -> list[int]:
-    """Ids of the scans to go through: those chosen on another page, else all nobody has read."""
+    """Ids of the scans to go through: those chosen on another page, else all nobody has read, after the one that a
+    link names."""
     if "queue" not in st.session_state:
         everything = cases(resources.workspace(), frame.reader(), blind_first=frame.blind_first())
-        st.session_state["queue"] = queue(everything)
+        ids, asked = queue(everything), st.session_state.get("scan")
+        st.session_state["queue"] = ids if asked is None or asked in ids else [asked, *ids]
     return list(st.session_state["queue"])
 
 

@@ -54,14 +54,14 @@ export default function ({ parentElement, data }) {
     if (step && !steps.includes(step)) return;
     root.step = step;
     const near = data.around.find((one) => one.step === step);
-    const away = Math.abs(step), slices = away === 1 ? "slice" : "slices";
+    const back = `${step > 0 ? "↓" : "↑"} ${Math.abs(step) === 1 ? "once" : `${Math.abs(step)} times`}`;
     const said = near ? `Another slice, ${near.away}` : data.description;
     scan.src = near ? near.scan : data.scan;
     scan.alt = said;
     stage.setAttribute("aria-label", said);
     root.classList.toggle("away", Boolean(near));
     root.querySelector(".elsewhere").textContent =
-      near ? `${said}. Answer and verdict belong to the scan ${away} ${slices} back (${step > 0 ? "↓" : "↑"}).` : "";
+      near ? `${said}. Answer and verdict belong to the scan you came from: ${back}.` : "";
     for (const [name, next] of [[".up", step + 1], [".down", step - 1]]) {
       root.querySelector(name).setAttribute("aria-disabled", String(next !== 0 && !steps.includes(next)));
     }

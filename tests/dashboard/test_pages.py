@@ -235,9 +235,24 @@ def test_a_scan_can_be_read_where_the_model_stops(app, home, demonstration_serve
 
 
 @pytest.mark.parametrize(
-    ("asked", "word"), [("3", r"scan 3\b"), ("999", "There is no scan 999"), ("9" * 30, r"\*\*1 of")]
+    ("asked", "word"), [("3", r"scan 3\b"), ("999", "There is no scan 999"), ("9" * 30, "names no scan")]
 )
 def test_a_link_may_name_a_scan(app, demo, asked, word):
     app.query_params["scan"] = asked
     on(app, "review")
     assert re.search(word, words(app) + " ".join(error.value for error in app.error))
+
+
+def test_whoever_came_by_a_link_can_go_back_to_its_scan(app, demo):
+    read = cases(demo, "Reader 1")[5].scan
+    record(demo, read.id, reader="Reader 1", verdict="unsure", expected_version=read.version, click_id=new_click())
+    app.query_params["scan"] = str(read.id)
+    on(app, "review")
+    first = rf"\*\*1 of \d+ · Patient [^*]*\*\* · scan {read.id}\b"
+    assert re.search(first, words(app))
+    assert str(read.id) in app.query_params["scan"], "a reload finds it again"
+    app.button(key="next").click().run()
+    assert not re.search(first, words(app))
+    assert "scan" not in app.query_params
+    app.button(key="back").click().run()
+    assert re.search(first, words(app))

@@ -86,7 +86,7 @@ def test_around_a_scan_lie_the_slices_of_its_study(ws, series):
         (1, rows[6].content_hash),
     ]
     assert len(neighbours(ws, rows[4])) == REACH + 2
-    assert neighbours(ws, rows[4])[0].away == "number 1 of its study", "which way that is nobody knows"
+    assert neighbours(ws, rows[4])[0].away == "number 1 of its study instead of 4", "which way that is nobody knows"
     assert neighbours(ws, rows[7]) == neighbours(ws, rows[None]) == []
 
 
