@@ -48,9 +48,9 @@ def neighbours(ws: Workspace, scan: ScanRow) -> list[Neighbour]:
         return []
     with ws.db.reading() as session:
         rows = queries.alike_in_study(session, scan)
-    by_place = {row.number: row for row in rows if row.number != scan.number}
-    after = sorted(number for number in by_place if number is not None and number > scan.number)[:REACH]
-    before = sorted(number for number in by_place if number is not None and number < scan.number)[-REACH:]
+    by_place = {row.number: row for row in rows if row.number is not None}  # in order
+    before = [number for number in by_place if number < scan.number][-REACH:]
+    after = [number for number in by_place if number > scan.number][:REACH]
     steps = [*range(-len(before), 0), *range(1, len(after) + 1)]
     return [
         Neighbour(by_place[number].content_hash, step, _away(number, scan.number, in_mm=scan.in_mm))

@@ -37,9 +37,10 @@ try:  # all that takes time comes before the first element, so that picture and 
         else None
     )
 except (ImageMissing, NoSuchScan, UnreadableScan) as error:
-    gone = isinstance(error, NoSuchScan)
-    st.error(str(error) if gone else f"Scan {scan_id}: {error}")
-    if not gone:
+    if isinstance(error, NoSuchScan):
+        st.error(str(error))
+    else:
+        st.error(f"Scan {scan_id}: {error}")
         panel.lost(get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first()))
     st.button("Next scan", shortcut="Right", on_click=reading_desk.step, args=(1,))
     st.stop()
