@@ -53,6 +53,11 @@ class ScanRow:
     created_at: datetime
     resembles_id: int | None
 
+    @property
+    def sides_known(self) -> bool:
+        """Whether its file says which side is which: it was then turned to have the patient's right at its left."""
+        return self.in_mm
+
 
 _SCAN_COLUMNS = (
     Scan.id, Scan.content_hash, Study.patient_key, Scan.study_key, Scan.batch_id, Scan.number,

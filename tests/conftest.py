@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import torch
 from PIL import Image
@@ -99,6 +100,21 @@ def png(seed: int = 0, label: str = HEMORRHAGIC, size: int = 96) -> bytes:
 def dicom(seed: int = 0, label: str = ISCHEMIC, patient: str = "P1", size: int = 96) -> bytes:
     """A synthetic slice as a CT DICOM file."""
     return to_dicom(phantom(label, seed, size), patient, number=seed)
+
+
+def changed_dicom(data: bytes | None = None, **tags: object) -> bytes:
+    """A DICOM file (by default `dicom()`) with other values in its header; None takes a tag out."""
+    header = pydicom.dcmread(io.BytesIO(data or dicom()))
+    for tag, value in tags.items():
+        if value is None:
+            delattr(header, tag)
+        elif tag == "PixelPaddingValue":
+            header.add_new(0x00280120, "SS", value)
+        else:
+            setattr(header, tag, value)
+    out = io.BytesIO()
+    header.save_as(out)
+    return out.getvalue()
 
 
 def display_scan(pixels: np.ndarray) -> Scan:

@@ -63,13 +63,15 @@ with picture:
             label_visibility="collapsed",
             persist_state="session",
         )
-    description = f"Axial CT slice, {case.title}, {words.model_column(case)}"
+    right = ", the patient's right at the image's left" if case.scan.sides_known else ""
+    description = f"Axial CT slice{right}, {case.title}, {words.model_column(case)}"
     viewer.draw(
         pixels,
         heat,
         around,
         key=f"viewer-{scan_id}",
-        window=words.window(chosen) if case.scan.unit == "HU" else "window as in the file",
+        window=words.shown_as(case.scan, chosen),
+        sides_known=case.scan.sides_known,
         description=description,
     )
 

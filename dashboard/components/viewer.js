@@ -72,6 +72,7 @@ export default function ({ parentElement, data }) {
   if (data.heat) heat.src = data.heat; else heat.removeAttribute("src");
   root.classList.toggle("no-heat", !data.heat);
   root.classList.toggle("alone", !steps.length);
+  root.classList.toggle("unmarked", !data.sides_known);
   root.querySelector(".of").textContent = `Heat map: ${data.of}`;
   root.querySelector(".corner").textContent = data.window;
   strength.value = remembered("strength", "0.5");

@@ -12,7 +12,7 @@ from core.intervals import Figure
 from core.labels import in_words
 from core.preprocess import WINDOWS
 from core.reading import abstains, not_head_ct
-from db.queries import ReadingRow
+from db.queries import ReadingRow, ScanRow
 from services.review import Case
 from services.tables import percent, with_interval
 
@@ -53,10 +53,12 @@ def _others(case: Case) -> str:
     return f"{case.left} more of this patient's scans" if case.left > 1 else "one more of this patient's scans"
 
 
-def window(name: str) -> str:
-    """A preset as screens in radiology write it."""
-    centre, width = WINDOWS[name]
-    return f"W {width:g}  L {centre:g}"
+def shown_as(scan: ScanRow, window: str) -> str:
+    """For the corner of a picture: the preset as screens in radiology write it, and whose sides are not known."""
+    if scan.unit != "HU":
+        return "window and sides as in the file"
+    centre, width = WINDOWS[window]
+    return f"W {width:g}  L {centre:g}" + ("" if scan.sides_known else "  ·  sides as in the file")
 
 
 def stored_figure(figure: dict[str, float | None]) -> str:

@@ -22,7 +22,7 @@ from services.models import promote, serving_model
 from services.removal import undo
 from services.review import cases, history
 from services.workspace import SHIPPED_BUNDLES, open_workspace
-from tests.conftest import dicom, png
+from tests.conftest import changed_dicom, dicom, png
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: browser tests are skipped")
@@ -280,6 +280,20 @@ def test_the_slices_around_are_looked_at_with_the_arrow_keys(page, server, demon
     page.keyboard.press("ArrowUp")
     page.keyboard.press("h")  # is of the scan on the desk all the same
     wait_for(lambda: len(history(ws, middle.id)) == 1)
+
+
+def test_the_patients_sides_are_marked_where_the_file_says_which_is_which(page, server, demonstration_serves):
+    ws = open_workspace(Settings())
+    lying = changed_dicom(dicom(1), ImageOrientationPatient=[-1, 0, 0, 0, 1, 0], ImagePositionPatient=[0, 0, 5])
+    files = [Incoming("lying.dcm", lying), Incoming("not said.dcm", dicom(2))]
+    known, unknown = [one.scan_id for one in receive(ws, serving_model(ws), files, source="upload", actor="a")]
+    right, left = page.get_by_title("The patient's right"), page.get_by_title("The patient's left")
+    page.goto(f"{server}/review?scan={known}")
+    right.wait_for()
+    assert right.bounding_box()["x"] < left.bounding_box()["x"]
+    page.goto(f"{server}/review?scan={unknown}")
+    page.get_by_text("sides as in the file").wait_for()
+    assert not right.is_visible()
 
 
 def test_blind_first_sends_nothing_of_the_models_to_the_browser(page, server):

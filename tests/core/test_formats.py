@@ -15,7 +15,7 @@ from core.formats import read
 from core.phantom import phantom, to_dicom
 from core.pseudonym import Pseudonym
 from core.scan import AIR_HU, UnreadableScan, to_stored
-from tests.conftest import dicom, png
+from tests.conftest import changed_dicom, dicom, png
 
 KEY = Pseudonym(b"test secret")
 
@@ -23,20 +23,6 @@ KEY = Pseudonym(b"test secret")
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **options)
-    return out.getvalue()
-
-
-def changed_dicom(**tags) -> bytes:
-    header = pydicom.dcmread(io.BytesIO(dicom()))
-    for tag, value in tags.items():
-        if value is None:
-            delattr(header, tag)
-        elif tag == "PixelPaddingValue":
-            header.add_new(0x00280120, "SS", value)
-        else:
-            setattr(header, tag, value)
-    out = io.BytesIO()
-    header.save_as(out)
     return out.getvalue()
 
 

@@ -1,4 +1,7 @@
+from types import SimpleNamespace
+
 import pandas as pd
+import pytest
 
 from dashboard.components import words
 
@@ -13,3 +16,15 @@ def test_a_file_name_in_markdown_is_shown_and_not_obeyed():
 def test_no_cell_of_a_csv_is_a_formula():
     rows = pd.DataFrame({"File": ["=HYPERLINK(1)", "a.jpg", ""], "Reason": ["-1", "+x", "@y"]})
     assert words.for_spreadsheets(rows).splitlines()[1:] == ["'=HYPERLINK(1),'-1", "a.jpg,'+x", ",'@y"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "sides_known", "said"),
+    [
+        ("HU", True, "W 80  L 40"),
+        ("HU", False, "W 80  L 40  ·  sides as in the file"),
+        ("display", False, "window and sides as in the file"),
+    ],
+)
+def test_the_corner_of_a_picture_says_what_of_it_is_as_sent(unit, sides_known, said):
+    assert words.shown_as(SimpleNamespace(unit=unit, sides_known=sides_known), "Brain") == said

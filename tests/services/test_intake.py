@@ -17,7 +17,7 @@ from services.arrivals import split_of
 from services.removal import undo
 from services.review import cases, remarks
 from services.workspace import stored_scan
-from tests.conftest import dicom, png
+from tests.conftest import changed_dicom, dicom, png
 from tests.core.test_volume import nifti, volume
 from tests.services.conftest import take
 
@@ -91,14 +91,13 @@ def test_slices_lie_in_anatomical_order_tilted_unevenly_spaced_and_misnumbered(w
     rng = np.random.default_rng(0)
     files = []
     for place, number in zip(places, rng.permutation(len(places)), strict=True):
-        header = pydicom.dcmread(io.BytesIO(dicom(int(number), patient="T")))
-        header.StudyInstanceUID = "1.2.3"
-        header.InstanceNumber = int(number)
-        header.ImageOrientationPatient = [float(value) for value in (*row, *column)]
-        header.ImagePositionPatient = [float(value) for value in place * np.array([0, 0, 1.0])]  # the table moves level
-        out = io.BytesIO()
-        header.save_as(out)
-        files.append((f"IM{number}", out.getvalue()))
+        slice_ = changed_dicom(
+            dicom(int(number), patient="T"),
+            StudyInstanceUID="1.2.3",
+            ImageOrientationPatient=[float(value) for value in (*row, *column)],
+            ImagePositionPatient=[0, 0, float(place)],  # the table moves level
+        )
+        files.append((f"IM{number}", slice_))
     shuffled = [files[i] for i in rng.permutation(len(files))]
     received = {one.file: one.scan_id for one in take(ws, predictor, shuffled)}
     with ws.db.reading() as session:
@@ -110,13 +109,9 @@ def test_slices_lie_in_anatomical_order_tilted_unevenly_spaced_and_misnumbered(w
 
 
 def test_slices_that_do_not_say_where_they_lie_are_ordered_by_their_numbers(ws, predictor):
-    files = []
-    for number in (3, 10, 2):
-        header = pydicom.dcmread(io.BytesIO(dicom(number, patient="N")))
-        header.StudyInstanceUID, header.InstanceNumber = "1.2.3", number
-        out = io.BytesIO()
-        header.save_as(out)
-        files.append((f"IM{number}", out.getvalue()))
+    files = [
+        (f"IM{number}", changed_dicom(dicom(number, patient="N"), StudyInstanceUID="1.2.3")) for number in (3, 10, 2)
+    ]
     take(ws, predictor, files)
     titles = [case.title.rpartition(" · ")[2] for case in cases(ws, "r")]
     assert titles == ["2", "3", "10"], "in millimetres only where the place is known"
