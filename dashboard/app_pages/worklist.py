@@ -91,7 +91,9 @@ if not shown:
     st.stop()
 
 pages = (len(shown) + PER_PAGE - 1) // PER_PAGE
-number = st.pagination(pages, key="worklist_page") if pages > 1 else 1
+if st.session_state.get("worklist_page", 1) > pages:  # the list has become shorter
+    st.session_state["worklist_page"] = 1
+number = st.pagination(pages, key="worklist_page", persist_state="session") if pages > 1 else 1
 visible = shown[(number - 1) * PER_PAGE : number * PER_PAGE]
 
 

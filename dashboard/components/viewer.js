@@ -60,6 +60,7 @@ export default function ({ parentElement, data }) {
     scan.alt = said;
     stage.setAttribute("aria-label", said);
     root.classList.toggle("away", Boolean(near));
+    box.disabled = Boolean(near); // the heat map is of the scan they came from
     root.querySelector(".elsewhere").textContent =
       near ? `${said}. Answer and verdict belong to the scan you came from: ${back}.` : "";
     for (const [name, next] of [[".up", step + 1], [".down", step - 1]]) {
@@ -108,7 +109,7 @@ export default function ({ parentElement, data }) {
   const onKey = (event) => {
     byPointer = false;
     const typing = event.composedPath()[0]?.matches?.("input:not([type=checkbox]):not([type=range]), textarea");
-    if (event.key.toLowerCase() === "m" && !typing && !event.ctrlKey && !event.metaKey && data.heat) {
+    if (event.key.toLowerCase() === "m" && !typing && !event.ctrlKey && !event.metaKey && data.heat && !root.step) {
       box.checked = !box.checked;
       box.onchange();
     }

@@ -278,6 +278,8 @@ def test_the_slices_around_are_looked_at_with_the_arrow_keys(page, server, demon
     page.keyboard.press("m")  # once, though it has been drawn twice
     wait_for(lambda: page.locator("img.heat").evaluate("e => getComputedStyle(e).display") == "block")
     page.keyboard.press("ArrowUp")
+    page.keyboard.press("m")  # is of the scan on the desk, which is not seen
+    assert page.locator(".heat-switch input").is_checked()
     page.keyboard.press("h")  # is of the scan on the desk all the same
     wait_for(lambda: len(history(ws, middle.id)) == 1)
 

@@ -3,6 +3,7 @@
 from core.reading import NOT_HEAD_CT, UNCERTAIN
 from dashboard import resources
 from db import models
+from services.intake import Incoming, receive
 from services.models import serving_model
 from services.review import batches, cases, new_click, record
 from services.uploads import Upload
@@ -101,3 +102,18 @@ def test_why_a_batch_is_not_undone_is_said_across_the_page(app, demo):
     [said] = [error.value for error in app.main.error]
     assert "reviewed" in said
     assert "**40** of 40 scans" in words(app)
+
+
+def test_the_worklist_keeps_its_page_while_there_is_one(app, demo):
+    files = [Incoming(f"{number}.png", png(number)) for number in range(100, 115)]
+    list(receive(demo, serving_model(demo), files, source="upload", actor="a"))
+    on(app, "worklist")
+    app.session_state["worklist_page"] = 2
+    last = app.run().dataframe[0].value["No."].tolist()
+    assert len(last) == 5
+    on(app, "evaluation")
+    assert on(app, "worklist").dataframe[0].value["No."].tolist() == last
+    app.pills(key="worklist_states").set_value(["not read yet"]).run()
+    assert not app.exception
+    app.pills(key="worklist_states").set_value([]).run()
+    assert len(app.dataframe[0].value) == 50, "from the first page on"
