@@ -71,6 +71,7 @@ with picture:
         around,
         key=f"viewer-{scan_id}",
         window=words.shown_as(case.scan, chosen),
+        presets=case.scan.unit == "HU",
         sides_known=case.scan.sides_known,
         description=description,
     )

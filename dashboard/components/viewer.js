@@ -13,6 +13,7 @@ export default function ({ parentElement, data }) {
   const scan = root.querySelector(".scan");
   const heat = root.querySelector(".heat");
   const box = root.querySelector(".heat-switch input");
+  const [brightness, contrast] = [root.querySelector(".brightness"), root.querySelector(".contrast")];
   const strength = root.querySelector(".strength");
   root.cleanUp?.(); // this runs again on the same elements when the window or the answer changes
   const view = (root.view ??= { scale: 1, x: 0, y: 0 });
@@ -48,6 +49,14 @@ export default function ({ parentElement, data }) {
     heat.style.opacity = strength.value;
   };
 
+  // a picture has no densities to set another window by, only greys
+  const setGreys = (bright, strong) => {
+    root.greys = [brightness.value, contrast.value] = [bright, strong];
+    const changed = Number(bright) !== 1 || Number(strong) !== 1;
+    scan.style.filter = changed ? `brightness(${bright}) contrast(${strong})` : "";
+    root.querySelector(".corner").textContent = data.window + (changed ? ", greys changed" : "");
+  };
+
   // the slices around: looked at, never answered or filed
   const steps = data.around.map((near) => near.step);
   const look = (step) => {
@@ -75,7 +84,8 @@ export default function ({ parentElement, data }) {
   root.classList.toggle("alone", !steps.length);
   root.classList.toggle("unmarked", !data.sides_known);
   root.querySelector(".of").textContent = `Heat map: ${data.of}`;
-  root.querySelector(".corner").textContent = data.window;
+  root.classList.toggle("with-presets", data.presets);
+  setGreys(...(root.greys ?? [1, 1]));
   strength.value = remembered("strength", "0.5");
   showHeat(remembered("heat", "off") === "on");
   place();
@@ -88,7 +98,9 @@ export default function ({ parentElement, data }) {
     };
   }
   strength.oninput = () => { remember("strength", strength.value); heat.style.opacity = strength.value; };
-  strength.onpointerup = () => strength.blur();
+  brightness.oninput = contrast.oninput = () => setGreys(brightness.value, contrast.value);
+  root.querySelector(".as-sent").onclick = ({ currentTarget }) => { setGreys(1, 1); currentTarget.blur(); };
+  for (const slider of [strength, brightness, contrast]) slider.onpointerup = () => slider.blur();
   stage.onwheel = (event) => {
     event.preventDefault();
     const at = stage.getBoundingClientRect();

@@ -25,12 +25,14 @@ def draw(
     *,
     key: str,
     window: str,
+    presets: bool,
     sides_known: bool,
     description: str,
 ) -> None:
     """Show one scan, and on request the slices around it. All of that happens in the browser; nothing comes back.
 
-    `sides_known`: the patient's right is at the image's left, and marked.
+    `window`: how its greys came about; `presets`: the page offers other windows. `sides_known`: the patient's right
+    is at the image's left, and marked.
     """
     _component(
         key=key,
@@ -41,6 +43,7 @@ def draw(
             "of": in_words(heat.of).lower() if heat else "",
             "around": [{"step": near.step, "away": near.away, "scan": _uri(png)} for near, png in around],
             "window": window,
+            "presets": presets,
             "sides_known": sides_known,
             "description": description,
         },

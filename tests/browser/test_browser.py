@@ -284,6 +284,26 @@ def test_the_slices_around_are_looked_at_with_the_arrow_keys(page, server, demon
     wait_for(lambda: len(history(ws, middle.id)) == 1)
 
 
+def test_the_greys_of_a_picture_can_be_changed(page, server, demonstration_serves):
+    ws = open_workspace(Settings())
+    files = [Incoming("picture.png", png(7)), Incoming("densities.dcm", dicom(7))]
+    picture, densities = [one.scan_id for one in receive(ws, serving_model(ws), files, source="upload", actor="a")]
+    contrast, scan = page.get_by_label("Contrast"), page.locator("img.scan")
+    page.goto(f"{server}/review?scan={picture}")
+    scan.wait_for()
+    contrast.focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("as in the file, greys changed").wait_for()
+    assert "contrast(1.1)" in scan.get_attribute("style")
+    page.wait_for_timeout(1500)
+    assert page.get_by_text(f"scan {picture}").is_visible(), "the key was the slider's"
+    page.get_by_role("button", name="As sent").click()
+    assert "contrast" not in scan.get_attribute("style")
+    page.goto(f"{server}/review?scan={densities}")
+    page.get_by_text("W 80").wait_for()
+    assert not contrast.is_visible(), "its windows are above it"
+
+
 def test_the_patients_sides_are_marked_where_the_file_says_which_is_which(page, server, demonstration_serves):
     ws = open_workspace(Settings())
     lying = changed_dicom(dicom(1), ImageOrientationPatient=[-1, 0, 0, 0, 1, 0], ImagePositionPatient=[0, 0, 5])
