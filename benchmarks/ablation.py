@@ -50,7 +50,7 @@ def variants(recipe: Recipe, size: int) -> dict[str, dict[str, Any]]:
         "no look-alikes": {"simulation": how.model_copy(update={"lookalikes": 0.0})},
         "no scans as from elsewhere": {"augmentation": plain},
         "not centred on the brain": {"intensity": "window"},
-        "centred by the finer measure": {"intensity": "brain"},
+        "centred by the coarser measure": {"intensity": "image"},
         "sides not compared (lesion_cnn)": {"arch": "lesion_cnn"},
         "no mirror image": {"mirror": False},
         "112 pixels throughout": {"image_size": 112},
