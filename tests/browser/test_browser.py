@@ -333,6 +333,7 @@ def test_blind_first_sends_nothing_of_the_models_to_the_browser(page, server):
         ),
     )
     page.get_by_text("1 of ").wait_for()
+    page.wait_for_timeout(1500)  # a key pressed while the page is drawn anew is lost
     page.keyboard.press("ArrowRight")  # which the switch, just turned, does not keep
     page.get_by_text("2 of ").wait_for()
     page.wait_for_timeout(2000)
