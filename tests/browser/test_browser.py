@@ -1,95 +1,22 @@
-"""The dashboard as a clinician meets it: a real server, a real Chromium, files, clicks and keys."""
+"""The dashboard as a clinician meets it: files, clicks and keys."""
 
 import io
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections import Counter
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from core import manifest as manifests
 from core.labels import CLASSES
-from core.settings import ROOT, Settings
-from services.intake import Incoming, receive
-from services.models import promote, serving_model
+from core.settings import Settings
+from services.models import promote
 from services.removal import undo
 from services.review import cases, history
 from services.workspace import SHIPPED_BUNDLES, open_workspace
-from tests.conftest import changed_dicom, dicom, png
+from tests.browser.conftest import settle, wait_for
+from tests.conftest import dicom, png
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: browser tests are skipped")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 PAGES = ("", "upload", "worklist", "review", "evaluation", "models")
-
-
-@pytest.fixture
-def server(home):
-    """A dashboard over a log of demo cases; its address."""
-    subprocess.run([sys.executable, ROOT / "scripts" / "demo.py"], check=True, capture_output=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/Home.py", "--server.port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(120):
-        try:
-            if urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read() == b"ok":
-                break
-        except OSError:
-            time.sleep(0.5)
-    yield address
-    process.terminate()
-    process.wait(10)
-
-
-@pytest.fixture
-def page(server):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(60_000)
-        page.strangers = []
-        page.on(
-            "request",
-            lambda r: page.strangers.append(r.url) if not r.url.startswith((server, "data:", "blob:")) else None,
-        )
-        yield page
-        browser.close()
-
-
-def settle(page):
-    page.wait_for_selector('[data-testid="stMainBlockContainer"] :is(h1, h4)')
-    page.wait_for_function("!document.querySelector('[data-testid=\"stStatusWidget\"]')")
-    assert page.locator('[data-testid="stException"]').count() == 0, page.locator(
-        '[data-testid="stException"]'
-    ).inner_text()
-
-
-def wait_for(condition, seconds=20):
-    for _ in range(seconds * 10):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not come about")
 
 
 def test_all_pages_draw_without_an_error_or_a_call_outside(page, server):
@@ -231,91 +158,6 @@ def test_a_reload_keeps_who_reads_and_how(page, server):
     page.get_by_text("The model's answer is hidden").wait_for()
     wait_for(lambda: reader.input_value() == "Dr Ada")
     assert "reader=Dr+Ada" in page.url
-
-
-def test_the_heat_map_is_one_key_away(page, server):
-    page.goto(f"{server}/review")
-    settle(page)
-    while page.get_by_text("The model's answer is hidden").is_visible():
-        page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(1500)
-    heat = page.locator("img.heat")
-    assert heat.evaluate("e => getComputedStyle(e).display") == "none"
-    page.keyboard.press("m")
-    wait_for(lambda: heat.evaluate("e => getComputedStyle(e).display") == "block")
-
-
-def test_the_slices_around_are_looked_at_with_the_arrow_keys(page, server, demonstration_serves):
-    ws = open_workspace(Settings())
-    files = [Incoming(f"{number}.dcm", dicom(number)) for number in (1, 2, 3)]
-    list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
-    middle = next(c.scan for c in cases(ws, "Reader 1") if c.scan.unit == "HU" and c.scan.number == 2)
-    page.goto(f"{server}/review?scan={middle.id}")
-    settle(page)
-    scan, said = page.locator("img.scan"), page.locator(".elsewhere")
-    scan.wait_for()
-    page.get_by_text(f"scan {middle.id}").first.wait_for()
-    own = scan.get_attribute("src")
-    page.keyboard.press("ArrowUp")
-    page.get_by_text("Another slice, number 3 of its study").wait_for()
-    assert scan.get_attribute("src") != own
-    page.keyboard.press("ArrowUp")  # there is no fourth
-    assert "number 3" in said.inner_text()
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowDown")
-    assert "number 1" in said.inner_text()
-    page.keyboard.press("ArrowUp")
-    assert not said.is_visible()
-    assert scan.get_attribute("src") == own
-    page.keyboard.press("ArrowUp")
-    higher = scan.get_attribute("src")
-    page.get_by_text("Bone", exact=True).click()
-    page.get_by_text("W 2800").wait_for()  # another window draws the viewer anew: what was looked at stays
-    wait_for(lambda: scan.get_attribute("src") != higher)
-    assert "number 3" in said.inner_text()
-    page.keyboard.press("ArrowDown")
-    assert not said.is_visible()
-    page.keyboard.press("m")  # once, though it has been drawn twice
-    wait_for(lambda: page.locator("img.heat").evaluate("e => getComputedStyle(e).display") == "block")
-    page.keyboard.press("ArrowUp")
-    page.keyboard.press("m")  # is of the scan on the desk, which is not seen
-    assert page.locator(".heat-switch input").is_checked()
-    page.keyboard.press("h")  # is of the scan on the desk all the same
-    wait_for(lambda: len(history(ws, middle.id)) == 1)
-
-
-def test_the_greys_of_a_picture_can_be_changed(page, server, demonstration_serves):
-    ws = open_workspace(Settings())
-    files = [Incoming("picture.png", png(7)), Incoming("densities.dcm", dicom(7))]
-    picture, densities = [one.scan_id for one in receive(ws, serving_model(ws), files, source="upload", actor="a")]
-    contrast, scan = page.get_by_label("Contrast"), page.locator("img.scan")
-    page.goto(f"{server}/review?scan={picture}")
-    scan.wait_for()
-    contrast.focus()
-    page.keyboard.press("ArrowRight")
-    page.get_by_text("as in the file, greys changed").wait_for()
-    assert "contrast(1.1)" in scan.get_attribute("style")
-    page.wait_for_timeout(1500)
-    assert page.get_by_text(f"scan {picture}").is_visible(), "the key was the slider's"
-    page.get_by_role("button", name="As sent").click()
-    assert "contrast" not in scan.get_attribute("style")
-    page.goto(f"{server}/review?scan={densities}")
-    page.get_by_text("W 80").wait_for()
-    assert not contrast.is_visible(), "its windows are above it"
-
-
-def test_the_patients_sides_are_marked_where_the_file_says_which_is_which(page, server, demonstration_serves):
-    ws = open_workspace(Settings())
-    lying = changed_dicom(dicom(1), ImageOrientationPatient=[-1, 0, 0, 0, 1, 0], ImagePositionPatient=[0, 0, 5])
-    files = [Incoming("lying.dcm", lying), Incoming("not said.dcm", dicom(2))]
-    known, unknown = [one.scan_id for one in receive(ws, serving_model(ws), files, source="upload", actor="a")]
-    right, left = page.get_by_title("The patient's right"), page.get_by_title("The patient's left")
-    page.goto(f"{server}/review?scan={known}")
-    right.wait_for()
-    assert right.bounding_box()["x"] < left.bounding_box()["x"]
-    page.goto(f"{server}/review?scan={unknown}")
-    page.get_by_text("sides as in the file").wait_for()
-    assert not right.is_visible()
 
 
 def test_blind_first_sends_nothing_of_the_models_to_the_browser(page, server):
