@@ -15,6 +15,7 @@ from core.preprocess import InputSpec
 from core.scan import UnreadableScan
 from core.train import predict
 from services.crossvalidation import CrossValidation, Fold
+from services.tables import measured_percent
 
 
 @dataclass(frozen=True)
@@ -73,4 +74,4 @@ def false_flags(found: CrossValidation) -> Figure:
 
 
 def in_markdown(rows: list[Flagged]) -> str:
-    return "\n".join(f"| {row.kind} | {row.images} | {row.share:.0%} |" for row in rows)
+    return "\n".join(f"| {row.kind} | {row.images} | {measured_percent(row.share)} |" for row in rows)

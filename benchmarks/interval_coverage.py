@@ -17,6 +17,7 @@ from scipy.special import expit
 from core.evaluate import evaluate
 from core.intervals import Figure
 from core.labels import HEMORRHAGIC, NO_STROKE
+from services.tables import measured_percent
 
 MANY = 30_000
 DESIGNS = ((10, 8), (20, 12), (40, 30), (80, 5), (80, 30), (200, 3))
@@ -84,7 +85,7 @@ def in_markdown(studies: int) -> str:
     rows.append(("---",) * len(rows[0]))
     for patients, scans in DESIGNS:
         held = cover(studies=studies, patients=patients, scans=scans, seed=0)
-        rows.append((str(patients), str(scans), *(f"{share:.1%}" for share in held.values())))
+        rows.append((str(patients), str(scans), *(measured_percent(share, 1) for share in held.values())))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

@@ -28,7 +28,7 @@ from core.settings import ROOT
 from services.crossvalidation import CrossValidation
 from services.models import CARD
 from services.shipping import FOLDS, RECIPE, Trained, open_results, prepare_findings, read_recipe, train_shipped
-from services.tables import how_many, with_interval
+from services.tables import how_many, measured_percent, percent, with_interval
 from services.workspace import SHIPPED_BUNDLES
 
 COVERAGES = (0.25, 0.5, 0.75, 1.0)
@@ -99,7 +99,7 @@ def surest_mistakes(found: CrossValidation) -> list[Tile]:
     wrong = rows.assign(called=called, confidence=p.max(axis=1))[called != rows["label"].to_numpy()]
     return [
         (
-            f"{row.label}, called {row.called} {row.confidence:.0%}",
+            f"{row.label}, called {row.called} {percent(row.confidence)}",
             Window(-20, 120).hu(examples[Path(row.file)][0].numpy() / 255),
         )
         for row in wrong.sort_values("confidence", ascending=False).head(MISTAKES).itertuples()
@@ -181,7 +181,7 @@ def failures(found: CrossValidation) -> str:
         ("slices without a finding called ischemic", none & (called == ISCHEMIC) & sure, none),
     ]
     said = "; ".join(f"{int(found_.sum())} of {int(of.sum())} {what}" for what, found_, of in counts)
-    return f"With {SURE:.0%} confidence or more: {said}."
+    return f"With {percent(SURE)} confidence or more: {said}."
 
 
 def at_operating_point(found: CrossValidation) -> tuple[Figure, Figure]:
@@ -220,8 +220,8 @@ def in_markdown(measured: Measured) -> str:
                 "Where it answered then": _report(found, alike[alike["sent_answered"]], "sent_"),
             }
         ),
-        answered=f"{len(answered) / len(alike):.0%}",
-        sent_answered=f"{alike['sent_answered'].mean():.0%}",
+        answered=measured_percent(len(answered) / len(alike)),
+        sent_answered=measured_percent(alike["sent_answered"].mean()),
         each=len(alike) // len(found.classes),
         sensitivity=f"{with_interval(sensitivity)} ({how_many(sensitivity)})",
         specificity=f"{with_interval(specificity)} ({how_many(specificity)})",
@@ -233,7 +233,7 @@ def in_markdown(measured: Measured) -> str:
         cpaisd_here=f"{here:.2f}",
         cpaisd_auc=with_interval(cpaisd),
         others=flags.in_markdown(measured.others),
-        caught=f"{sum(row.share * row.images for row in measured.others) / images:.1%}",
+        caught=measured_percent(sum(row.share * row.images for row in measured.others) / images, 1),
         other_images=images,
         strangers=flags.in_markdown(measured.strangers),
         false_flags=f"{with_interval(flags.false_flags(found))} ({how_many(flags.false_flags(found))})",
@@ -288,7 +288,8 @@ def _calibration(raw: Report, scans: Report) -> str:
 
 def _risk(report: Report) -> str:
     curve = report.risk_coverage
-    return _lines([[f"{c:.0%}", f"{float(np.interp(c, curve.coverage, curve.risk)):.1%}"] for c in COVERAGES])
+    risks = np.interp(COVERAGES, curve.coverage, curve.risk)
+    return _lines([[measured_percent(c), measured_percent(risk, 1)] for c, risk in zip(COVERAGES, risks, strict=True)])
 
 
 if __name__ == "__main__":

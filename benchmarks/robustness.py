@@ -16,6 +16,7 @@ from core.scan import Scan
 from core.train import predict
 from services.crossvalidation import CrossValidation, Fold
 from services.shipping import PUBLIC
+from services.tables import measured_percent
 
 REAL_STEP, SIMULATED_STEP = 3, 4
 """One real slice in this many, and one simulated infarct, is disturbed."""
@@ -108,6 +109,6 @@ def in_markdown(rows: list[Robustness]) -> str:
 
     return "\n".join(
         f"| {row.name} | {beside(row.hemorrhage, first.hemorrhage)} | {beside(row.infarct, first.infarct)} | "
-        f"{row.recognised:.0%} | {row.answered:.0%} | {row.wrong:.1%} |"
+        f"{measured_percent(row.recognised)} | {measured_percent(row.answered)} | {measured_percent(row.wrong, 1)} |"
         for row in rows
     )

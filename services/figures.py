@@ -96,26 +96,28 @@ def pr_figure(report: Report) -> go.Figure:
 def reliability_figure(report: Report) -> go.Figure:
     """How often the model was right, by how sure it said it was; on the diagonal it means what it says."""
     bins = report.reliability
-    figure = go.Figure(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line=_GUIDE, hoverinfo="skip", showlegend=False))
+    ideal = go.Scatter(x=[0, 100], y=[0, 100], mode="lines", line=_GUIDE, hoverinfo="skip", showlegend=False)
+    figure = go.Figure(ideal)
     figure.add_scatter(
-        x=[one.confidence for one in bins],
-        y=[one.accuracy.value for one in bins],
+        x=[100 * one.confidence for one in bins],
+        y=[100 * one.accuracy.value for one in bins],
         error_y={
             "type": "data",
             "symmetric": False,
-            "array": [one.accuracy.high - one.accuracy.value for one in bins],
-            "arrayminus": [one.accuracy.value - one.accuracy.low for one in bins],
+            "array": [100 * (one.accuracy.high - one.accuracy.value) for one in bins],
+            "arrayminus": [100 * (one.accuracy.value - one.accuracy.low) for one in bins],
         },
         mode="markers",
         cliponaxis=False,
         marker={"size": 11, "color": COLOURS[ISCHEMIC]},
         customdata=[one.accuracy.n for one in bins],
-        hovertemplate="says %{x:.0%}, right in %{y:.0%} of %{customdata} scans<extra></extra>",
+        hovertemplate="says %{x:.0f} %, right in %{y:.0f} % of %{customdata} scans<extra></extra>",
         name=f"Scans by confidence; calibration error {_words(report.ece)}",
         showlegend=True,
     )
-    figure.update_xaxes(title="Confidence", tickformat=".0%", range=[min(0.45, *(b.confidence for b in bins)), 1.01])
-    figure.update_yaxes(title="Right", tickformat=".0%", range=[-0.01, 1.01])
+    least = min(45, *(100 * one.confidence for one in bins))
+    figure.update_xaxes(title="Confidence", ticksuffix=" %", range=[least, 101])
+    figure.update_yaxes(title="Right", ticksuffix=" %", range=[-1, 101])
     return _styled(figure, legend_below=True)
 
 
@@ -124,12 +126,13 @@ def risk_coverage_figure(report: Report, abstain_below: float | None = None) -> 
     curve = report.risk_coverage
     figure = go.Figure(
         go.Scatter(
-            x=curve.coverage,
-            y=curve.risk,
+            x=100 * curve.coverage,
+            y=100 * curve.risk,
             mode="lines",
             line={"color": COLOURS[HEMORRHAGIC], "width": 3},
-            customdata=curve.confidence,
-            hovertemplate="%{x:.0%} answered, %{y:.1%} of them wrong, confidence from %{customdata:.0%}<extra></extra>",
+            customdata=100 * curve.confidence,
+            hovertemplate="%{x:.0f} % answered, %{y:.1f} % of them wrong, confidence from %{customdata:.0f} %"
+            "<extra></extra>",
             name="Wrong among the answers",
             showlegend=True,
         )
@@ -139,11 +142,11 @@ def risk_coverage_figure(report: Report, abstain_below: float | None = None) -> 
         side = "top left" if answered > 0.5 else "top right"
         said = f"abstains beyond {counted_share(answered)}"
         figure.add_vline(
-            x=answered, line_dash="dash", line_color="gray", annotation_text=said, annotation_position=side
+            x=100 * answered, line_dash="dash", line_color="gray", annotation_text=said, annotation_position=side
         )
-    figure.update_xaxes(title="Share of scans answered, the surest first", tickformat=".0%", range=[-0.01, 1.01])
-    top = max(0.1, float(curve.risk.max()) * 1.1)
-    figure.update_yaxes(title="Wrong", tickformat=".0%", range=[-0.005, top])
+    figure.update_xaxes(title="Share of scans answered, the surest first", ticksuffix=" %", range=[-1, 101])
+    top = 100 * max(0.1, float(curve.risk.max()) * 1.1)
+    figure.update_yaxes(title="Wrong", ticksuffix=" %", range=[-0.5, top])
     return _styled(figure, legend_below=True)
 
 

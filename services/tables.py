@@ -24,7 +24,12 @@ def whole_percent(share: float) -> int:
 
 def counted_share(share: float) -> str:
     """Whole per cent of what has been counted, where none and all are possible."""
-    return f"{share * 100:.0f} %" if share in (0, 1) else percent(share)
+    return measured_percent(share) if share in (0, 1) else percent(share)
+
+
+def measured_percent(share: float, digits: int = 0) -> str:
+    """Per cent as it was measured, 0 and 100 among them."""
+    return f"{share * 100:.{digits}f} %"
 
 
 def with_interval(figure: Figure) -> str:
