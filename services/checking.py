@@ -90,18 +90,28 @@ def _of_the_log(db: Database, settings: Settings, checked: Checked) -> Iterator[
 
 
 def _of_the_reviews(session: Session) -> Iterator[str]:
-    """Every verdict has its event, written with it, and says what that says."""
+    """Every verdict has its event, written with it, and says what that says: of those filed before events said so, not
+    whether it settled what readers differed on."""
     events = session.execute(select(AuditEvent.actor, AuditEvent.detail).where(AuditEvent.action == "review"))
-    filed = {said["review"]: (said["scan"], reader, said["verdict"], said["blind"]) for reader, said in events}
-    rows = session.execute(select(Review.id, Review.scan_id, Review.reader, Review.verdict, Review.blind))
-    stored = {review: (scan, reader, verdict, blind) for review, scan, reader, verdict, blind in rows}
+    filed = {said["review"]: {**said, "reader": reader} for reader, said in events}
+    stored = {
+        row.id: {
+            "review": row.id,
+            "scan": row.scan_id,
+            "reader": row.reader,
+            "verdict": row.verdict,
+            "blind": row.blind,
+            "settles": row.adjudication,
+        }
+        for row in session.scalars(select(Review))
+    }
     for review in sorted(filed.keys() | stored.keys()):
         if review not in stored:
-            yield f"Review {review}, of scan {filed[review][0]}, has been removed: the audit chain has it."
+            yield f"Review {review}, of scan {filed[review]['scan']}, has been removed: the audit chain has it."
         elif review not in filed:
-            yield f"Review {review}, of scan {stored[review][0]}, has been put in: the audit chain does not have it."
-        elif filed[review] != stored[review]:
-            yield f"Review {review}, of scan {filed[review][0]}, has been changed: the audit chain has another."
+            yield f"Review {review}, of scan {stored[review]['scan']}, has been put in: the audit chain does not have it."
+        elif not filed[review].items() <= stored[review].items():
+            yield f"Review {review}, of scan {filed[review]['scan']}, has been changed: the audit chain has another."
 
 
 def _of_the_intakes(session: Session) -> Iterator[str]:

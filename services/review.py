@@ -68,6 +68,7 @@ class HistoryLine:
     reader: str
     verdict: str
     blind: bool
+    settles: bool  # what readers differed on
 
 
 def new_click() -> str:
@@ -303,7 +304,7 @@ def record(
         scan.version += 1
         session.add(review)
         session.flush()
-        detail = {"scan": scan_id, "review": review.id, "verdict": verdict, "blind": blind}
+        detail = {"scan": scan_id, "review": review.id, "verdict": verdict, "blind": blind, "settles": adjudication}
         audit.append(session, review.reader, "review", detail)
         return review
 
@@ -322,7 +323,7 @@ def history(ws: Workspace, scan_id: int) -> list[HistoryLine]:
     """Every review of a scan, newest first."""
     with ws.db.reading() as session:
         found = review_queries.history(session, scan_id)
-    return [HistoryLine(r.created_at, r.reader, r.verdict, r.blind) for r in reversed(found)]
+    return [HistoryLine(r.created_at, r.reader, r.verdict, r.blind, r.adjudication) for r in reversed(found)]
 
 
 def remarks(ws: Workspace, case: Case) -> list[str]:

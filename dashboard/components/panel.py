@@ -173,6 +173,6 @@ def past(case: Case) -> None:
         return
     with st.expander(f"History ({len(lines)})"):
         for line in lines:
-            blind = ", blind" if line.blind else ""
+            how = (", blind" if line.blind else "") + (", settles what readers differed on" if line.settles else "")
             you = " (you)" if line.reader == frame.reader() else ""
-            st.text(f"{words.when(line.at)}: {line.reader}{you}: {in_words(line.verdict)}{blind}")
+            st.text(f"{words.when(line.at)}: {line.reader}{you}: {in_words(line.verdict)}{how}")

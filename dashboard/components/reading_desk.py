@@ -28,9 +28,12 @@ def current_scan() -> int | None:
 
 
 def step(offset: int) -> None:
-    """To the next (1) or the previous (-1) scan of the queue; past its end there is none."""
+    """To the next (1) or the previous (-1) scan of the queue; past its end there is none, and before that its last."""
     ids, scan = current_queue(), st.session_state.get("scan")
-    place = ids.index(scan) + offset if scan in ids else 0
+    if scan in ids:
+        place = ids.index(scan) + offset
+    else:
+        place = len(ids) - 1 if scan is None and offset < 0 else 0
     st.session_state["scan"] = ids[place] if 0 <= place < len(ids) else None if offset > 0 else scan
     st.session_state["finished"] = st.session_state["scan"] is None
     if st.session_state["scan"] != scan:
@@ -71,7 +74,7 @@ def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, adjud
     except (ScanChanged, NoSuchScan) as error:
         st.session_state["notice"] = ("error", str(error))
         return
-    st.session_state["notice"] = ("stored", in_words(verdict))
+    st.session_state["notice"] = ("stored", f"scan {scan_id}, {in_words(verdict)}")
     if not stay:
         step(1)
 

@@ -179,11 +179,25 @@ def test_after_a_list_has_been_read_to_its_end_another_can_be_chosen(app, demo):
     app.session_state["queue"] = [app.session_state["scan"]]
     next(b for b in app.button if b.label.startswith("Skip")).click().run()
     assert "read to its end" in words(app)
+    assert "Stored" not in words(app)
     on(app, "worklist")
     next(b for b in app.button if b.label.startswith("Read these")).click().run()
     on(app, "review")
     assert "read to its end" not in words(app)
     assert app.session_state["scan"]
+
+
+def test_the_last_verdict_of_a_list_is_confirmed_there_and_can_be_gone_back_to(app, demo):
+    chosen, other = (c.scan.id for c in [c for c in cases(demo, "Reader 1") if not c.verdict and not c.hidden][:2])
+    app.session_state["scan"], app.session_state["queue"] = chosen, [chosen]
+    on(app, "review")
+    next(b for b in app.button if b.label.endswith("Hemorrhagic")).click().run()
+    assert f"Stored: scan {chosen}, Hemorrhagic" in words(app)
+    next(b for b in app.button if b.label == "Back to the last scan").click().run()
+    assert app.session_state["scan"] == chosen
+    assert "You said hemorrhagic" in words(app)
+    app.session_state["scan"] = other
+    assert "Stored" not in words(app.run())
 
 
 def test_without_its_key_the_case_log_stays_closed_and_says_so(app, home):

@@ -4,7 +4,8 @@ import pytest
 from sqlalchemy import text
 
 from core.settings import Settings
-from db.models import Snapshot, SnapshotItem
+from db import audit
+from db.models import Review, Snapshot, SnapshotItem
 from services.checking import Checked, NoLog, problems
 from services.demo import load_demo
 from services.models import demonstration_model
@@ -45,6 +46,7 @@ def test_a_whole_log_has_no_problem_and_each_harm_is_named(log):
     ("harm", "said"),
     [
         ("update reviews set verdict = 'unsure' where id = 2", "Review 2, of scan {scan}, has been changed"),
+        ("update reviews set adjudication = 1 where id = 2", "Review 2, of scan {scan}, has been changed"),
         ("delete from reviews where id = 2", "Review 2, of scan {scan}, has been removed"),
         (
             "insert into reviews (scan_id, reader, verdict, blind, adjudication, click_id, created_at) "
@@ -60,6 +62,17 @@ def test_a_verdict_that_the_audit_chain_does_not_have_is_named(log, harm, said):
         session.execute(text(harm))
     [problem] = found_in(ws)
     assert said.format(scan=scan) in problem
+
+
+def test_a_verdict_of_before_events_said_whether_it_settles_is_whole(log):
+    ws, _ = log
+    with ws.db.writing() as session:
+        review = Review(scan_id=1, reader="Ada", verdict="unsure", blind=False, adjudication=True, click_id="x")
+        session.add(review)
+        session.flush()
+        said = {"scan": 1, "review": review.id, "verdict": "unsure", "blind": False}
+        audit.append(session, "Ada", "review", said)
+    assert found_in(ws) == []
 
 
 def test_a_scan_that_was_removed_past_the_application_is_missed(log):
