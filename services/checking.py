@@ -109,7 +109,7 @@ def _of_the_reviews(session: Session) -> Iterator[str]:
         if review not in stored:
             yield f"Review {review}, of scan {filed[review]['scan']}, has been removed: the audit chain has it."
         elif review not in filed:
-            yield f"Review {review}, of scan {stored[review]['scan']}, has been put in: the audit chain does not have it."
+            yield f"Review {review}, of scan {stored[review]['scan']}, has been put in: the audit chain has it not."
         elif not filed[review].items() <= stored[review].items():
             yield f"Review {review}, of scan {filed[review]['scan']}, has been changed: the audit chain has another."
 

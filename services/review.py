@@ -10,14 +10,12 @@ from sqlalchemy.orm import Session
 
 from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
-from core.reading import Model, abstains, not_head_ct
-from core.scan import Scan
+from core.reading import abstains, not_head_ct
 from db import audit, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
-from services.intake import reading_row
 from services.models import champion
-from services.workspace import Workspace, stored_scan
+from services.workspace import Workspace
 
 State = Literal["not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ"]
 
@@ -210,49 +208,6 @@ def openable(
     found = cases(ws, reader, blind_first=blind_first, ids=scan_ids)
     shown = [case.scan.id for case in found if not case.hidden]
     return shown, len(found) - len(shown)
-
-
-def ensure_reading(ws: Workspace, model: Model, scan_id: int) -> None:
-    """Have the model that serves read the scan, unless it has."""
-    read_stored(ws, model, [scan_id])
-
-
-def read_stored(
-    ws: Workspace,
-    model: Model,
-    scan_ids: Collection[int],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
-    """Have a model read those of the stored scans that it has not read, a batch at a time. Synthetic demo cases are
-    for demonstration models: what a model of real scans says of them is of no use to anybody.
-
-    Raises ImageMissing or UnreadableScan where a stored image is damaged; what was read before stays.
-    """
-    with ws.db.reading() as session:
-        known = queries.readings(session, version=model.manifest.version, scan_ids=scan_ids)
-        rows = [
-            row
-            for row in queries.scans(session, ids=scan_ids)
-            if row.id not in known and (model.manifest.demonstration or not row.synthetic)
-        ]
-    size = ws.settings.limits.batch_size
-    for start in range(0, len(rows), size):
-        batch = rows[start : start + size]
-        readings = model.read([_stored(ws, row) for row in batch])
-        with ws.db.writing() as session:
-            since = queries.readings(session, version=model.manifest.version, scan_ids=[row.id for row in batch])
-            session.add_all(
-                reading_row(row.id, reading)
-                for row, reading in zip(batch, readings, strict=True)
-                if row.id not in since
-            )
-        progress(start + len(batch), len(rows))
-
-
-def _stored(ws: Workspace, row: ScanRow) -> Scan:
-    """The scan's pixels, and its patient."""
-    pixels = stored_scan(ws, row.content_hash)
-    return Scan(pixels.pixels, pixels.unit, row.patient_key)
 
 
 def record(

@@ -8,7 +8,8 @@ from core.scan import UnreadableScan
 from dashboard import resources
 from dashboard.components import frame, panel, reading_desk, viewer, words
 from db.images import ImageMissing
-from services.review import NoSuchScan, ensure_reading, note_shown
+from services.rereading import ensure_reading
+from services.review import NoSuchScan, note_shown
 from services.review import case as get_case
 
 ws = resources.workspace()

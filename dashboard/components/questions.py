@@ -9,15 +9,15 @@ import streamlit as st
 
 from core.labels import counted
 from core.manifest import BadBundle
-from core.scan import UnreadableScan
+from core.model_process import ModelStopped
 from dashboard.components import frame, words
-from db.images import ImageMissing
 from services import tables
 from services.models import NoSuchVersion, champion, is_demonstration, model_of
 from services.overview import has_real_reviews, model_versions, readers, sources, version_to_ask
 from services.questions import Question, unread_by_version
 from services.reporting import LiveEvaluation, compare_versions
-from services.review import held_back, read_stored
+from services.rereading import read_stored
+from services.review import held_back
 from services.workspace import Workspace
 
 
@@ -92,6 +92,8 @@ def nothing(ws: Workspace, question: Question, live: LiveEvaluation) -> str:
 
 def offer_reading(ws: Workspace, question: Question) -> None:
     """Let the version read the reviewed scans it has not read, so that its figures are on all of them."""
+    if failed := st.session_state.pop("not_read", ""):
+        st.error(failed)
     missing = unread_by_version(ws, question)
     label = f"Let {question.version} read {counted(len(missing), 'more scan')}"
     if missing and st.button(label, icon=":material/play_arrow:"):
@@ -101,10 +103,11 @@ def offer_reading(ws: Workspace, question: Question) -> None:
             bar.progress(done / total, "Reading…")
 
         try:
-            read_stored(ws, model_of(ws, question.version), missing, progress)
-        except (BadBundle, NoSuchVersion, ImageMissing, UnreadableScan) as error:
+            damaged = read_stored(ws, model_of(ws, question.version), missing, progress)
+        except (BadBundle, NoSuchVersion, ModelStopped) as error:
             st.error(f"It stopped: {error}")
         else:
+            st.session_state["not_read"] = "  \n".join(f"Scan {i} was not read: {why}" for i, why in damaged.items())
             st.rerun()
 
 

@@ -30,10 +30,8 @@ def current_scan() -> int | None:
 def step(offset: int) -> None:
     """To the next (1) or the previous (-1) scan of the queue; past its end there is none, and before that its last."""
     ids, scan = current_queue(), st.session_state.get("scan")
-    if scan in ids:
-        place = ids.index(scan) + offset
-    else:
-        place = len(ids) - 1 if scan is None and offset < 0 else 0
+    otherwise = len(ids) - 1 if scan is None and offset < 0 else 0
+    place = ids.index(scan) + offset if scan in ids else otherwise
     st.session_state["scan"] = ids[place] if 0 <= place < len(ids) else None if offset > 0 else scan
     st.session_state["finished"] = st.session_state["scan"] is None
     if st.session_state["scan"] != scan:

@@ -1,13 +1,14 @@
 """A model that serves, files that are given to it, and a log of reviews to ask figures of."""
 
 import pytest
+from sqlalchemy import text
 
 from services.intake import Incoming, receive
 from services.models import champion, promote, serving_model
 from services.questions import Question
 from services.reporting import live_evaluation
 from services.review import new_click, record
-from tests.conftest import dicom
+from tests.conftest import dicom, png
 
 
 @pytest.fixture
@@ -52,3 +53,14 @@ def file(ws, scan_id, reader, verdict, *, version, blind=False):
 
 def asked(ws, **changes):
     return live_evaluation(ws, Question(champion(ws), **changes))
+
+
+@pytest.fixture
+def scan_ids(ws, publish_untrained):
+    """Six scans that a model has read, none of them drawn for the blind audit."""
+    promote(ws, publish_untrained(), actor="test")
+    files = (Incoming(f"{i} (1).png", png(i)) for i in range(6))
+    received = list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
+    with ws.db.writing() as session:
+        session.execute(text("update scans set audit = 0"))
+    return [r.scan_id for r in received]

@@ -18,7 +18,8 @@ from core.reading import SEEN_IN_TRAINING
 from db import models, queries
 from services.arrivals import split_of
 from services.removal import undo
-from services.review import NoSuchScan, ensure_reading, new_click, record
+from services.rereading import ensure_reading
+from services.review import NoSuchScan, new_click, record
 from tests.conftest import dicom, png
 from tests.core.test_volume import nifti
 from tests.services.conftest import take

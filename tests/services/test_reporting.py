@@ -13,7 +13,8 @@ from services.intake import Incoming, receive
 from services.models import champion, model_of, serving_model
 from services.questions import Question, unread_by_version
 from services.reporting import at_operating_points, compare_versions, live_evaluation
-from services.review import new_click, read_stored, record
+from services.rereading import ensure_reading, read_stored
+from services.review import new_click, record
 from services.tables import agreement, notes, overall, unfair
 from tests.conftest import dicom, png
 from tests.services.conftest import asked, file
@@ -139,8 +140,6 @@ def test_figures_at_the_operating_point_are_on_these_scans(log):
 
 
 def test_two_versions_are_compared_on_the_scans_both_have_read(log, publish_untrained):
-    from services.review import ensure_reading
-
     ws, received = log
     from core import bundle
     from core.predict import Predictor

@@ -6,7 +6,7 @@ import pytest
 
 from db import audit, models, review_queries
 from services.intake import Incoming, receive
-from services.models import champion, promote, rollback, serving_model
+from services.models import champion, promote, serving_model
 from services.overview import overview
 from services.questions import Question
 from services.removal import undo
@@ -16,7 +16,6 @@ from services.review import (
     ScanChanged,
     case,
     cases,
-    ensure_reading,
     held_back,
     history,
     new_click,
@@ -26,18 +25,6 @@ from services.review import (
 )
 from services.tables import notes
 from tests.conftest import dicom, png
-
-
-@pytest.fixture
-def scan_ids(ws, publish_untrained):
-    promote(ws, publish_untrained(), actor="test")
-    files = (Incoming(f"{i} (1).png", png(i)) for i in range(6))
-    received = list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
-    with ws.db.writing() as session:
-        from sqlalchemy import text
-
-        session.execute(text("update scans set audit = 0"))
-    return [r.scan_id for r in received]
 
 
 def say(ws, scan_id, verdict, reader="Ann", version=None, **more):
@@ -262,23 +249,6 @@ def test_synthetic_cases_wait_for_the_real_ones(ws, scan_ids):
 
 def test_hidden_scans_are_not_sorted_by_what_the_model_thinks(ws, scan_ids):
     assert queue(cases(ws, "Ann", blind_first=True)) == sorted(scan_ids)
-
-
-def test_a_new_champion_reads_a_scan_when_it_is_opened(ws, scan_ids, publish_untrained):
-    promote(ws, publish_untrained(seed=9), actor="test")
-    predictor = serving_model(ws)
-    ensure_reading(ws, predictor, scan_ids[0])
-    ensure_reading(ws, predictor, scan_ids[0])
-    assert case(ws, scan_ids[0], "Ann").reading.model_version == predictor.manifest.version
-
-
-def test_after_a_rollback_the_model_that_serves_again_is_the_one_shown(ws, scan_ids, publish_untrained):
-    before = case(ws, scan_ids[0], "Ann").reading.model_version
-    promote(ws, publish_untrained(seed=9), actor="test")
-    ensure_reading(ws, serving_model(ws), scan_ids[0])
-    assert case(ws, scan_ids[0], "Ann").reading.model_version != before
-    rollback(ws, actor="test")
-    assert case(ws, scan_ids[0], "Ann").reading.model_version == before
 
 
 def test_what_cannot_be_filed_says_why(ws, scan_ids):

@@ -7,7 +7,7 @@ from db import models, queries
 from services.models import champion, model_of
 from services.questions import Question, unread_by_version
 from services.reporting import compare_versions, live_evaluation
-from services.review import read_stored
+from services.rereading import read_stored
 from services.tables import counted_share, groups, notes, overall, percent, unfair, whole_percent
 from tests.services.conftest import asked
 

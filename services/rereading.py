@@ -1,0 +1,61 @@
+"""A model reads what the case log has stored: a new champion, or another version that is asked."""
+
+from collections.abc import Callable, Collection
+
+from core.reading import Model
+from core.scan import Scan, UnreadableScan
+from db import queries
+from db.images import ImageMissing
+from db.queries import ScanRow
+from services.intake import reading_row
+from services.workspace import Workspace, stored_scan
+
+
+def ensure_reading(ws: Workspace, model: Model, scan_id: int) -> None:
+    """Have the model that serves read the scan, unless it has. Raises ImageMissing or UnreadableScan where its stored
+    image is damaged."""
+    for error in read_stored(ws, model, [scan_id]).values():
+        raise error
+
+
+def read_stored(
+    ws: Workspace,
+    model: Model,
+    scan_ids: Collection[int],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[int, ImageMissing | UnreadableScan]:
+    """Have a model read those of the stored scans that it has not read, a batch at a time; returns why it could not
+    read those whose stored image is damaged, by scan. Synthetic demo cases are for demonstration models: what a model
+    of real scans says of them is of no use to anybody.
+    """
+    with ws.db.reading() as session:
+        known = queries.readings(session, version=model.manifest.version, scan_ids=scan_ids)
+        rows = [
+            row
+            for row in queries.scans(session, ids=scan_ids)
+            if row.id not in known and (model.manifest.demonstration or not row.synthetic)
+        ]
+    size, damaged = ws.settings.limits.batch_size, dict[int, ImageMissing | UnreadableScan]()
+    for start in range(0, len(rows), size):
+        found = dict[int, Scan]()
+        for row in rows[start : start + size]:
+            try:
+                found[row.id] = _stored(ws, row)
+            except (ImageMissing, UnreadableScan) as error:
+                damaged[row.id] = error
+        readings = model.read(list(found.values())) if found else []
+        with ws.db.writing() as session:
+            since = queries.readings(session, version=model.manifest.version, scan_ids=found)
+            session.add_all(
+                reading_row(scan_id, reading)
+                for scan_id, reading in zip(found, readings, strict=True)
+                if scan_id not in since
+            )
+        progress(min(start + size, len(rows)), len(rows))
+    return damaged
+
+
+def _stored(ws: Workspace, row: ScanRow) -> Scan:
+    """The scan's pixels, and its patient."""
+    pixels = stored_scan(ws, row.content_hash)
+    return Scan(pixels.pixels, pixels.unit, row.patient_key)

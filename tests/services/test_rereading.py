@@ -1,0 +1,37 @@
+"""What happens when another model reads what is stored."""
+
+from services.models import model_of, promote, rollback, serving_model
+from services.questions import Question, unread_by_version
+from services.rereading import ensure_reading, read_stored
+from services.review import case, new_click, record
+
+
+def test_a_new_champion_reads_a_scan_when_it_is_opened(ws, scan_ids, publish_untrained):
+    promote(ws, publish_untrained(seed=9), actor="test")
+    predictor = serving_model(ws)
+    ensure_reading(ws, predictor, scan_ids[0])
+    ensure_reading(ws, predictor, scan_ids[0])
+    assert case(ws, scan_ids[0], "Ann").reading.model_version == predictor.manifest.version
+
+
+def test_after_a_rollback_the_model_that_serves_again_is_the_one_shown(ws, scan_ids, publish_untrained):
+    before = case(ws, scan_ids[0], "Ann").reading.model_version
+    promote(ws, publish_untrained(seed=9), actor="test")
+    ensure_reading(ws, serving_model(ws), scan_ids[0])
+    assert case(ws, scan_ids[0], "Ann").reading.model_version != before
+    rollback(ws, actor="test")
+    assert case(ws, scan_ids[0], "Ann").reading.model_version == before
+
+
+def test_a_damaged_image_costs_no_other_scan_its_reading(ws, scan_ids, publish_untrained):
+    lost = case(ws, scan_ids[0], "Ann").scan
+    ws.images.delete(lost.content_hash)
+    other = publish_untrained(seed=9)
+    told = []
+    damaged = read_stored(ws, model_of(ws, other), scan_ids, lambda done, total: told.append((done, total)))
+    assert list(damaged) == [lost.id]
+    assert "not in the store" in str(damaged[lost.id])
+    assert told[-1] == (len(scan_ids), len(scan_ids))
+    for scan_id in scan_ids:
+        record(ws, scan_id, reader="Ann", verdict="unsure", expected_version=0, click_id=new_click())
+    assert unread_by_version(ws, Question(other)) == [lost.id]
