@@ -164,6 +164,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="STROKE_",
         env_nested_delimiter="__",
+        env_ignore_empty=True,  # a variable that is set to nothing is not set
         yaml_file=ROOT / "config.yaml",
         extra="forbid",
     )

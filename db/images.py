@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from db.private import close_to_others, make_folder
+
 NOTES = ".notes"
 """The folder of notes, beside those of images."""
 
@@ -16,10 +18,14 @@ class ImageMissing(LookupError):
 
 
 class ImageStore:
-    """Files under `root`/ab/abcd....png. A name is written once and never again."""
+    """Files under `root`/ab/abcd....png. A name is written once and never again. `root` is its owner's alone."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def keep_private(self) -> None:
+        """Close an existing store to everybody but its owner, where that can be done."""
+        close_to_others(self.root)
 
     def path(self, content_hash: str) -> Path:
         return self.root / content_hash[:2] / f"{content_hash}.png"
@@ -29,6 +35,7 @@ class ImageStore:
         target = self.path(content_hash)
         if target.exists():
             return target
+        make_folder(self.root)
         return _write_whole(target, data)
 
     def delete(self, content_hash: str) -> None:
@@ -40,6 +47,7 @@ class ImageStore:
 
         The caller removes the note when the log's rows and the images agree again.
         """
+        make_folder(self.root)
         return _write_whole(self.root / NOTES / f"{log}-{secrets.token_hex(4)}", "\n".join(digests).encode())
 
     def notes(self, log: str, seconds: float) -> list[Path]:

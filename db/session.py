@@ -10,12 +10,19 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.orm import Session
+
+from db.private import close_to_others, make_file
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30
 _WRITES = "second_read_writes"
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class UnusableLog(ValueError):
+    """The case log is damaged, or newer than this program; the message says what to do."""
 
 
 def wal_is_safe(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:
@@ -43,14 +50,26 @@ class Database:
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def keep_private(self) -> None:
+        """Close an SQLite file to everybody but its owner, where that can be done."""
+        if file := _file(self.url):
+            for end in ("", "-journal", "-wal", "-shm"):
+                close_to_others(file.with_name(file.name + end))
+
     def migrate(self) -> None:
-        """Bring the schema to the newest revision; does nothing where it is there already."""
+        """Bring the schema to the newest revision; does nothing where it is there already. Raises UnusableLog."""
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
-        newest = ScriptDirectory.from_config(config).get_current_head()
+        scripts = ScriptDirectory.from_config(config)
         with self.engine.connect() as connection:
-            if MigrationContext.configure(connection).get_current_revision() == newest:
-                return
+            current = MigrationContext.configure(connection).get_current_revision()
+        if current == scripts.get_current_head():
+            return
+        if current and current not in {script.revision for script in scripts.walk_revisions()}:
+            raise UnusableLog(
+                f"The case log is newer than this program, which does not know its revision {current}. Use the version "
+                "that wrote it, or restore a backup from before."
+            )
         engine = self.engine.execution_options(**{_WRITES: True})
         with engine.begin() as connection:
             config.attributes["connection"] = connection
@@ -58,15 +77,35 @@ class Database:
 
 
 def _engine(url: str) -> Engine:
+    """Errors do not quote a statement's values: readers' names and verdicts have no business in a server's log."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
-    path = make_url(url).database
-    if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    if file := _file(url):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        make_file(file)  # SQLite gives its journal the same mode
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, hide_parameters=True
+    )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "handle_error", _say_damage)
     return engine
+
+
+def _file(url: str) -> Path | None:
+    """Where an SQLite case log lies; None where it is no plain file."""
+    place = make_url(url)
+    name = place.database if place.get_backend_name() == "sqlite" else None
+    return None if not name or name == ":memory:" or name.startswith("file:") else Path(name)
+
+
+def _say_damage(context: ExceptionContext) -> None:
+    code = getattr(context.original_exception, "sqlite_errorcode", None) or 0
+    if code & 0xFF in _DAMAGE:
+        raise UnusableLog(
+            f"The case log's file is damaged: SQLite says “{context.original_exception}”. Restore it from the backup; "
+            "scripts/check_log.py says more."
+        ) from context.original_exception
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _record: object) -> None:

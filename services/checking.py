@@ -19,7 +19,7 @@ from db import audit
 from db.images import ImageMissing, ImageStore
 from db.models import AuditEvent, Patient, Reading, Review, Scan, SnapshotItem
 from db.queries import TAKEN_BACK
-from db.session import Database
+from db.session import Database, UnusableLog
 from services.workspace import KEY, image_of
 
 DAMAGED = "The database file is damaged: restore it from the backup."
@@ -58,7 +58,7 @@ def problems(
         yield from _of_the_log(db, settings, checked)
         with db.reading() as session:
             hashes = [(row.id, row.content_hash) for row in session.execute(select(Scan.id, Scan.content_hash))]
-    except (DatabaseError, JSONDecodeError):  # whose messages quote rows
+    except (DatabaseError, JSONDecodeError, UnusableLog):  # whose messages quote rows
         yield f"{DAMAGED} It cannot be read to its end."
     checked.scans = len(hashes)
     images = ImageStore(settings.images_dir)

@@ -9,6 +9,7 @@ from core.scan import Scan, UnreadableScan, from_stored
 from core.settings import ROOT, Settings
 from db import audit
 from db.images import ImageStore
+from db.private import make_folder
 from db.session import Database
 
 SHIPPED_BUNDLES = ROOT / "bundles" / "serving"
@@ -35,18 +36,22 @@ class Workspace:
 def open_workspace(settings: Settings | None = None) -> Workspace:
     """Make the home if it is not there, migrate the case log, and hand out the keys.
 
-    Raises WrongKey where the key is not the one that the case log's patients were named with.
+    A home that others have made keeps its mode; what lies in it of patients is closed to everybody but its owner.
+    Raises WrongKey where the key is not the one that the case log's patients were named with, and UnusableLog where
+    the log is damaged or newer than this program.
     """
     settings = settings or Settings()
-    settings.home_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients' images are nobody else's to read
-    db = Database(settings.url)
+    make_folder(settings.home_dir)
+    db, images = Database(settings.url), ImageStore(settings.images_dir)
+    db.keep_private()
+    images.keep_private()
     db.migrate()
     pseudonym = _key(db, settings.key_file)
     limits = settings.limits
     return Workspace(
         settings,
         db,
-        ImageStore(settings.images_dir),
+        images,
         pseudonym,
         Decoder(seconds=limits.seconds, memory_mb=limits.memory_mb),
     )

@@ -23,3 +23,22 @@ def test_a_write_that_fails_leaves_no_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         ImageStore(tmp_path).put("ab12", b"pixels")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_images_are_their_owners_alone_in_a_folder_that_others_may_open(tmp_path):
+    for number, write in enumerate((lambda s: s.put("ab12", b"pixels"), lambda s: s.note("log", ["ab12"]))):
+        tmp_path.chmod(0o755)
+        store = ImageStore(tmp_path / f"images{number}")
+        write(store)
+        assert store.root.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_store_of_before_is_closed_to_others(tmp_path):
+    store = ImageStore(tmp_path / "images")
+    store.keep_private()
+    assert not store.root.exists(), "there is nothing to close"
+    store.put("ab12", b"pixels")
+    store.root.chmod(0o2755)
+    store.keep_private()
+    assert store.root.stat().st_mode & 0o7777 == 0o2700
+    assert store.get("ab12") == b"pixels"

@@ -3,9 +3,10 @@ import sqlite3
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
-from db.models import Base
-from db.session import Database, wal_is_safe
+from db.models import Base, Patient
+from db.session import Database, UnusableLog, wal_is_safe
 
 
 @pytest.fixture
@@ -46,8 +47,6 @@ def test_wal_only_where_its_reset_bug_is_mended(version, safe):
 
 
 def test_a_transaction_that_fails_leaves_nothing(db):
-    from db.models import Patient
-
     def fail_half_way():
         with db.writing() as session:
             session.add(Patient(key="a", split="train"))
@@ -82,3 +81,73 @@ def test_eight_writers_lose_no_update(tmp_path):
     assert [writer.exitcode for writer in writers] == [0] * 8
     with sqlite3.connect(path) as connection:
         assert connection.execute("select width from counter").fetchone() == (80,)
+
+
+def test_the_file_and_its_journal_are_their_owners_alone(tmp_path):
+    tmp_path.chmod(0o755)
+    file = tmp_path / "log.sqlite"
+    db = Database(f"sqlite:///{file}")
+    db.migrate()
+    with db.writing() as session:
+        session.add(Patient(key="a", split="train"))
+        session.flush()
+        journals = list(tmp_path.glob("log.sqlite-*"))
+        assert journals
+        assert {path.stat().st_mode & 0o777 for path in (file, *journals)} == {0o600}
+
+
+def test_a_file_of_before_is_closed_to_others_where_that_can_be_done(db, tmp_path, monkeypatch):
+    file = tmp_path / "log.sqlite"
+    file.chmod(0o664)
+    db.keep_private()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+    def not_ours(*_args, **_kwargs):
+        raise PermissionError
+
+    file.chmod(0o644)
+    monkeypatch.setattr("pathlib.Path.chmod", not_ours)
+    db.keep_private()
+    assert file.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_log_in_memory_leaves_no_file(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    db = Database(url)
+    db.keep_private()
+    with db.reading() as session:
+        assert session.scalar(text("select 1")) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_newer_than_the_program_is_not_touched_and_says_what_to_do(db, tmp_path):
+    with db.writing() as session:
+        session.execute(text("update alembic_version set version_num = '9999'"))
+    before = (tmp_path / "log.sqlite").read_bytes()
+    with pytest.raises(UnusableLog, match=r"newer than this program.*9999.*Use the version that wrote it, or restore"):
+        db.migrate()
+    assert (tmp_path / "log.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("harm", ["the header", "a page"])
+def test_a_damaged_log_says_what_to_do(db, tmp_path, harm):
+    db.engine.dispose()
+    file = tmp_path / "log.sqlite"
+    data = bytearray(file.read_bytes())
+    harmed = slice(100) if harm == "the header" else slice(4096, None)
+    data[harmed] = b"\x55" * len(data[harmed])
+    file.write_bytes(data)
+    with pytest.raises(UnusableLog, match=r"is damaged.*Restore it from the backup; scripts/check_log.py says more"):
+        db.migrate()
+
+
+def test_an_error_quotes_no_value_of_its_statement(db):
+    def twice():
+        with db.writing() as session:
+            session.execute(text("insert into patients values ('a', :split, '2026-01-01')"), {"split": "Dr Ada"})
+            session.execute(text("insert into patients values ('a', :split, '2026-01-01')"), {"split": "Dr Ada"})
+
+    with pytest.raises(IntegrityError) as error:
+        twice()
+    assert "Dr Ada" not in str(error.value)

@@ -1,8 +1,42 @@
 import pytest
 
 from core.pseudonym import WrongKey
-from core.settings import Settings
+from core.settings import ROOT, Settings
+from db.session import UnusableLog
 from services.workspace import open_workspace
+
+
+def modes(*paths):
+    return [path.stat().st_mode & 0o777 for path in paths]
+
+
+def test_what_lies_in_a_home_that_others_made_is_not_theirs_to_read(tmp_path):
+    tmp_path.chmod(0o755)
+    ws = open_workspace(Settings(home=tmp_path))
+    ws.images.put("ab12", b"pixels")
+    file = tmp_path / "second_read.sqlite"
+    assert modes(tmp_path, ws.images.root, file) == [0o755, 0o700, 0o600]
+    ws.images.root.chmod(0o755)
+    file.chmod(0o644)
+    open_workspace(Settings(home=tmp_path))  # one of before
+    assert modes(tmp_path, ws.images.root, file) == [0o755, 0o700, 0o600]
+
+
+def test_a_home_that_is_set_to_nothing_is_not_the_checkout(monkeypatch):
+    monkeypatch.setenv("STROKE_HOME", "")
+    assert Settings().home_dir == ROOT / "var"
+    monkeypatch.setenv("STROKE_DATABASE_URL", "")
+    assert Settings().url == f"sqlite:///{ROOT / 'var' / 'second_read.sqlite'}"
+
+
+def test_damage_past_the_first_pages_is_said_at_opening_too(tmp_path):
+    open_workspace(Settings(home=tmp_path)).db.engine.dispose()
+    file = tmp_path / "second_read.sqlite"
+    data = bytearray(file.read_bytes())
+    data[4096 * 2 :] = b"\x55" * (len(data) - 4096 * 2)
+    file.write_bytes(data)
+    with pytest.raises(UnusableLog, match="is damaged"):
+        open_workspace(Settings(home=tmp_path))
 
 
 def test_a_case_log_is_not_gone_on_with_under_another_key(tmp_path):
