@@ -65,7 +65,9 @@ class ModelProcess:
     def _read(self, scans: Sequence[Scan]) -> list[Reading]:
         readings, whole = [], False
         try:
-            head = [{"shape": s.pixels.shape, "unit": s.unit, "patient_key": s.patient_key} for s in scans]
+            head = [
+                {"shape": s.pixels.shape, "unit": s.unit, "patient_key": s.patient_key, "meta": s.meta} for s in scans
+            ]
             self._child.ask({"scans": head}, b"".join(np.ascontiguousarray(s.pixels, np.float32).data for s in scans))
             for _ in scans:
                 answer, heat = self._child.answer()
@@ -104,7 +106,7 @@ def answers_to(predictor: "Predictor", head: dict[str, Any], body: bytes) -> Ite
     for one in head["scans"]:
         pixels = np.frombuffer(body, np.float32, int(np.prod(one["shape"])), begin).reshape(one["shape"])
         begin += pixels.nbytes
-        scans.append(Scan(pixels, one["unit"], one["patient_key"]))
+        scans.append(Scan(pixels, one["unit"], one["patient_key"], meta=one["meta"]))
     try:
         readings = predictor.read(scans)
     except Exception as error:  # to be said to who asked; the process can go on

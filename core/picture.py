@@ -5,9 +5,12 @@ import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
+from scipy import ndimage
 
 from core.burned_in import BURNED_IN, letters_in
-from core.scan import ASSUMED_BITS, Meta, Scan, UnreadableScan, check, check_size
+from core.page import panels, without_page
+from core.preprocess import head_box
+from core.scan import ASSUMED_BITS, COLOURED, Meta, Scan, UnreadableScan, check, check_size
 
 
 def read_picture(data: bytes, megapixels: float) -> Scan:
@@ -23,7 +26,9 @@ def read_picture(data: bytes, megapixels: float) -> Scan:
             if image.mode.startswith("I"):
                 grey, meta[ASSUMED_BITS] = _deep_grey(upright)
             else:
-                grey = np.asarray(_to_grey(upright), np.float32)
+                shown = _on_black(upright)
+                grey = np.asarray(shown.convert("L"), np.float32)
+                meta |= {COLOURED: 1.0} if _colour_on_head(shown, grey) else {}
     except UnreadableScan:
         raise
     except Image.DecompressionBombError as error:
@@ -33,9 +38,17 @@ def read_picture(data: bytes, megapixels: float) -> Scan:
     except Exception as error:  # Pillow's decoders raise whatever they meet; all of it means the same here
         raise UnreadableScan("The image is damaged or cut off. Export or copy it again.") from error
     pixels = check(grey)
+    if (count := panels(pixels / 255)) > 1:
+        raise UnreadableScan(
+            f"The picture shows {count} images side by side, and one answer cannot be about all of them. "
+            "Save each as a picture of its own."
+        )
     return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if letters_in(pixels) else meta)
 
 
+COLOUR, MARK = 48, 30
+"""A pixel whose colours differ by more than the first, of 255, is coloured; a square of such pixels with that share of
+the head's side is more than a line, an arrow or a letter, which a model may have learned to overlook."""
 _PICTURES = ["JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP"]
 _GREY_OR_COLOUR = ("L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16L", "I;16B", "I;16N")
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF 6.0, sections 8 and 19
@@ -82,9 +95,24 @@ def _deep_grey(image: Image.Image) -> tuple[np.ndarray, float]:
     return (values / (2**bits - 1) * 255).astype(np.float32), float(bits)
 
 
-def _to_grey(image: Image.Image) -> Image.Image:
-    """8-bit grey; what is transparent is black."""
+def _on_black(image: Image.Image) -> Image.Image:
+    """8-bit grey or colour; what is transparent is black."""
     if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    return image.convert("L")
+    return image if image.mode == "L" else image.convert("RGB")
+
+
+def _colour_on_head(image: Image.Image, grey: np.ndarray) -> bool:
+    """Whether a coloured mark lies over the head of an image whose greys, (H, W) in [0, 255], are given."""
+    if image.mode == "L":
+        return False
+    channels = np.asarray(image)
+    coloured = channels.max(axis=2) - channels.min(axis=2) > COLOUR
+    if not coloured.any():
+        return False
+    height, width = grey.shape
+    x0, y0, x1, y1 = np.clip(head_box(without_page(grey / 255), 0), 0, 1) * (width, height, width, height)
+    head = coloured[int(y0) : int(y1), int(x0) : int(x1)]
+    side = max(2, max(head.shape) // MARK)
+    return bool(ndimage.minimum_filter(head, side, mode="constant").any())

@@ -20,7 +20,7 @@ from core.reading import (
     UNCERTAIN,
     Reading,
 )
-from core.scan import Scan
+from core.scan import COLOURED, Scan
 
 
 class Predictor:
@@ -72,11 +72,12 @@ class Predictor:
 
     def _flags(self, scan: Scan, probabilities: dict[str, float], unlike: bool) -> Iterator[str]:
         """What has to be known about an answer. A scan unlike head CT gets no other word about its content, but
-        that a hemorrhage may be in it: it may be a head CT all the same."""
+        that a hemorrhage may be in it: it may be a head CT all the same. Of coloured marks it would take the grey for a
+        density."""
         manifest, confidence = self.manifest, max(probabilities.values())
         if unlike:
             yield NOT_HEAD_CT
-        elif manifest.abstain_below is not None and confidence < manifest.abstain_below:
+        elif COLOURED in scan.meta or (manifest.abstain_below is not None and confidence < manifest.abstain_below):
             yield UNCERTAIN
         point, bleeding = manifest.operating_points.get(HEMORRHAGIC), probabilities.get(HEMORRHAGIC, 0.0)
         if point and point.threshold <= bleeding < confidence:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from core.page import HEAD, LEAST, step_of, without_page
 from core.scan import Scan
 
 Box = tuple[float, float, float, float]
@@ -48,10 +49,6 @@ class InputSpec:
         )
 
 
-FRAME = 0.9
-"""A bright region that holds more than this share of an image's edge is its frame, not a head."""
-
-
 def windowed(scan: Scan, window: tuple[float, float]) -> np.ndarray:
     """(H, W) float32 in [0, 1]; 0 is the window's floor. A display scan keeps the window it came with."""
     if scan.unit == "display":
@@ -61,22 +58,16 @@ def windowed(scan: Scan, window: tuple[float, float]) -> np.ndarray:
 
 
 def head_box(grey: np.ndarray, margin: float) -> Box:
-    """The square around the largest bright region of a windowed image, (H, W) in [0, 1]; a bright frame around the
-    whole image, such as a page's white margin, is none.
+    """The square around the largest bright region of a windowed image, (H, W) in [0, 1].
 
     Where no region covers at least 4 % of the image there is no head to crop to: the whole image, squared.
     """
     height, width = grey.shape
-    step = max(1, min(height, width) // 160)  # a coarse look finds the same box, many times faster
-    regions, count = ndimage.label(grey[::step, ::step] > 0.08)
+    step = step_of(grey)
+    regions, count = ndimage.label(grey[::step, ::step] > HEAD)
     if count:
         sizes = np.bincount(regions.ravel())[1:]
-        edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
-        frame = int(np.bincount(edge).argmax())
-        least = 0.04 * regions.size
-        if frame and (edge == frame).mean() > FRAME and np.delete(sizes, frame - 1).max(initial=0) >= least:
-            sizes[frame - 1] = 0
-        if sizes.max() >= least:
+        if sizes.max() >= LEAST * regions.size:
             rows, columns = ndimage.find_objects(regions)[int(sizes.argmax())]
             top, bottom = rows.start * step, min(rows.stop * step, height)
             left, right = columns.start * step, min(columns.stop * step, width)
@@ -103,8 +94,11 @@ def to_input_with_box(scan: Scan, spec: InputSpec) -> tuple[np.ndarray, Box]:
         raise ValueError("the scan holds a non-finite pixel")
     grey = windowed(scan, spec.window)
     height, width = grey.shape
-    whole = _square(0, 0, width, height, grey.shape, 0)
-    box = head_box(grey, spec.head_margin) if spec.crop == "head" else whole
+    if spec.crop == "head":
+        grey = without_page(grey)
+        box = head_box(grey, spec.head_margin)
+    else:
+        box = _square(0, 0, width, height, grey.shape, 0)
     x0, y0, x1, y1 = box[0] * width, box[1] * height, box[2] * width, box[3] * height
     across, down = (int(np.ceil(max(0, -low, high - side))) for low, high, side in ((x0, x1, width), (y0, y1, height)))
     padded = np.pad(grey, ((down, down), (across, across)))

@@ -15,6 +15,8 @@ Meta = dict[str, str | float]
 AIR_HU = -1024.0
 ASSUMED_BITS = "assumed_bits"
 """How a 16-bit image's `meta` says of how many bits its grey was taken to be."""
+COLOURED = "coloured_marks"
+"""How a picture's `meta` says that a part of it is in colour: a drawn mark, whose grey is not the scan's."""
 _STORED_KEY = "second-read"
 
 

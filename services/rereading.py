@@ -56,6 +56,7 @@ def read_stored(
 
 
 def _stored(ws: Workspace, row: ScanRow) -> Scan:
-    """The scan's pixels, and its patient."""
+    """The scan's pixels, its patient, and what else is known of it."""
     pixels = stored_scan(ws, row.content_hash)
-    return Scan(pixels.pixels, pixels.unit, row.patient_key)
+    with ws.db.reading() as session:
+        return Scan(pixels.pixels, pixels.unit, row.patient_key, meta=queries.meta_of(session, row.id))

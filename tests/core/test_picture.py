@@ -4,10 +4,12 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from core.formats import read
-from core.scan import ASSUMED_BITS, UnreadableScan
+from core.phantom import phantom
+from core.preprocess import windowed
+from core.scan import ASSUMED_BITS, COLOURED, UnreadableScan
 from tests.core.test_formats import GRADIENT, KEY, encoded
 
 
@@ -106,3 +108,31 @@ def test_a_picture_that_holds_no_plain_greys_is_refused_with_its_reason(data, wo
     with pytest.raises(UnreadableScan, match=word) as refusal:
         read(data)
     assert str(refusal.value).endswith((".", ")."))
+
+
+def marked(draw):
+    """A head in grey, drawn over in colour."""
+    image = Image.fromarray(np.uint8(255 * windowed(phantom("no_stroke", 1, 240), (40, 80)))).convert("RGB")
+    draw(ImageDraw.Draw(image))
+    return image
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0), (200, 200, 90), (40, 60, 160)])
+def test_a_coloured_mark_over_the_head_is_told_from_lines_and_from_grey(colour):
+    disc = marked(lambda pen: pen.ellipse((90, 90, 105, 105), fill=colour))
+    assert COLOURED in read(encoded(disc)).meta
+    assert COLOURED in read(encoded(disc.quantize(64))).meta
+    lines = marked(
+        lambda pen: [pen.ellipse((80, 80, 130, 130), outline=colour, width=3), pen.text((90, 60), "ICH", fill=colour)]
+    )
+    assert COLOURED not in read(encoded(lines)).meta
+    beside = marked(lambda pen: pen.rectangle((0, 0, 18, 18), fill=colour))
+    assert COLOURED not in read(encoded(beside)).meta
+    assert COLOURED not in read(encoded(marked(lambda pen: None), "JPEG", quality=30)).meta
+
+
+def test_several_panels_in_one_picture_are_refused():
+    head = np.uint8(255 * windowed(phantom("hemorrhagic", 1, 160), (40, 80)))
+    assert read(encoded(Image.fromarray(head))).pixels.shape == (160, 160)
+    with pytest.raises(UnreadableScan, match=r"shows 2 images side by side.*Save each"):
+        read(encoded(Image.fromarray(np.tile(head, (1, 2)))))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,7 @@ from core.reading import (
     UNCALIBRATED,
     UNCERTAIN,
 )
+from core.scan import COLOURED
 from tests.conftest import bundle_facts, display_scan
 
 
@@ -56,9 +59,14 @@ def test_below_the_operating_point_the_model_abstains():
     assert UNCERTAIN not in predictor(abstain_below=None).read([scan])[0].flags
 
 
-def test_a_patient_it_was_trained_on_is_said():
-    from dataclasses import replace
+def test_under_a_coloured_mark_the_model_abstains():
+    scan = phantom("ischemic", 1, 96)
+    marked = replace(scan, meta={**scan.meta, COLOURED: 1.0})
+    for threshold in (0.0, None):
+        assert UNCERTAIN in predictor(abstain_below=threshold).read([marked])[0].flags
 
+
+def test_a_patient_it_was_trained_on_is_said():
     scan = phantom("ischemic", 1, 96)
     model = predictor(patients={"train": ["abc"], "test": ["def"]}, demonstration=True)
     seen, held_out, unknown = model.read([replace(scan, patient_key=k) for k in ("abc", "def", None)])

@@ -40,19 +40,14 @@ def test_the_head_is_found_wherever_it_lies():
     assert (x1 - x0) * 300 == pytest.approx(80, abs=3)
 
 
-def test_a_white_page_around_a_scan_is_no_head():
-    grey = np.pad(np.zeros((160, 120), np.float32), 30, constant_values=1)
-    grey[60:140, 70:130] = 0.5
-    x0, y0, x1, y1 = head_box(grey, 0)
-    centre = ((x0 + x1) / 2 * grey.shape[1], (y0 + y1) / 2 * grey.shape[0])
-    assert centre == pytest.approx((100, 100), abs=2)
-    assert (y1 - y0) * grey.shape[0] == pytest.approx(80, abs=3)
-
-
-def test_a_head_on_grey_ground_is_taken_whole():
-    grey = np.full((100, 100), 0.3, np.float32)
-    grey[30:70, 30:70] = 0.6
-    assert head_box(grey, 0) == pytest.approx((0, 0, 1, 1))
+def test_a_scan_on_a_page_is_read_as_the_scan_itself():
+    scan = np.zeros((160, 120), np.float32)
+    scan[30:130, 30:90] = 128
+    spec = InputSpec(size=64, crop="head")
+    alone, _ = to_input_with_box(display_scan(scan), spec)
+    on_page, (x0, y0, x1, y1) = to_input_with_box(display_scan(np.pad(scan, 40, constant_values=255)), spec)
+    np.testing.assert_allclose(on_page, alone, atol=0.02)
+    assert ((x0 + x1) / 2 * 200, (y0 + y1) / 2 * 240) == pytest.approx((100, 120), abs=2)
 
 
 def test_an_image_without_a_head_is_taken_whole():

@@ -1,9 +1,14 @@
 """What happens when another model reads what is stored."""
 
+from sqlalchemy import select
+
+from core.reading import UNCERTAIN
+from core.scan import COLOURED
+from db import models
 from services.models import model_of, promote, rollback, serving_model
 from services.questions import Question, unread_by_version
 from services.rereading import ensure_reading, read_stored
-from services.review import case, new_click, record
+from services.review import case, new_click, record, remarks
 
 
 def test_a_new_champion_reads_a_scan_when_it_is_opened(ws, scan_ids, publish_untrained):
@@ -35,3 +40,13 @@ def test_a_damaged_image_costs_no_other_scan_its_reading(ws, scan_ids, publish_u
     for scan_id in scan_ids:
         record(ws, scan_id, reader="Ann", verdict="unsure", expected_version=0, click_id=new_click())
     assert unread_by_version(ws, Question(other)) == [lost.id]
+
+
+def test_what_is_known_of_a_scan_is_known_to_whoever_reads_it_later(ws, scan_ids, publish_untrained):
+    with ws.db.writing() as session:
+        session.get(models.Scan, scan_ids[0]).meta = {COLOURED: 1.0}
+    read_stored(ws, model_of(ws, publish_untrained(seed=9)), scan_ids)
+    with ws.db.reading() as session:
+        flags = {row.scan_id: row.flags for row in session.scalars(select(models.Reading)) if UNCERTAIN in row.flags}
+    assert list(flags) == [scan_ids[0]]
+    assert any("in colour" in sentence for sentence in remarks(ws, case(ws, scan_ids[0], "Ann")))
