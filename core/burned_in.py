@@ -10,8 +10,8 @@ BRIGHT = 0.45
 """Of the brightest grey: letters are drawn to be read."""
 LETTERS = 4
 """So many in a row are a word."""
-MOST = 1500
-"""More such shapes are noise, or a page of text; looking at all of them would take too long."""
+SHAPES, MOST = 20_000, 1500
+"""More bright shapes, and more that could be letters, are noise or a page of text; looking at all takes too long."""
 SMALLEST, LARGEST = 5, 0.06
 """A letter's height: pixels, and share of the image's."""
 
@@ -24,6 +24,10 @@ def letters_in(grey: np.ndarray) -> bool:
         return False
     sizes = np.bincount(regions.ravel())[1:]
     head = ndimage.binary_fill_holes(regions == int(sizes.argmax()) + 1)
+    kept = sizes >= SMALLEST  # of so few pixels no letter is
+    if not LETTERS <= kept.sum() <= SHAPES:
+        return False
+    regions, sizes = np.append(0, np.where(kept, kept.cumsum(), 0))[regions], sizes[kept]
     boxes = np.array([(r.start, r.stop, c.start, c.stop) for r, c in ndimage.find_objects(regions)])
     top, bottom, left, right = boxes.T
     height, width = bottom - top, right - left

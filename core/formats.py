@@ -28,8 +28,8 @@ from core.signatures import ZIP, is_dicom, is_picture
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
-LOWEST_AIR_HU = -300.0
-"""CT holds air: a scan whose darkest place is brighter is not in HU."""
+LOWEST_AIR_HU, DENSEST_HU = -300.0, 20.0
+"""CT holds air and tissue: a slice whose darkest place is brighter, or whose brightest is darker, is not in HU."""
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
     r"^(?!img|dsc|pxl|image|scan|slice|screenshot)(?=[\w-]*\d)(?P<patient>[\w-]+?) ?\((?P<number>\d+)\)( - Copy)?$",
@@ -162,12 +162,23 @@ class Rescale:
         return cls(slope, intercept)
 
     def hounsfield(self, header: Dataset, stored: np.ndarray, plane: Plane | None) -> np.ndarray:
-        """(H, W) stored values -> float64 HU, padding as air, turned as radiologists view it."""
+        """(H, W) stored values -> float64 HU, padding as air, turned as radiologists view it. Raises UnreadableScan
+        where they cannot be."""
+        high, bits = header.get("HighBit"), header.get("BitsStored")
+        if isinstance(high, int) and isinstance(bits, int) and high != bits - 1:
+            raise UnreadableScan(
+                "The DICOM file keeps its values in the upper bits (high bit), as old ones do. Export the series again."
+            )
         hu = stored.astype(np.float64) * self.slope + self.intercept
         if (self.slope, self.intercept) == (1, 0) and hu.min() > LOWEST_AIR_HU:
             raise UnreadableScan(
                 "The DICOM file is not in Hounsfield units: its rescale changes nothing, and nothing in it is as dark "
                 "as air. Send the series as the scanner made it."
+            )
+        if hu.max() < DENSEST_HU:
+            raise UnreadableScan(
+                f"Nothing in the slice is as dense as tissue ({hu.max():.0f} HU at most): it shows air only, or its "
+                "rescale is wrong. Send the series as the scanner made it."
             )
         hu[padding_of(header, stored)] = AIR_HU  # after the check, which must not take this for the scanner's air
         return plane.upright(hu) if plane else hu

@@ -65,8 +65,10 @@ class Simulated:
         return Examples(chosen.x, chosen.y, chosen.patients, chosen.samples)
 
     def thinned(self, count: int) -> Examples:
-        """About `count` of them, evenly from all."""
-        few = self.at(list(range(0, len(self), max(1, len(self) // max(1, count)))))
+        """`count` of them at most, drawn from all alike: taken at regular distances, they would be of a few kinds only,
+        for what is made of a slice always comes in the same order."""
+        drawn = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count]
+        few = self.at(drawn.sort().values.tolist())
         return Examples(few.x, few.y, few.patients, few.samples)
 
     def places(self, label: int) -> Tensor:

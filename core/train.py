@@ -145,6 +145,8 @@ def _fit_stage(
     began = time.monotonic()
     done = state.epoch * steps
     for number in range(state.epoch + 1, recipe.epochs + 1):
+        if state.epoch - state.best_epoch >= recipe.patience:
+            break
         epoch_began, total_loss, met = time.monotonic(), 0.0, 0
         network.train()
         for batch in batches.epoch(generator):
@@ -173,8 +175,6 @@ def _fit_stage(
         if checkpoint:
             state.save(checkpoint)
         progress(done, recipe.epochs * steps, epoch.train_loss, epoch)  # an epoch that is told can be resumed after
-        if number - state.best_epoch >= recipe.patience:
-            break
 
     network.load_state_dict(state.best)
     return Fit(network.to("cpu").eval(), state.best_epoch, tuple(state.history), time.monotonic() - began)

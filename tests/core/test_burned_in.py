@@ -53,3 +53,20 @@ def test_real_slices_hold_no_letters(real_data):
     files = sorted((real_data / "ct_ich" / "Test").rglob("*.jpg"))[::12]
     assert len(files) > 20
     assert not [file.name for file in files if letters_in(np.asarray(Image.open(file).convert("L"), np.float32))]
+
+
+def test_a_name_among_specks_is_seen_and_specks_alone_are_counted_no_further(monkeypatch):
+    specks = written("SMITH JOHN", 16)
+    specks[300::4, ::4] = 255
+    assert letters_in(specks)
+    everywhere = np.zeros((1000, 1000), np.float32)
+    for row in range(3):
+        for column in range(2):
+            everywhere[row::5, column::5] = 255
+    everywhere[:, 500:503] = 255
+
+    def looked_at(*_):
+        pytest.fail("a million shapes were looked at one by one")
+
+    monkeypatch.setattr("core.burned_in.ndimage.find_objects", looked_at)
+    assert not letters_in(everywhere)

@@ -5,55 +5,22 @@ from hypothesis import strategies as st
 
 from core.dataset import (
     DatasetError,
-    ManifestColumns,
     Sample,
     assign_splits,
+    check_classes,
     file_reader,
-    from_folders,
-    from_manifest,
     load,
     patient_classes,
     patients_in_several_splits,
-    write_manifest,
 )
 from core.labels import CLASSES, SHARES, SPLITS
+from core.listing import ManifestColumns, from_folders, from_manifest
 from core.preprocess import InputSpec
 from core.pseudonym import Pseudonym
 from tests.conftest import dicom, png
 
 KEY = Pseudonym(b"test")
 SPEC = InputSpec(size=32)
-
-
-def test_folders_are_read_as_they_are_named(class_folders):
-    samples = from_folders(class_folders)
-    assert len(samples) == 44
-    assert {s.split for s in samples} == set(SPLITS)
-    assert {s.label for s in samples} == {"hemorrhagic", "ischemic"}
-
-
-def test_a_folder_without_classes_says_what_is_expected(tmp_path):
-    with pytest.raises(DatasetError, match="hemorrhagic"):
-        from_folders(tmp_path)
-    with pytest.raises(DatasetError, match="no folder"):
-        from_folders(tmp_path / "missing")
-
-
-def test_a_manifest_may_use_its_own_words_and_columns(tmp_path):
-    (tmp_path / "m.csv").write_text("img,truth,who,part\na.png,bleed,7,val\nb.png,clean,8,train\nc.png,?,9,\n")
-    columns = ManifestColumns("img", "truth", "who", "part")
-    words = {"bleed": "hemorrhagic", "clean": "no_stroke", "?": "skip"}
-    samples = from_manifest(tmp_path / "m.csv", tmp_path, columns, words, KEY)
-    assert [(s.label, s.split, s.patient) for s in samples] == [
-        ("hemorrhagic", "validation", KEY.of("file", "7")),
-        ("no_stroke", "train", KEY.of("file", "8")),
-    ]
-
-
-def test_a_list_that_was_written_here_names_the_same_patients(tmp_path):
-    samples = [Sample(tmp_path / "a.png", "ischemic", KEY.of("PatientID", "7"), "train")]
-    write_manifest(samples, tmp_path, tmp_path / "clean.csv")
-    assert from_manifest(tmp_path / "clean.csv", tmp_path, ManifestColumns(), {}, KEY) == samples
 
 
 def test_a_patient_has_the_key_by_which_intake_knows_their_files(tmp_path):
@@ -69,14 +36,6 @@ def test_a_patient_has_the_key_by_which_intake_knows_their_files(tmp_path):
     assert found[2:] == (KEY.of("file", "two"),) * 2, "where the list joins what the files part, the list decides"
 
 
-def test_a_manifest_with_unknown_words_or_columns_says_which(tmp_path):
-    (tmp_path / "m.csv").write_text("file,label\na.png,bleed\n")
-    with pytest.raises(DatasetError, match="'bleed'"):
-        from_manifest(tmp_path / "m.csv", tmp_path, ManifestColumns(), {}, KEY)
-    with pytest.raises(DatasetError, match="no column 'truth'"):
-        from_manifest(tmp_path / "m.csv", tmp_path, ManifestColumns(label="truth"), {}, KEY)
-
-
 def test_files_that_cannot_be_read_are_left_out_and_listed(class_folders):
     bad = class_folders / "Train" / "hemorrhagic" / "99 (1).jpg"
     bad.write_text("text")
@@ -90,8 +49,16 @@ def test_files_that_cannot_be_read_are_left_out_and_listed(class_folders):
 
 def test_one_class_is_nothing_to_train_on(class_folders):
     samples = [s for s in from_folders(class_folders) if s.label == "ischemic"]
+    loaded = load(samples, SPEC, reader=file_reader(KEY, 16))
+    assert loaded.classes == ("ischemic",), "but there may be something to measure"
     with pytest.raises(DatasetError, match="two classes"):
-        load(samples, SPEC, reader=file_reader(KEY, 16))
+        check_classes(loaded)
+
+
+def test_where_no_file_can_be_read_the_first_says_why(tmp_path):
+    (tmp_path / "a.png").write_text("text")
+    with pytest.raises(DatasetError, match=r"None of 1 files can be read. The first, a.png: .*not a JPG"):
+        load([Sample(tmp_path / "a.png", "ischemic")], SPEC, reader=file_reader(KEY, 16))
 
 
 patients = st.dictionaries(st.text("0123456789abcdef", min_size=1, max_size=8), st.sampled_from(CLASSES), max_size=80)

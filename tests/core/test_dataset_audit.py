@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.dataset import file_reader, from_folders
+from core.dataset import file_reader
 from core.dataset_audit import Auditor, audit, clean_samples, dealt_with, look_at_all, whose
 from core.labels import CLASSES
+from core.listing import from_folders
 from core.pseudonym import Pseudonym
 from services.audit_report import draw_pairs, in_markdown, summary
 from tests.conftest import png

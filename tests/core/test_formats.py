@@ -177,6 +177,8 @@ def test_rescale_and_padding_are_applied():
             "nothing in it is as dark as air",
         ),
         (changed_dicom(RescaleSlope=None), "no rescale"),
+        (changed_dicom(HighBit=15, BitsStored=12), "upper bits"),
+        (changed_dicom(RescaleIntercept="-9000"), "as dense as tissue"),
         (changed_dicom(RescaleSlope=0), "not a usable number"),
         (changed_dicom(NumberOfFrames=2), "several frames"),
         (changed_dicom(Rows=20000, Columns=20000), "megapixels"),

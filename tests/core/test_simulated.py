@@ -65,3 +65,13 @@ def test_look_alikes_are_not_drawn_beneath_lesions_alone():
 def test_without_a_brain_there_is_nothing_to_simulate_in():
     with pytest.raises(DatasetError, match="crop: head"):
         simulate(examples(["hemorrhagic"]), CLASSES, SPEC.window, Simulation(per_slice=2), 0)
+
+
+def test_a_few_of_them_are_of_all_classes_in_proportion():
+    made = simulate(examples(["no_stroke"] * 12), CLASSES, SPEC.window, Simulation(per_slice=4), 0)
+    few = made.thinned(len(made) // 5)
+    assert len(few) == len(made) // 5
+    for label in range(len(CLASSES)):
+        share = (made.y == label).float().mean().item()
+        assert (few.y == label).float().mean().item() == pytest.approx(share, abs=0.15)
+    assert len(made.thinned(10**6)) == len(made)

@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from core.augment import moved
-from core.dataset import DatasetError, Examples, Sample, file_reader, from_folders, load
+from core.dataset import DatasetError, Examples, Sample, file_reader, load
 from core.labels import CLASSES
+from core.listing import from_folders
 from core.preprocess import InputSpec
 from core.pseudonym import Pseudonym
 from core.settings import Augmentation, LastStage, Recipe
@@ -103,6 +104,24 @@ def test_a_run_interrupted_after_its_first_stage_goes_on(parts, tmp_path, after)
     assert torch.equal(weights(whole), weights(resumed))
     assert [epoch.number for epoch in trained if epoch] == list(range(after + 1, RECIPE.epochs + 3))
     assert not list(tmp_path.glob("run*"))
+
+
+def test_a_stage_that_has_given_up_is_not_taken_up_again(parts, tmp_path):
+    recipe = STAGED.model_copy(update={"epochs": 30, "patience": 2, "learning_rate": 1e-6})
+    whole, checkpoint, ended = fit(*parts, CLASSES[:2], recipe), tmp_path / "run.pt", []
+    first = len(whole.history) - recipe.last_stage.epochs
+    assert first < 30
+
+    def stop_in_the_last_stage(done, total, loss, epoch):
+        if epoch is None and len(ended) == first:
+            raise KeyboardInterrupt
+        ended.extend([epoch] if epoch else [])
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(*parts, CLASSES[:2], recipe, checkpoint=checkpoint, progress=stop_in_the_last_stage)
+    resumed = fit(*parts, CLASSES[:2], recipe, checkpoint=checkpoint)
+    assert len(resumed.history) == len(whole.history)
+    assert torch.equal(weights(whole), weights(resumed))
 
 
 def test_training_learns_to_tell_bright_from_dark():

@@ -1,0 +1,65 @@
+import pytest
+
+from core.dataset import DatasetError, Sample
+from core.labels import SPLITS
+from core.listing import ManifestColumns, from_folders, from_manifest, write_manifest
+from core.pseudonym import Pseudonym
+from tests.conftest import dicom, png
+
+KEY = Pseudonym(b"test")
+
+
+def test_folders_are_read_as_they_are_named(class_folders):
+    samples = from_folders(class_folders)
+    assert len(samples) == 44
+    assert {s.split for s in samples} == set(SPLITS)
+    assert {s.label for s in samples} == {"hemorrhagic", "ischemic"}
+
+
+def test_a_folder_without_classes_says_what_is_expected(tmp_path):
+    with pytest.raises(DatasetError, match="hemorrhagic"):
+        from_folders(tmp_path)
+    with pytest.raises(DatasetError, match="no folder"):
+        from_folders(tmp_path / "missing")
+
+
+def test_a_manifest_may_use_its_own_words_and_columns(tmp_path):
+    (tmp_path / "m.csv").write_text("img,truth,who,part\na.png,bleed,7,val\nb.png,clean,8,train\nc.png,?,9,\n")
+    columns = ManifestColumns("img", "truth", "who", "part")
+    words = {"bleed": "hemorrhagic", "clean": "no_stroke", "?": "skip"}
+    samples = from_manifest(tmp_path / "m.csv", tmp_path, columns, words, KEY)
+    assert [(s.label, s.split, s.patient) for s in samples] == [
+        ("hemorrhagic", "validation", KEY.of("file", "7")),
+        ("no_stroke", "train", KEY.of("file", "8")),
+    ]
+
+
+def test_a_list_that_was_written_here_names_the_same_patients(tmp_path):
+    samples = [Sample(tmp_path / "a.png", "ischemic", KEY.of("PatientID", "7"), "train")]
+    write_manifest(samples, tmp_path, tmp_path / "clean.csv")
+    assert from_manifest(tmp_path / "clean.csv", tmp_path, ManifestColumns(), {}, KEY) == samples
+
+
+@pytest.mark.parametrize("name", ["1.2.840.113619.2.55.3", "IM-0001.IMA", "slice.DICOM", "no ending"])
+def test_a_dicom_file_is_found_whatever_it_is_called(tmp_path, name):
+    (tmp_path / "ischemic").mkdir()
+    (tmp_path / "ischemic" / name).write_bytes(dicom())
+    (tmp_path / "ischemic" / "photo.jfif").write_bytes(png())
+    (tmp_path / "ischemic" / "notes.txt").write_text("a text")
+    (tmp_path / "ischemic" / "damaged.dcm").write_text("a text, which has to be named")
+    assert {sample.path.name for sample in from_folders(tmp_path)} == {name, "photo.jfif", "damaged.dcm"}
+
+
+def test_a_manifest_with_unknown_words_or_columns_says_which(tmp_path):
+    (tmp_path / "m.csv").write_text("file,label\na.png,bleed\n")
+    with pytest.raises(DatasetError, match="'bleed'"):
+        from_manifest(tmp_path / "m.csv", tmp_path, ManifestColumns(), {}, KEY)
+    with pytest.raises(DatasetError, match="no column 'truth'"):
+        from_manifest(tmp_path / "m.csv", tmp_path, ManifestColumns(label="truth"), {}, KEY)
+
+
+def test_a_misspelt_split_is_not_taken_for_none(tmp_path):
+    (tmp_path / "m.csv").write_text("file,label,split\na.png,ischemic,trian\n")
+    with pytest.raises(DatasetError, match=r"split 'trian'.*--split-column none"):
+        from_manifest(tmp_path / "m.csv", tmp_path, ManifestColumns(), {}, KEY)
+    assert from_manifest(tmp_path / "m.csv", tmp_path, ManifestColumns(split="none"), {}, KEY)[0].split is None
