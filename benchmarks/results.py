@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 
 from benchmarks import interval_coverage
-from core.dataset import Sample, file_reader, from_folders
+from core.dataset import Sample, file_reader
 from core.dataset_audit import Auditor, audit, clean_samples, look_at_all
 from core.evaluate import OVERALL, Report
 from core.labels import HEMORRHAGIC, SPLITS
+from core.listing import from_folders
 from core.settings import ROOT
 from core.train import Epoch, predict
 from services.audit_report import summary, verdict

@@ -1,7 +1,6 @@
-"""Folders or a manifest -> labelled scans, split so that no patient stands on two sides."""
+"""Labelled scans, read and split so that no patient stands on two sides."""
 
 import hashlib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,17 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from core.formats import read
-from core.labels import CLASSES, SHARES, SPLITS, parse_class, parse_split
+from core.labels import CLASSES, SHARES, SPLITS
 from core.preprocess import InputSpec, to_input
 from core.pseudonym import Pseudonym, unnamed
 from core.scan import Scan, UnreadableScan
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ""}
 
 
 class DatasetError(ValueError):
@@ -91,121 +87,6 @@ class Watcher(Protocol):
     def refuse(self, sample: Sample, reason: str) -> None: ...
 
 
-def from_folders(root: Path) -> list[Sample]:
-    """Samples of ``root/[split/]class/file``; split and class folders in any case and common spelling.
-
-    Raises DatasetError where no folder under `root` names a class.
-    """
-    if not root.is_dir():
-        raise DatasetError(f"There is no folder {root}.")
-    samples = []
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts[:-1]
-        label = next(filter(None, map(parse_class, reversed(parts))), None)
-        if label and path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            split = next(filter(None, map(parse_split, parts)), None)
-            samples.append(Sample(path, label, split=split))
-    if not samples:
-        raise DatasetError(
-            f"No class folder under {root}. Expected train/, validation/ and test/, each with folders named "
-            f"{', '.join(CLASSES)} (any case, British or American), or give --manifest CSV."
-        )
-    return samples
-
-
-@dataclass(frozen=True)
-class ManifestColumns:
-    """Which column of a manifest says what."""
-
-    file: str = "file"
-    label: str = "label"
-    patient: str = "patient"
-    split: str = "split"
-
-
-PATIENT_KEY = "patient_key"
-"""The column of a table that was written here: a patient's key, not to be hashed again."""
-
-
-def from_manifest(
-    csv: Path, root: Path, columns: ManifestColumns, mapping: Mapping[str, str], pseudonym: Pseudonym
-) -> list[Sample]:
-    """Samples listed in a CSV; files are relative to `root`. `mapping` translates the table's own label words.
-
-    The patient and split columns are optional; a column `patient_key` holds keys as `write_manifest` writes them.
-    Rows whose label maps to "skip" are left out.
-
-    Raises DatasetError where a column is missing or a label names no class.
-    """
-    try:
-        table = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise DatasetError(f"The manifest {csv} cannot be read: {error}.") from error
-    for column in (columns.file, columns.label):
-        if column not in table:
-            raise DatasetError(f"{csv.name} has no column {column!r}; it has {', '.join(table.columns)}.")
-    samples = []
-    for row in table.to_dict("records"):
-        word = row[columns.label]
-        mapped = mapping.get(word, word)
-        if mapped == "skip":
-            continue
-        label = parse_class(mapped)
-        if label is None:
-            raise DatasetError(
-                f"{csv.name} has the label {word!r}, which names no class. Say what it means: --map {word}=hemorrhagic "
-                "(or ischemic, no_stroke, skip)."
-            )
-        patient = row.get(columns.patient, "").strip()
-        samples.append(
-            Sample(
-                root / row[columns.file],
-                label,
-                row.get(PATIENT_KEY, "").strip() or (pseudonym.of("file", patient) if patient else None),
-                parse_split(row.get(columns.split, "")),
-            )
-        )
-    if not samples:
-        raise DatasetError(f"{csv.name} lists no scan.")
-    return samples
-
-
-def write_manifest(samples: Sequence[Sample], root: Path, target: Path) -> None:
-    """The inverse of `from_manifest`, with its default columns; patients as the keys they have become."""
-    rows = [
-        {"file": str(s.path.relative_to(root)), "label": s.label, PATIENT_KEY: s.patient or "", "split": s.split or ""}
-        for s in samples
-    ]
-    pd.DataFrame(rows).to_csv(target, index=False)
-
-
-def with_patients(samples: Sequence[Sample], pattern: str, pseudonym: Pseudonym) -> list[Sample]:
-    """Patients by file name: the first group of the regular expression `pattern`, searched in the name without its
-    ending. A patient that a manifest names stays.
-
-    Raises DatasetError where the pattern is none, has no group, or names no patient in some file.
-    """
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise DatasetError(f"--patient-pattern is no regular expression: {error}.") from error
-    if not compiled.groups:
-        raise DatasetError(f"--patient-pattern needs a group that is the patient, as in '^CT(\\d+)_'; got '{pattern}'.")
-    named, strangers = [], []
-    for sample in samples:
-        match = compiled.search(sample.path.stem)
-        if sample.patient is None and not (match and match[1]):
-            strangers.append(sample.path.name)
-        patient = sample.patient or (pseudonym.of("file", match[1]) if match and match[1] else None)
-        named.append(replace(sample, patient=patient))
-    if strangers:
-        raise DatasetError(
-            f"--patient-pattern '{pattern}' names no patient in {len(strangers)} of {len(samples)} files, "
-            f"{strangers[0]} for one. Widen the pattern, or leave those files out."
-        )
-    return named
-
-
 def to_bytes(scan: Scan, spec: InputSpec) -> Tensor:
     """A scan as a training keeps it: `core.preprocess.to_input` in whole steps of grey, (1, S, S) uint8."""
     return torch.from_numpy(np.rint(to_input(scan, spec) * 255).astype(np.uint8))
@@ -224,7 +105,7 @@ def load(
     Classes are those that occur, in the vocabulary's order. A file that cannot be read is left out and listed.
     A `watcher` is shown each scan as it is read.
 
-    Raises DatasetError where nothing is left or only one class.
+    Raises DatasetError where nothing is left.
     """
     inputs: list[Tensor] = []
     kept: list[Sample] = []
@@ -248,11 +129,9 @@ def load(
         progress(index + 1, len(samples))
     kept = _as_their_files_say(kept, own)
     classes = tuple(label for label in CLASSES if any(sample.label == label for sample in kept))
-    if len(classes) < 2:
-        raise DatasetError(
-            f"Training needs scans of at least two classes; {len(kept)} readable scans of "
-            f"{', '.join(classes) or 'no class'} were found."
-        )
+    if not kept:
+        first = f" The first, {refused[0][0].name}: {refused[0][1]}" if refused else ""
+        raise DatasetError(f"None of {len(samples)} files can be read.{first}")
     examples = Examples(
         torch.stack(inputs),
         torch.tensor([classes.index(sample.label) for sample in kept]),
@@ -260,6 +139,15 @@ def load(
         tuple(kept),
     )
     return Loaded(examples, classes, tuple(refused))
+
+
+def check_classes(loaded: Loaded) -> None:
+    """Raise DatasetError where one class is all that there is to learn."""
+    if len(loaded.classes) < 2:
+        raise DatasetError(
+            f"Training needs scans of at least two classes; {len(loaded.examples)} readable scans of "
+            f"{loaded.classes[0]} were found."
+        )
 
 
 def _as_their_files_say(samples: list[Sample], own: list[str | None]) -> list[Sample]:

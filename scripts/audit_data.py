@@ -8,8 +8,9 @@ from pathlib import Path
 from console import bar, sentences, writable
 from data_options import add_data_options, root_of, samples_from
 
-from core.dataset import DatasetError, file_reader, write_manifest
+from core.dataset import DatasetError, file_reader
 from core.dataset_audit import Auditor, clean_samples, look_at_all
+from core.listing import write_manifest
 from core.settings import Settings
 from services.audit_report import draw_pairs, in_markdown, summary, verdict
 from services.workspace import open_workspace

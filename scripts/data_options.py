@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from core.dataset import DatasetError, ManifestColumns, Sample, from_folders, from_manifest, with_patients
+from core.dataset import DatasetError, Sample
+from core.listing import ManifestColumns, from_folders, from_manifest, with_patients
 from core.pseudonym import Pseudonym
 
 

@@ -11,7 +11,7 @@ from data_options import add_data_options, samples_from
 
 from core import bundle
 from core.bundle import Bundle
-from core.dataset import Examples, Sample
+from core.dataset import DatasetError, Examples, Sample
 from core.evaluate import BY_CLASS, OVERALL, Report, difference, evaluate, per_patient
 from core.labels import in_words, parse_split
 from core.settings import Settings
@@ -30,13 +30,16 @@ def main() -> None:
         samples = samples_from(args, ws.pseudonym)
         if args.part != "all":
             samples = [sample for sample in samples if sample.split in (None, parse_split(args.part))]
+            if not samples:
+                raise DatasetError(f"No file is in the part {args.part}. --part all measures every file.")
         p, examples = _read(ws, model, samples)
         known = model.manifest.classes
         report = measure(p, examples, known)
         labels, patient_p, keys = per_patient(examples.labels, p, known, examples.patients)
         patient_report = evaluate(labels, patient_p, known, patients=keys)
-        if args.part != "all" and any(sample.split is None for sample in samples):
-            print("Note: these files name no parts, so all of them are measured.")
+        unnamed = sum(sample.split is None for sample in samples)
+        if args.part != "all" and unnamed:
+            print(f"Note: {unnamed} of these {len(samples)} files name no part, and are measured too.")
         trained = _say_whom_it_met(ws, model, examples)
         _tell(report)
         print("per patient:")

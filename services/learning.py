@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core import bundle
 from core.bundle import Bundle
-from core.dataset import DatasetError, Examples, Sample, load
+from core.dataset import DatasetError, Examples, Sample, check_classes, load
 from core.evaluate import difference
 from core.intervals import Figure
 from core.labels import CLASSES, HEMORRHAGIC, SPLITS, counted, in_words
@@ -284,6 +284,7 @@ def _examples(
         for item in items
     ]
     loaded = load(samples, spec, reader=lambda path: from_stored(path.read_bytes()))
+    check_classes(loaded)
     if loaded.refused:
         path, reason = loaded.refused[0]
         raise DatasetError(f"{len(loaded.refused)} stored images cannot be read, {path.name[:12]} for one: {reason}")

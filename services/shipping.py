@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from core.dataset import ManifestColumns, from_manifest
 from core.labels import ISCHEMIC
+from core.listing import ManifestColumns, from_manifest
 from core.manifest import Manifest
 from core.pseudonym import Pseudonym
 from core.settings import ROOT, Recipe, Settings

@@ -13,6 +13,7 @@ from core.dataset import (
     Loaded,
     Sample,
     assign_splits,
+    check_classes,
     file_reader,
     load,
     patient_classes,
@@ -97,6 +98,7 @@ def prepare(
     spec = recipe.input_spec
     reader, auditor = file_reader(ws.pseudonym, ws.settings.limits.megapixels), Auditor(root)
     loaded = load(samples, spec, reader=reader, watcher=auditor, progress=progress)
+    check_classes(loaded)
     found = auditor.findings()
     of_image = groups_of_images(found, root)
     groups = [of_image.get(sample.path) for sample in loaded.examples.samples]

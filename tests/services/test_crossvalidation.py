@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from core.dataset import DatasetError, Examples, Sample, from_folders
+from core.dataset import DatasetError, Examples, Sample
+from core.listing import from_folders
 from core.settings import CalibrationSettings, Recipe
 from services import crossvalidation
 from services.crossvalidation import cross_validate, fit_once, folds_of, for_all_patients, kept_path, without_copies

@@ -1,0 +1,148 @@
+"""Folders or a manifest -> which files are labelled scans."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from core.dataset import DatasetError, Sample
+from core.labels import CLASSES, SPLITS, parse_class, parse_split
+from core.pseudonym import Pseudonym
+from core.signatures import HEAD, is_dicom, is_picture
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ""}
+"""Files named so are taken for scans, and named where they are none; others only where their content says so: exports
+often call a DICOM file by its UID."""
+
+
+def from_folders(root: Path) -> list[Sample]:
+    """Samples of ``root/[split/]class/file``; split and class folders in any case and common spelling.
+
+    Raises DatasetError where no folder under `root` names a class.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"There is no folder {root}.")
+    samples = []
+    for path in sorted(root.rglob("*")):
+        parts = path.relative_to(root).parts[:-1]
+        label = next(filter(None, map(parse_class, reversed(parts))), None)
+        if label and path.is_file() and _may_be_scan(path) and not path.name.startswith("."):
+            split = next(filter(None, map(parse_split, parts)), None)
+            samples.append(Sample(path, label, split=split))
+    if not samples:
+        raise DatasetError(
+            f"No class folder under {root}. Expected train/, validation/ and test/, each with folders named "
+            f"{', '.join(CLASSES)} (any case, British or American), or give --manifest CSV."
+        )
+    return samples
+
+
+def _may_be_scan(path: Path) -> bool:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        return False
+    return is_dicom(head) or is_picture(head)
+
+
+@dataclass(frozen=True)
+class ManifestColumns:
+    """Which column of a manifest says what."""
+
+    file: str = "file"
+    label: str = "label"
+    patient: str = "patient"
+    split: str = "split"
+
+
+PATIENT_KEY = "patient_key"
+"""The column of a table that was written here: a patient's key, not to be hashed again."""
+
+
+def from_manifest(
+    csv: Path, root: Path, columns: ManifestColumns, mapping: Mapping[str, str], pseudonym: Pseudonym
+) -> list[Sample]:
+    """Samples listed in a CSV; files are relative to `root`. `mapping` translates the table's own label words.
+
+    The patient and split columns are optional; a column `patient_key` holds keys as `write_manifest` writes them.
+    Rows whose label maps to "skip" are left out.
+
+    Raises DatasetError where a column is missing, a label names no class or a split none of ours.
+    """
+    try:
+        table = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise DatasetError(f"The manifest {csv} cannot be read: {error}.") from error
+    for column in (columns.file, columns.label):
+        if column not in table:
+            raise DatasetError(f"{csv.name} has no column {column!r}; it has {', '.join(table.columns)}.")
+    samples = []
+    for row in table.to_dict("records"):
+        word = row[columns.label]
+        mapped = mapping.get(word, word)
+        if mapped == "skip":
+            continue
+        label = parse_class(mapped)
+        if label is None:
+            raise DatasetError(
+                f"{csv.name} has the label {word!r}, which names no class. Say what it means: --map {word}=hemorrhagic "
+                "(or ischemic, no_stroke, skip)."
+            )
+        patient, part = row.get(columns.patient, "").strip(), row.get(columns.split, "").strip()
+        if part and parse_split(part) is None:
+            raise DatasetError(
+                f"{csv.name} has the split {part!r}, which is none of {', '.join(SPLITS)}. Correct it, or leave the "
+                "column out of account: --split-column none."
+            )
+        samples.append(
+            Sample(
+                root / row[columns.file],
+                label,
+                row.get(PATIENT_KEY, "").strip() or (pseudonym.of("file", patient) if patient else None),
+                parse_split(part),
+            )
+        )
+    if not samples:
+        raise DatasetError(f"{csv.name} lists no scan.")
+    return samples
+
+
+def write_manifest(samples: Sequence[Sample], root: Path, target: Path) -> None:
+    """The inverse of `from_manifest`, with its default columns; patients as the keys they have become."""
+    rows = [
+        {"file": str(s.path.relative_to(root)), "label": s.label, PATIENT_KEY: s.patient or "", "split": s.split or ""}
+        for s in samples
+    ]
+    pd.DataFrame(rows).to_csv(target, index=False)
+
+
+def with_patients(samples: Sequence[Sample], pattern: str, pseudonym: Pseudonym) -> list[Sample]:
+    """Patients by file name: the first group of the regular expression `pattern`, searched in the name without its
+    ending. A patient that a manifest names stays.
+
+    Raises DatasetError where the pattern is none, has no group, or names no patient in some file.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise DatasetError(f"--patient-pattern is no regular expression: {error}.") from error
+    if not compiled.groups:
+        raise DatasetError(f"--patient-pattern needs a group that is the patient, as in '^CT(\\d+)_'; got '{pattern}'.")
+    named, strangers = [], []
+    for sample in samples:
+        match = compiled.search(sample.path.stem)
+        if sample.patient is None and not (match and match[1]):
+            strangers.append(sample.path.name)
+        patient = sample.patient or (pseudonym.of("file", match[1]) if match and match[1] else None)
+        named.append(replace(sample, patient=patient))
+    if strangers:
+        raise DatasetError(
+            f"--patient-pattern '{pattern}' names no patient in {len(strangers)} of {len(samples)} files, "
+            f"{strangers[0]} for one. Widen the pattern, or leave those files out."
+        )
+    return named
