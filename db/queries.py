@@ -256,8 +256,8 @@ def _scan_ids_of(patient_key: str) -> Select[int]:
 
 def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
     """Delete the scans that came with this one, what models said of them, and studies of which nothing is left; their
-    content hashes. None, and nothing
-    is deleted, where one of them has been reviewed or stands in a snapshot. Empty where there is no such scan."""
+    content hashes. None, and nothing is deleted, where one of them has been reviewed or stands in a snapshot. Empty
+    where there is no such scan."""
     batch = session.scalar(select(Scan.batch_id).where(Scan.id == scan_id))
     of_batch = select(Scan.id).where(Scan.batch_id == batch)
     for column in (Review.scan_id, SnapshotItem.scan_id):
@@ -271,6 +271,11 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
     left = select(Scan.study_key).where(Scan.study_key.in_(studies))
     session.execute(delete(Study).where(Study.key.in_(studies), Study.key.not_in(left)))  # whose it is may be otherwise
     return hashes
+
+
+def holds_scans(session: Session, batch_id: int) -> bool:
+    """Whether a batch has any: one that had, and has none, has been taken back."""
+    return session.scalar(select(Scan.id).where(Scan.batch_id == batch_id).limit(1)) is not None
 
 
 TAKEN_BACK, MET_AGAIN = "undo intake", "intake again"

@@ -44,6 +44,10 @@ class Received:
     audit: bool = False  # drawn for the blind audit stream: the reading must not be shown before the verdict
 
 
+class BatchGone(ValueError):
+    """Somebody has taken a batch back while it came in."""
+
+
 @dataclass
 class _Chunk:
     """Files on their way through one transaction."""
@@ -69,6 +73,8 @@ def receive(
 ) -> Iterator[Received]:
     """Store and read files as they come; yields one outcome per file, in order, after it is on the disk. They are one
     batch.
+
+    Raises BatchGone where the batch is taken back meanwhile: then none of its scans is there, and no more come.
 
     Memory holds two chunks of `limits.batch_size` scans, fewer where they are large, however many files there are:
     one is decoded while the one before is read by the model and stored.
@@ -162,6 +168,8 @@ def _store(
     """One transaction: patients, studies, scans, readings, and the event that says so."""
     seen = {digest: appearance(scan) for digest, scan in chunk.scans.items()}
     with ws.db.writing() as session:
+        if batch_id is not None and not queries.holds_scans(session, batch_id):
+            raise BatchGone("The batch was taken back while it came in. None of its scans is stored; upload it again.")
         for digest, scan in chunk.scans.items():  # what was put there may have been taken back or swept since
             if not ws.images.path(digest).exists():
                 ws.images.put(digest, to_stored(scan))

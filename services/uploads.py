@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from core.model_process import ModelStopped
 from core.reading import Model
 from services.files import files_in, unpacked
-from services.intake import Incoming, Received, receive
+from services.intake import BatchGone, Incoming, Received, receive
 from services.workspace import Workspace
 
 Sent = Iterable[tuple[str, bytes]]
@@ -38,7 +38,7 @@ class Upload:
         try:
             for received in receive(ws, model, self._incoming(ws, sent), source="upload", actor=actor):
                 self.received.append(received)
-        except (ModelStopped, OSError) as error:
+        except (BatchGone, ModelStopped, OSError) as error:
             self.problem = str(error)
         except Exception:  # it must be said on the page, which a thread's traceback is not
             logging.getLogger(__name__).exception("an upload ended before its end")

@@ -4,7 +4,7 @@ import pytest
 
 from db import queries
 from services import intake, removal
-from services.intake import Incoming, receive
+from services.intake import BatchGone, Incoming, receive
 from services.models import serving_model
 from services.removal import BatchInUse, sweep_images, undo
 from services.review import new_click, record
@@ -23,6 +23,16 @@ def test_a_batch_is_undone_as_a_whole_and_can_come_again(ws, predictor):
     assert len(list(ws.images.root.glob("*/*.png"))) == 2
     assert undo(ws, first[0].scan_id, actor="a") == 0
     assert [r.outcome for r in take(ws, predictor, [("0.png", png(0))])] == ["stored"]
+
+
+def test_a_batch_that_is_taken_back_while_it_comes_in_stays_away(ws, predictor):
+    coming = receive(ws, predictor, (Incoming(f"{i}.png", png(i)) for i in range(60)), source="upload", actor="a")
+    first = next(coming)
+    undo(ws, first.scan_id, actor="b")
+    with pytest.raises(BatchGone, match="taken back while it came in"):
+        list(coming)
+    with ws.db.reading() as session:
+        assert queries.scans(session) == []
 
 
 def test_a_scan_that_comes_again_after_an_undo_is_whose_it_is_now(ws, predictor):
