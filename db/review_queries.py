@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.models import Review, Scan, Shown, Study
@@ -155,6 +155,17 @@ def history(session: Session, scan_id: int) -> Sequence[Review]:
 def readers(session: Session) -> list[str]:
     """Who has reviewed a scan, by name."""
     return list(session.scalars(select(Review.reader).distinct().order_by(Review.reader)))
+
+
+def spelling(session: Session, name: str) -> str:
+    """How the case log knows a reader: by the name it met first of those that differ from `name` in capitals and white
+    space only, else by `name`. One person by two names would be asked for two blind verdicts."""
+    name = " ".join(name.split())
+    for met, first in ((Review.reader, Review.id), (Shown.reader, Shown.at)):
+        for known in session.scalars(select(met).group_by(met).order_by(func.min(first))):
+            if " ".join(known.split()).casefold() == name.casefold():
+                return known
+    return name
 
 
 def has_real_reviews(session: Session) -> bool:

@@ -54,10 +54,10 @@ def serving(ws: Workspace) -> Model:
 def take(ws: Workspace, model: Model, paths: list[Path], as_lines: bool) -> None:
     """One batch."""
     counts: Counter[str] = Counter()
-    files = incoming(paths, limits=ws.settings.limits)
+    files, blind = incoming(paths, limits=ws.settings.limits), ws.settings.review.blind_first
     for received in receive(ws, model, files, source="ingest", actor=user()):
         counts[received.outcome] += 1
-        print(json.dumps(as_json(received)) if as_lines else in_a_line(received), flush=True)
+        print(json.dumps(as_json(received)) if as_lines else in_a_line(received, blind_first=blind), flush=True)
     if not as_lines:
         print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()), flush=True)
 
@@ -98,9 +98,11 @@ def printable(name: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in name)
 
 
-def in_a_line(received: Received) -> str:
+def in_a_line(received: Received, *, blind_first: bool) -> str:
+    """In words, without what the model says where a reader is to give a verdict first."""
     what = f"{printable(received.file)}: {received.outcome}"
-    if received.reading and not_head_ct(received.reading) and not received.audit:
+    hidden = blind_first or received.audit
+    if received.reading and not_head_ct(received.reading) and not hidden:
         what += ". It does not look like a head CT: the model gives it no stroke type"
     return f"{what}. {received.reason}" if received.reason else what
 

@@ -25,6 +25,7 @@ PICKED_AUC = 0.6
 """Where confidence tells read from unread scans this well (or 1 less this), and surely not by chance, they were not
 picked at random."""
 _TIME_GROUPS = 12
+"""Months with figures of their own, the last that have any."""
 
 
 @dataclass(frozen=True)
@@ -252,13 +253,15 @@ def _selection(log: Log, question: Question) -> Selection:
 
 
 def _groups(rows: pd.DataFrame, log: Log, question: Question) -> list[Group]:
-    """By source and by month of the verdict; by reader, on each reader's own verdicts."""
+    """By source and by month of the verdict, those long past together; by reader, on each reader's own verdicts."""
     if not len(rows):
         return []
     months = pd.to_datetime(rows["reviewed_at"], utc=True).dt.tz_convert(question.zone).dt.strftime("%Y-%m")
     recent = sorted(months.unique())[-_TIME_GROUPS:]
     columns = rows["label"].to_numpy(object), rows["prediction"].to_numpy(object), rows["patient_key"].to_numpy(object)
     parts = [("source", name, (rows["source"] == name).to_numpy()) for name in sorted(set(rows["source"]))]
+    if (months < recent[0]).any():
+        parts.append(("month", f"before {recent[0]}", (months < recent[0]).to_numpy()))
     parts += [("month", month, (months == month).to_numpy()) for month in recent]
     found = [_group(kind, name, *(column[mask] for column in columns)) for kind, name, mask in parts]
     if question.reader is None:

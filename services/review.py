@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
 from core.reading import abstains, not_head_ct
+from core.scan import COLOURED
 from db import audit, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
@@ -18,6 +19,10 @@ from services.models import champion
 from services.workspace import Workspace
 
 State = Literal["not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ"]
+
+
+TITLE_LETTERS = 8
+"""Of a pseudonym, on screen: six would give two of 5,000 patients the same name more often than not."""
 
 
 class ScanChanged(RuntimeError):
@@ -44,7 +49,7 @@ class Case:
     @property
     def title(self) -> str:
         """How a reader may call the scan: pseudonym and place, no name."""
-        patient = self.scan.patient_key.rpartition(":")[2][:6].upper()
+        patient = self.scan.patient_key.rpartition(":")[2][:TITLE_LETTERS].upper()
         if self.scan.number is None:
             return f"Patient {patient}"
         place = f"{self.scan.number:.1f} mm" if self.scan.in_mm else f"{self.scan.number:g}"
@@ -52,10 +57,15 @@ class Case:
 
     def is_meant_by(self, words: str) -> bool:
         """Whether what a reader types names this scan: its number, or at least three letters that its patient's
-        pseudonym begins with, for a pseudonym may begin with any short number. Nothing typed means every scan."""
+        pseudonym begins with, for a pseudonym may begin with any short number. The pseudonym as its title has it, or
+        whole as in a download. Nothing typed means every scan."""
         wanted = words.strip().casefold().removeprefix("scan ").removeprefix("patient ")
-        pseudonym = self.title.casefold().removeprefix("patient ")
-        return not wanted or wanted == str(self.scan.id) or (len(wanted) > 2 and pseudonym.startswith(wanted))
+        if not wanted or wanted == str(self.scan.id):
+            return True
+        key, title = self.scan.patient_key.casefold(), self.title.casefold().removeprefix("patient ")
+        pseudonym = key.rpartition(":")[2]
+        wanted = wanted.removeprefix(key.removesuffix(pseudonym))
+        return len(wanted) > 2 and (title.startswith(wanted) or pseudonym.startswith(wanted))
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,12 @@ class HistoryLine:
     verdict: str
     blind: bool
     settles: bool  # what readers differed on
+
+
+def known_reader(ws: Workspace, name: str) -> str:
+    """Whoever enters a name that the case log has in another spelling is that reader."""
+    with ws.db.reading() as session:
+        return review_queries.spelling(session, name)
 
 
 def new_click() -> str:
@@ -245,11 +261,12 @@ def record(
         if scan.version != expected_version:
             raise ScanChanged(_who_was_faster(session, scan_id, told=not blind))
         reading = queries.readings(session, prefer=champion(ws), scan_ids=[scan_id]).get(scan_id)
-        adjudication = adjudication or review_queries.has_settled(session, reader.strip(), scan_id)  # a second thought
-        blind = blind and not review_queries.may_have_seen(session, reader.strip(), scan_id)
+        reader = review_queries.spelling(session, reader)
+        adjudication = adjudication or review_queries.has_settled(session, reader, scan_id)  # a second thought
+        blind = blind and not review_queries.may_have_seen(session, reader, scan_id)
         review = models.Review(
             scan_id=scan_id,
-            reader=reader.strip(),
+            reader=reader,
             verdict=verdict,
             blind=blind,
             adjudication=adjudication,
@@ -291,6 +308,8 @@ def remarks(ws: Workspace, case: Case) -> list[str]:
         said.append(f"Nearly the same image as scan {scan.resembles_id}.")
     if BURNED_IN in meta and not scan.synthetic:
         said.append("Letters seem to be burned into the image: make sure that they name nobody.")
+    if COLOURED in meta:
+        said.append("Something in colour lies over the image, which a model would take for tissue: it abstains.")
     if first is not None and meta["day"] > first:
         said.append(f"{meta['day'] - first:.0f} days after this patient's first study here.")
     return said

@@ -67,7 +67,7 @@ if upload and upload.received:
         st.switch_page("app_pages/review.py")
     if scan_ids and list_column.button("Show them in the worklist", shortcut="L"):
         try:
-            st.session_state["worklist_batch"] = case(ws, scan_ids[0], frame.reader()).scan.batch_id
+            frame.list_batch(case(ws, scan_ids[0], frame.reader()).scan.batch_id)
         except NoSuchScan:
             st.error("This batch has been taken back meanwhile.")
         else:

@@ -86,13 +86,16 @@ if batch != ALL:
 if answers and (hidden := sum(case.hidden for case in everything)):
     are = "answer is" if hidden == 1 else "answers are"
     st.caption(f":material/visibility_off: {hidden} {are} hidden until you have read, and not looked for.")
+pages = (len(shown) + PER_PAGE - 1) // PER_PAGE
+asked = states, wanted, answers, batch, order
+another_list = st.session_state.setdefault("worklist_asked", asked) != asked
+if another_list or st.session_state.get("worklist_page", 1) > pages:  # or it has become shorter
+    st.session_state["worklist_page"] = 1
+st.session_state["worklist_asked"] = asked
 if not shown:
     st.info("No scan is like that. Take a choice above back to see more.")
     st.stop()
 
-pages = (len(shown) + PER_PAGE - 1) // PER_PAGE
-if st.session_state.get("worklist_page", 1) > pages:  # the list has become shorter
-    st.session_state["worklist_page"] = 1
 number = st.pagination(pages, key="worklist_page", persist_state="session") if pages > 1 else 1
 visible = shown[(number - 1) * PER_PAGE : number * PER_PAGE]
 

@@ -12,6 +12,8 @@ from core.model_process import ModelStopped
 from core.pseudonym import WrongKey
 from core.reading import Model
 from dashboard import resources
+from db.session import UnusableLog
+from services.review import known_reader
 from services.uploads import Upload
 
 PAGES = {
@@ -54,13 +56,15 @@ def draw() -> None:
     st.html(_STYLE)
     try:
         always = resources.workspace().settings.review.blind_first
-    except WrongKey as error:
-        st.error(f"**The case log is not opened.** {error}", icon=":material/key_off:")
+    except (WrongKey, UnusableLog) as error:
+        st.error(f"**The case log is not opened.** {error}", icon=":material/lock:")
         st.stop()
     if "reading_as" not in st.session_state:
         _begin_from_address(always)
     for key, value in zip(("reader", "blind_first"), st.session_state["reading_as"], strict=True):
         st.session_state.setdefault(key, value)
+    if (known := known_reader(resources.workspace(), reader())) != st.session_state["reader"]:
+        st.session_state["reader"] = known
     with st.sidebar:
         st.text_input("Reading as", key="reader", help="Your name or initials: each verdict carries it.")
         st.toggle(
@@ -137,6 +141,13 @@ def go_through(scan_ids: list[int], scan: int | None = None) -> None:
     """Make these the list to read, from `scan` on or from its beginning."""
     forget_queue()
     st.session_state["queue"], st.session_state["scan"] = scan_ids, scan
+
+
+def list_batch(batch_id: int) -> None:
+    """Let the worklist show this batch whole, from its first page on, whatever was looked for there before."""
+    st.session_state["worklist_batch"], st.session_state["worklist_find"] = batch_id, ""
+    st.session_state["worklist_states"], st.session_state["worklist_answers"] = [], []
+    st.session_state["worklist_page"] = 1
 
 
 def _keep_list() -> None:

@@ -112,11 +112,31 @@ export default function ({ parentElement, data }) {
   };
   stage.onpointerup = stage.onpointercancel = () => { stage.onpointermove = null; };
   stage.ondblclick = fitToStage;
-  stage.onkeydown = (event) => {
-    const middle = [stage.clientWidth / 2, stage.clientHeight / 2];
-    if (event.key === "+") zoom(1.2, ...middle);
-    else if (event.key === "-") zoom(1 / 1.2, ...middle);
+  const move = (x, y) => {
+    if (view.scale === 1) return;
+    view.x += x * stage.clientWidth; view.y += y * stage.clientHeight;
+    place();
   };
+  const zoomMiddle = (factor) => zoom(factor, stage.clientWidth / 2, stage.clientHeight / 2);
+  const handled = {
+    "+": () => zoomMiddle(1.2), "-": () => zoomMiddle(1 / 1.2), "0": fitToStage,
+    "Shift ArrowLeft": () => move(-0.1, 0), "Shift ArrowRight": () => move(0.1, 0),
+    "Shift ArrowUp": () => move(0, -0.1), "Shift ArrowDown": () => move(0, 0.1),
+  };
+  stage.onkeydown = (event) => {
+    const arrow = event.shiftKey && event.key.startsWith("Arrow");
+    const act = handled[arrow ? `Shift ${event.key}` : event.key];
+    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation(); // the page's own arrow keys go to the next scan
+    act();
+  };
+  for (const [name, factor] of [[".closer", 1.5], [".farther", 1 / 1.5]]) {
+    root.querySelector(name).onclick = ({ currentTarget, detail }) => {
+      zoomMiddle(factor);
+      if (detail) currentTarget.blur(); // clicked: as below
+    };
+  }
   let byPointer = false;
   const onKey = (event) => {
     byPointer = false;

@@ -1,5 +1,7 @@
 """The scan on Review: its heat map, the slices around it, its greys and sides."""
 
+import pytest
+
 from core.settings import Settings
 from services.intake import Incoming, receive
 from services.models import serving_model
@@ -9,7 +11,7 @@ from tests.browser.conftest import settle, wait_for
 from tests.conftest import changed_dicom, dicom, png
 
 
-def test_the_heat_map_is_one_key_away(page, server):
+def test_the_heat_map_and_a_closer_look_are_a_key_away(page, server):
     page.goto(f"{server}/review")
     settle(page)
     while page.get_by_text("The model's answer is hidden").is_visible():
@@ -19,6 +21,38 @@ def test_the_heat_map_is_one_key_away(page, server):
     assert heat.evaluate("e => getComputedStyle(e).display") == "none"
     page.keyboard.press("m")
     wait_for(lambda: heat.evaluate("e => getComputedStyle(e).display") == "block")
+
+    def place():
+        return page.locator(".layers").evaluate(
+            "e => (m => [m.a, m.e, m.f])(new DOMMatrix(getComputedStyle(e).transform))"
+        )
+
+    title = page.get_by_text(" · scan ").first
+    shown = title.inner_text()
+    page.locator(".stage").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    assert place() == [1, 0, 0], "the whole picture is in view: there is nowhere to go"
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    scale, x, y = place()
+    assert scale > 1.4
+    for key in ("ArrowRight", "ArrowDown"):
+        page.keyboard.press(f"Shift+{key}")
+    wide, high = page.locator(".stage").evaluate("e => [e.clientWidth, e.clientHeight]")
+    assert place() == pytest.approx([scale, x + wide / 10, y + high / 10], abs=0.1)
+    for key in ("ArrowLeft", "ArrowUp"):
+        page.keyboard.press(f"Shift+{key}")
+    assert place() == pytest.approx([scale, x, y], abs=0.1)
+    page.keyboard.press("0")
+    assert place() == [1, 0, 0]
+    page.get_by_role("button", name="Zoom in").click()
+    assert place()[0] == pytest.approx(1.5)
+    page.get_by_role("button", name="Zoom out").click()
+    assert place() == [1, 0, 0]
+    page.wait_for_timeout(1500)
+    assert title.inner_text() == shown, "no key was taken for Back or Next"
+    page.keyboard.press("ArrowRight")  # which the buttons, just clicked, do not keep
+    wait_for(lambda: title.inner_text() != shown)
 
 
 def test_the_slices_around_are_looked_at_with_the_arrow_keys(page, server, demonstration_serves):

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
 from core.model_process import ModelStopped
@@ -207,6 +208,31 @@ def test_without_its_key_the_case_log_stays_closed_and_says_so(app, home):
     app.run()
     assert not app.exception
     assert "Put the key back" in app.error[0].value
+
+
+def test_a_case_log_newer_than_the_program_stays_closed_and_says_so(app, home):
+    app.run()
+    with resources.workspace().db.writing() as session:
+        session.execute(text("update alembic_version set version_num = '9999'"))
+    resources.workspace.clear()
+    app.run()
+    assert not app.exception
+    assert "newer than this program" in app.error[0].value
+
+
+@pytest.mark.parametrize("by", ["the field", "a link"])
+def test_a_name_in_another_spelling_is_the_reader_whom_the_log_knows(app, demo, by):
+    read = cases(demo, "Ada")[0].scan
+    record(demo, read.id, reader="Ada", verdict="unsure", expected_version=read.version, click_id=new_click())
+    app.query_params["scan"] = str(read.id)
+    if by == "a link":
+        app.query_params["reader"] = " ada"
+    on(app, "review")
+    if by == "the field":
+        app.text_input(key="reader").set_value("ADA ").run()
+    assert app.text_input(key="reader").value == "Ada"
+    assert "Ada" in app.query_params["reader"]
+    assert "You said unsure" in words(app)
 
 
 def test_a_reader_with_a_name_goes_from_page_to_page(app, demo):

@@ -117,3 +117,44 @@ def test_the_worklist_keeps_its_page_while_there_is_one(app, demo):
     assert not app.exception
     app.pills(key="worklist_states").set_value([]).run()
     assert len(app.dataframe[0].value) == 50, "from the first page on"
+
+
+def test_another_list_begins_on_its_first_page(app, demo):
+    files = [Incoming(f"{number}.png", png(number)) for number in range(100, 160)]
+    list(receive(demo, serving_model(demo), files, source="upload", actor="a"))
+    on(app, "worklist")
+    for change in (
+        lambda: app.selectbox(key="worklist_order").set_value("least certain first"),
+        lambda: app.pills(key="worklist_states").set_value(["not read yet"]),
+        lambda: app.pills(key="worklist_states").set_value([]),
+    ):
+        app.session_state["worklist_page"] = 2
+        app.run()
+        assert app.session_state["worklist_page"] == 2
+        change().run()
+        assert app.session_state["worklist_page"] == 1
+    app.session_state["worklist_page"] = 2
+    app.run()
+    for wanted in ("nobody", ""):
+        app.text_input(key="worklist_find").set_value(wanted).run()
+    assert app.session_state["worklist_page"] == 1, "after a list without a scan too"
+
+
+def test_what_was_uploaded_is_shown_whatever_was_looked_for_before(app, demo):
+    files = [(f"{number}.png", png(number)) for number in range(100, 160)]
+    upload = Upload(demo, serving_model(demo), files, actor="Reader 1")
+    upload.start()
+    upload.wait()
+    on(app, "worklist")
+    app.pills(key="worklist_states").set_value(["confirmed"]).run()
+    app.pills(key="worklist_answers").set_value(["ischemic"]).run()
+    app.text_input(key="worklist_find").set_value("nobody").run()
+    app.session_state["worklist_page"] = 2
+    app.session_state["upload"] = upload
+    on(app, "upload")
+    next(b for b in app.button if b.label == "Show them in the worklist").click().run()
+    on(app, "worklist")
+    assert "**60** of 100 scans" in words(app)
+    assert app.session_state["worklist_page"] == 1
+    assert set(app.dataframe[0].value["No."]) < set(upload.scan_ids)
+    assert app.text_input(key="worklist_find").value == ""

@@ -9,7 +9,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
+from sqlalchemy import text
 
 from core import bundle
 from core import manifest as manifests
@@ -177,6 +180,31 @@ def test_ingest_says_what_became_of_every_file(home, tmp_path):
     assert lines[0]["model"] == champion(open_workspace(Settings()))
     assert lines[0]["confidence"] == max(lines[0]["probabilities"].values())
     assert all(line["reason"] for line in lines[1:])
+
+
+@pytest.mark.parametrize("blind_first", ["false", "true"])
+def test_ingest_tells_no_answer_that_readers_are_to_see_after_their_verdict(home, tmp_path, monkeypatch, blind_first):
+    monkeypatch.setenv("STROKE_REVIEW__AUDIT_SHARE", "0")
+    monkeypatch.setenv("STROKE_REVIEW__BLIND_FIRST", blind_first)
+    noise = np.random.default_rng(0).integers(0, 255, (96, 96), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    said = run("ingest", tmp_path / "noise.png").stdout
+    assert "1 stored" in said
+    assert ("does not look like a head CT" in said) == (blind_first == "false")
+
+
+def test_a_log_that_cannot_be_used_is_a_sentence(home, tmp_path):
+    (tmp_path / "a.png").write_bytes(png(1))
+    with open_workspace(Settings()).db.writing() as session:
+        session.execute(text("update alembic_version set version_num = '9999'"))
+    newer = run("ingest", tmp_path / "a.png", check=False)
+    (home / "second_read.sqlite").write_bytes(b"x" * 4096)
+    damaged = run("models", "list", check=False)
+    for failed, word in ((newer, "Use the version that wrote it"), (damaged, "Restore it from the backup")):
+        assert failed.returncode == 2
+        assert "Traceback" not in failed.stderr
+        assert word in failed.stderr
+    assert "damaged" in run("check_log", check=False).stdout
 
 
 def test_a_file_whose_name_cannot_be_shown_costs_nothing(home, tmp_path, monkeypatch):

@@ -187,6 +187,19 @@ def test_months_are_the_viewers(log):
     assert months(ZoneInfo("Europe/Vienna")) == ["2026-04"]
 
 
+def test_months_long_past_are_one_group_so_that_all_add_up(log):
+    ws, _ = log
+    with ws.db.writing() as session:
+        for number, review in enumerate(session.scalars(select(models.Review).order_by(models.Review.scan_id))):
+            review.created_at = datetime(2025 + number % 14 // 12, number % 14 % 12 + 1, 9, tzinfo=UTC)
+    live = asked(ws)
+    months = [group for group in live.groups if group.kind == "month"]
+    last_twelve = [*(f"2025-{number:02}" for number in range(3, 13)), "2026-01", "2026-02"]
+    assert [group.name for group in months] == ["before 2025-03", *last_twelve]
+    assert sum(group.n for group in months) == live.report.n
+    assert months[0].n == months[0].accuracy.n > 0
+
+
 def test_the_report_needs_nothing_but_itself_and_runs_nothing_of_a_readers_name(log):
     ws, received = log
     file(ws, received[-1].scan_id, "<script>alert(1)</script>", "ischemic", version=0)

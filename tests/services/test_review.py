@@ -18,6 +18,7 @@ from services.review import (
     cases,
     held_back,
     history,
+    known_reader,
     new_click,
     note_shown,
     queue,
@@ -46,6 +47,21 @@ def test_confirmed_and_corrected_follow_from_reading_and_review(ws, scan_ids):
     assert case(ws, second.scan.id, "Ann").state == "corrected"
     say(ws, second.scan.id, "unsure")
     assert case(ws, second.scan.id, "Ann").state == "unsure"
+
+
+def test_a_patient_is_found_by_what_stands_on_screen_and_by_the_whole_key(ws, scan_ids):
+    found = case(ws, scan_ids[0], "Ann")
+    found = replace(found, scan=replace(found.scan, patient_key="image:0123456789abcdef", number=3.0))
+    other = replace(found, scan=replace(found.scan, patient_key="image:0123450000000000"))
+    assert (found.title, other.title) == ("Patient 01234567 · 3", "Patient 01234500 · 3")
+    for words in ("0123456", found.title, "0123456789ABCDEF", " image:0123456789abcdef", "image:0123456"):
+        assert found.is_meant_by(words), words
+        assert not other.is_meant_by(words), words
+    for words in ("image:", "ima", "image:01", "01", "0123456789abcdef0", "abcdef"):
+        assert not found.is_meant_by(words), words
+    named = replace(found, scan=replace(found.scan, patient_key="0123456789abcdef"))
+    assert named.title == found.title
+    assert named.is_meant_by("0123456789abcdef")
 
 
 def test_a_changed_mind_is_a_new_row(ws, scan_ids):
@@ -123,6 +139,29 @@ def test_an_answer_shown_after_a_blind_verdict_takes_nothing_from_it(ws, scan_id
     say(ws, scan_ids[0], "ischemic", blind=True)
     note_shown(ws, case(ws, scan_ids[0], "Ann"), "Ann")
     assert not case(ws, scan_ids[0], "Ann").shown
+
+
+def test_one_reader_by_another_spelling_gives_no_second_blind_verdict(ws, scan_ids):
+    first, second = scan_ids[:2]
+    assert known_reader(ws, " Ada  Braun ") == "Ada Braun"
+    say(ws, first, "ischemic", reader="Ada Braun", blind=True)
+    note_shown(ws, case(ws, second, "Zoë"), "Zoë")
+    assert [known_reader(ws, name) for name in ("ada braun", "ADA\tBraun ", "Ada", "ZOË")] == [
+        "Ada Braun",
+        "Ada Braun",
+        "Ada",
+        "Zoë",
+    ]
+    assert say(ws, first, "unsure", reader="ada  BRAUN").reader == "Ada Braun"
+    assert not say(ws, second, "ischemic", reader="zoë", blind=True).blind, "she has been shown the answer"
+
+
+def test_a_log_with_two_spellings_goes_on_with_the_first(ws, scan_ids):
+    with ws.db.writing() as session:
+        for reader in ("Ben", "ben"):  # as earlier versions took them
+            session.add(models.Review(scan_id=scan_ids[0], reader=reader, verdict="unsure", click_id=reader))
+            session.flush()
+    assert {known_reader(ws, name) for name in ("ben", "Ben", "BEN")} == {"Ben"}
 
 
 def test_taking_a_batch_back_does_not_make_its_answers_unseen(ws, scan_ids):
