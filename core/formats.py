@@ -100,6 +100,7 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
             plane = plane_of(header)
             rescale = Rescale.of(*(header.get(tag) for tag in RESCALE))
             hu = check(rescale.hounsfield(header, header.pixel_array, plane))
+            check_tissue(hu)
             meta = technical(header, plane, hu) | relative_day(header, pseudonym)
     except (UnreadableScan, MemoryError):
         raise
@@ -175,13 +176,17 @@ class Rescale:
                 "The DICOM file is not in Hounsfield units: its rescale changes nothing, and nothing in it is as dark "
                 "as air. Send the series as the scanner made it."
             )
-        if hu.max() < DENSEST_HU:
-            raise UnreadableScan(
-                f"Nothing in the slice is as dense as tissue ({hu.max():.0f} HU at most): it shows air only, or its "
-                "rescale is wrong. Send the series as the scanner made it."
-            )
         hu[padding_of(header, stored)] = AIR_HU  # after the check, which must not take this for the scanner's air
         return plane.upright(hu) if plane else hu
+
+
+def check_tissue(hu: np.ndarray) -> None:
+    """Raise UnreadableScan where there is none."""
+    if hu.max() < DENSEST_HU:
+        raise UnreadableScan(
+            f"Nothing in the image is as dense as tissue ({hu.max():.0f} HU at most): it shows air only, or its values "
+            "are no Hounsfield units. Send the series as the scanner made it."
+        )
 
 
 def padding_of(header: Dataset, stored: np.ndarray) -> np.ndarray:

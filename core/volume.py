@@ -20,10 +20,12 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from core.formats import (
+    DENSEST_HU,
     LOWEST_AIR_HU,
     RESCALE,
     Rescale,
     check_is_axial_ct,
+    check_tissue,
     damaged,
     identity_of,
     plane_of,
@@ -106,12 +108,12 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) ->
     day, something = relative_day(header, pseudonym), False
     for frame in frames:
         hu = frame.rescale.hounsfield(header, stored[frame.number], frame.plane)
-        if hu.min() < hu.max():  # frames of one grey hold nothing
+        if hu.min() < hu.max() >= DENSEST_HU:  # frames of one grey or of air hold nothing
             something = True
             meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | day
             yield Scan(check(hu), "HU", patient, study, meta)
     if not something:
-        raise UnreadableScan("Every frame has the same grey everywhere: there is nothing to read in this file.")
+        raise UnreadableScan("Every frame has the same grey everywhere or shows air only: there is nothing to read.")
 
 
 def _study_of(data: bytes) -> str:
@@ -172,10 +174,11 @@ def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
         raise UnreadableScan("The NIfTI volume holds values that are not numbers. Export the series again.")
     if volume.min() > LOWEST_AIR_HU:
         raise UnreadableScan("The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send a CT.")
+    check_tissue(volume)
     study = _study_of(data)
     for number in range(volume.shape[2]):
         axial = volume[::-1, ::-1, number].T
-        if axial.min() < axial.max():  # padding slices of one grey hold nothing
+        if axial.min() < axial.max() >= DENSEST_HU:  # padding and air hold nothing
             meta: dict[str, str | float] = {"format": "NIfTI", "position_mm": number * spacing}
             yield Scan(check(axial), "HU", None, study, meta)
 

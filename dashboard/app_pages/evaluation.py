@@ -1,6 +1,7 @@
 """How good the model is on the scans readers have reviewed here, live."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 import streamlit as st
 
@@ -10,6 +11,7 @@ from dashboard import resources
 from dashboard.components import confusion, frame, questions, words
 from services import figures, tables
 from services.evaluation_report import in_html
+from services.exporting import exported
 from services.models import NoSuchVersion, manifest_of, trained_elsewhere
 from services.overview import model_versions
 from services.reporting import FEW, at_operating_points, live_evaluation
@@ -107,18 +109,24 @@ may_see, hidden = openable(ws, list(live.rows["scan_id"]), frame.reader(), blind
 if hidden:
     st.caption(f"The rows leave out {counted(hidden, 'scan')} that you have yet to read blind.")
 html, csv = st.columns(2)
-made = words.local(datetime.now(UTC))  # here, for the download's thread does not know the viewer's zone
+# here, for the download's thread knows neither the viewer's zone nor the reader
+made, name = words.local(datetime.now(UTC)), f"evaluation-{questions.file_name(question)}"
+taken_out = partial(exported, ws, actor=frame.reader())
 html.download_button(
     "Download the report (HTML)",
-    lambda: in_html(
-        live,
-        made=made,
-        points=points,
-        abstain_below=abstain_below,
-        trained_on=trained_on,
-        compared=compared,
+    lambda: taken_out(
+        in_html(
+            live,
+            made=made,
+            points=points,
+            abstain_below=abstain_below,
+            trained_on=trained_on,
+            compared=compared,
+        ),
+        file=f"{name}.html",
+        scans=len(live.rows),
     ),
-    f"evaluation-{questions.file_name(question)}.html",
+    f"{name}.html",
     "text/html",
     icon=":material/download:",
     on_click="ignore",
@@ -126,8 +134,10 @@ html.download_button(
 )
 csv.download_button(
     "Download the rows (CSV)",
-    lambda: live.rows[live.rows["scan_id"].isin(may_see)].to_csv(index=False),
-    f"evaluation-{questions.file_name(question)}.csv",
+    lambda: taken_out(
+        live.rows[live.rows["scan_id"].isin(may_see)].to_csv(index=False), file=f"{name}.csv", scans=len(may_see)
+    ),
+    f"{name}.csv",
     "text/csv",
     icon=":material/download:",
     on_click="ignore",

@@ -9,6 +9,7 @@ from PIL import Image
 from core import manifest as manifests
 from core.labels import CLASSES
 from core.settings import Settings
+from db import audit
 from services.models import promote
 from services.removal import undo
 from services.review import cases, history
@@ -25,6 +26,19 @@ def test_all_pages_draw_without_an_error_or_a_call_outside(page, server):
         settle(page)
         page.get_by_text("Not a medical device").first.wait_for()
     assert [url for url in page.strangers if not url.startswith("ws")] == []
+
+
+def test_what_is_downloaded_is_written_down(page, server, home):
+    page.goto(f"{server}/evaluation")
+    settle(page)
+    for what in ("the report", "the rows"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Download {what}").click()
+        ws = open_workspace(Settings())
+        with ws.db.reading() as session:
+            event = audit.last(session, "export")
+        assert event["file"] == download.value.suggested_filename
+        assert event["scans"] > 0
 
 
 def test_a_batch_goes_from_upload_to_verdict_by_keyboard(page, server, home):

@@ -116,6 +116,7 @@ def test_frames_are_densities_in_anatomical_order():
         (gzip.compress(nifti(volume()))[:2000], "damaged or cut off"),
         (nifti(np.abs(volume())), "not in Hounsfield units"),
         (nifti(np.where(np.arange(64)[:, None, None] < 3, np.nan, volume()).astype(np.float32)), "not numbers"),
+        (nifti(np.minimum(volume(), -20)), "as dense as tissue"),
         (nifti(np.stack([volume()] * 3, axis=3)), "4 dimensions"),
         (unoriented(), "how the head lies"),
         (nifti(volume(), np.diag([0.9, 5, 0.9, 1])), "coronal or sagittal"),
