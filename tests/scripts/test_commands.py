@@ -4,6 +4,7 @@ one, which spares the import of torch."""
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,6 +69,17 @@ def test_evaluate_gives_the_figures_the_bundle_was_published_with(home, class_fo
     assert everything.index(met) < everything.index("Accuracy"), "before any figure"
     assert f"gained over {trained}, paired" in everything
     assert "cannot be told" not in everything
+
+
+def test_evaluate_measures_one_class_and_says_where_a_part_is_empty(home, class_folders, trained):
+    (class_folders / "Train" / "hemorrhagic").rename(class_folders / "left out")
+    said = run("evaluate", "--model-path", trained, "--data", class_folders / "Train").stdout
+    assert re.search(r"Note: (\d+) of these \1 files name no part, and are measured too", said)
+    assert "Accuracy" in said
+    shutil.rmtree(class_folders / "Test")
+    failed = run("evaluate", "--model-path", trained, "--data", class_folders, check=False)
+    assert failed.returncode == 2
+    assert "No file is in the part test" in failed.stderr
 
 
 def test_a_model_from_another_home_cannot_say_whom_it_was_trained_on(home, class_folders, trained, monkeypatch):
