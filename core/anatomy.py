@@ -44,12 +44,16 @@ class Anatomy:
         return np.hypot(self.x, self.y)
 
     @property
+    def wide(self) -> bool:
+        """Whether the slice shows more than what lies towards the vertex or, low, in the posterior fossa."""
+        return self.radius > 0.3 * self.brain.shape[0]
+
+    @property
     def at_ventricles(self) -> bool:
         """Whether the slice shows the lateral ventricles, and so the deep grey matter beside them: wide fluid deep in
         the brain, off its midline, where sulci do not reach."""
         deep = self.fluid & (self.depth > 0.42) & (np.abs(self.x) > 0.05) & (np.abs(self.x) < 0.4)
-        wide = self.radius > 0.3 * deep.shape[0]  # towards the vertex the brain narrows
-        return bool(wide and not self.low and deep.sum() > 0.004 * self.brain.sum())
+        return bool(self.wide and not self.low and deep.sum() > 0.004 * self.brain.sum())
 
 
 def anatomy(hu: np.ndarray, ceiling: float = np.inf) -> Anatomy | None:

@@ -171,7 +171,7 @@ def _epidural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesio
 
 
 def _subarachnoid(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
-    """Blood where fluid was: sulci of a region, or the cisterns at the base."""
+    """Blood where fluid was: sulci of a region, or the cisterns at the base, as far as they show."""
     size = hu.shape[0]
     spaces = brain.fluid & ((brain.depth < 0.45) | brain.low)
     folds = (np.abs(noise(rng, size, brain.radius / rng.uniform(5, 8))) < rng.uniform(0.06, 0.14)) & (
@@ -180,16 +180,18 @@ def _subarachnoid(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> L
     here = np.exp(-((angle_off(brain.angle, rng.uniform(-np.pi, np.pi)) / rng.uniform(0.25, 1.6)) ** 2))
     patchy = here * (1 + 0.5 * noise(rng, size, brain.radius / 2.5)) > 0.45
     inside = brain.brain & patchy & (ndimage.binary_dilation(spaces) | folds)
-    if rng.random() < 0.4:  # the cisterns in the middle
-        arms = np.abs(angle_off(brain.angle * 5, rng.uniform(0, np.pi))) < 0.9
-        star = (brain.r < rng.uniform(0.2, 0.45)) & (arms | (brain.r < 0.1))
-        inside |= brain.brain & (star if brain.low else brain.fluid & (brain.r < 0.5))
+    if rng.random() < 0.4:  # the cisterns in the middle, at the base also their rims, which are blurred with tissue
+        cisterns = brain.fluid & (brain.r < 0.5)
+        rims = ndimage.binary_dilation(cisterns, iterations=max(1, round(size / 100)))
+        inside |= brain.brain & (rims if brain.low else cisterns)
     mask = ndimage.gaussian_filter(inside.astype(np.float32), rng.uniform(0.6, 1.0)) * brain.brain
     return _blood(hu, np.clip(mask * 1.3, 0, 1), brain, rng, rng.uniform(45, 70), "subarachnoid")
 
 
 def _intraventricular(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
-    """Blood in the ventricles: filling them, or settled at their back."""
+    """Blood in the ventricles: filling them, or settled at their back. None where the slice shows none."""
+    if not (brain.at_ventricles or brain.low):
+        return None
     middle = brain.fluid & (np.abs(brain.x) < 0.5) & (brain.depth > 0.3)
     regions, count = ndimage.label(ndimage.binary_dilation(middle))
     sizes = np.bincount(regions.ravel(), minlength=count + 1)

@@ -33,8 +33,10 @@ def simulate_infarct(
 
 def _likely(brain: Anatomy) -> tuple[list[str], list[float]]:
     """Territories that a slice can show, and how often each is drawn."""
+    if brain.low and not brain.wide:
+        return ["cerebellar"], [1.0]
     if brain.low:
-        return ["cerebellar", "PCA", "MCA branch"], [0.5, 0.2, 0.3]
+        return ["cerebellar", "PCA", "MCA branch"], [0.4, 0.3, 0.3]
     if not brain.at_ventricles:
         return ["MCA", "MCA branch", "ACA", "PCA", "watershed"], [0.26, 0.38, 0.11, 0.12, 0.13]
     return list(TERRITORIES[:-1]), [0.15, 0.2, 0.06, 0.1, 0.21, 0.2, 0.08]
@@ -69,7 +71,8 @@ def _territory(name: str, brain: Anatomy, rng: np.random.Generator) -> np.ndarra
         front, back, inner = rng.uniform(-58, -35), rng.uniform(25, 55), rng.uniform(0.16, 0.42)
         return (angle > front) & (angle < back) & (x > inner) & (r > inner)
     if name == "MCA branch":
-        middle, half, inner = rng.uniform(-45, 50), rng.uniform(10, 28), rng.uniform(0.3, 0.62)
+        back = 0 if brain.low else 50  # at the base, of the temporal lobe, which lies in front of the cerebellum
+        middle, half, inner = rng.uniform(-45, back), rng.uniform(10, 28), rng.uniform(0.3, 0.62)
         taper = np.clip((r - inner) / 0.25, 0.35, 1)
         return (np.abs(angle - middle) < half * taper) & (r > inner) & (x > 0.1)
     if name == "ACA":

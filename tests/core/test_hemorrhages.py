@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from core.hemorrhages import COMPARTMENTS, OLD, simulate_hemorrhage
 from core.lesions import VISIBLE, contrast_to_noise
-from tests.core.slices import change_inside, drawn
+from tests.core.slices import at_the_base, change_inside, drawn
 
 
 def test_a_collection_draws_no_bone_into_the_brain():
@@ -38,6 +41,25 @@ def test_a_collection_lies_against_the_skull(compartment):
 def test_blood_in_the_ventricles_stays_there():
     for _, brain, lesion in drawn(lambda h, b, rng: simulate_hemorrhage(h, b, rng, "intraventricular")):
         assert (brain.fluid & (lesion.mask > 0.6)).sum() > 0.5 * (lesion.mask > 0.6).sum()
+
+
+def test_where_no_ventricle_shows_no_blood_lies_in_it():
+    hu, brain = at_the_base()
+    towards_the_vertex = replace(brain, low=False)
+    assert not towards_the_vertex.at_ventricles
+    rng = np.random.default_rng(0)
+    assert simulate_hemorrhage(hu, towards_the_vertex, rng, "intraventricular") is None
+
+
+def test_at_the_base_subarachnoid_blood_lies_in_the_cisterns_or_near_the_surface():
+    in_cistern = 0
+    for _, brain, lesion in drawn(
+        lambda h, b, rng: simulate_hemorrhage(h, b, rng, "subarachnoid"), range(30), at_the_base
+    ):
+        deep = (lesion.mask > 0.6) & (brain.depth > 0.35)
+        assert ndimage.distance_transform_edt(~brain.fluid)[deep].max(initial=0) < 4
+        in_cistern += (deep & brain.fluid).any()
+    assert in_cistern > 3
 
 
 def test_now_and_then_a_subdural_is_old():

@@ -3,7 +3,7 @@ import pytest
 
 from core.infarcts import AGES, TERRITORIES, simulate_infarct
 from core.lesions import VISIBLE, contrast_to_noise
-from tests.core.slices import base, change_inside, drawn
+from tests.core.slices import at_the_base, base, change_inside, drawn
 
 
 @pytest.mark.parametrize("territory", TERRITORIES)
@@ -40,6 +40,21 @@ def test_a_lacune_lies_in_tissue():
     for _, brain, lesion in drawn(lambda h, b, rng: simulate_infarct(h, b, rng, "lacunar")):
         inside = lesion.mask > 0.8
         assert not (inside & brain.fluid).any()
+
+
+def test_in_the_posterior_fossa_all_infarcts_are_of_the_cerebellum():
+    for _, _, lesion in drawn(simulate_infarct, range(30), at_the_base):
+        assert lesion.kind.startswith("cerebellar")
+
+
+def test_at_the_base_a_branch_of_the_mca_feeds_the_temporal_lobe():
+    def wide(seed):
+        return at_the_base(seed, 0.35)
+
+    for _, brain, lesion in drawn(lambda h, b, rng: simulate_infarct(h, b, rng, "MCA branch"), range(12), wide):
+        assert brain.y[lesion.mask > 0.6].mean() < 0.15
+    kinds = {lesion.kind.split(",")[0] for _, _, lesion in drawn(simulate_infarct, range(40), wide)}
+    assert kinds == {"cerebellar", "PCA", "MCA branch"}
 
 
 def test_the_same_seed_draws_the_same():
