@@ -180,7 +180,8 @@ def _subarachnoid(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> L
     here = np.exp(-((angle_off(brain.angle, rng.uniform(-np.pi, np.pi)) / rng.uniform(0.25, 1.6)) ** 2))
     patchy = here * (1 + 0.5 * noise(rng, size, brain.radius / 2.5)) > 0.45
     inside = brain.brain & patchy & (ndimage.binary_dilation(spaces) | folds)
-    if rng.random() < 0.4:  # the cisterns in the middle, at the base also their rims, which are blurred with tissue
+    # the cisterns in the middle, where ventricles are not; at the base also their rims, which are blurred with tissue
+    if not brain.at_ventricles and rng.random() < 0.4:
         cisterns = brain.fluid & (brain.r < 0.5)
         rims = ndimage.binary_dilation(cisterns, iterations=max(1, round(size / 100)))
         inside |= brain.brain & (rims if brain.low else cisterns)

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from core.hemorrhages import COMPARTMENTS, OLD, simulate_hemorrhage
 from core.lesions import VISIBLE, contrast_to_noise
-from tests.core.slices import at_the_base, change_inside, drawn
+from tests.core.slices import at_the_base, base, change_inside, drawn
 
 
 def test_a_collection_draws_no_bone_into_the_brain():
@@ -60,6 +60,18 @@ def test_at_the_base_subarachnoid_blood_lies_in_the_cisterns_or_near_the_surface
         assert ndimage.distance_transform_edt(~brain.fluid)[deep].max(initial=0) < 4
         in_cistern += (deep & brain.fluid).any()
     assert in_cistern > 3
+
+
+def test_subarachnoid_blood_leaves_the_ventricles_free():
+    def filling_the_image(seed):
+        hu, brain = base(seed)
+        return hu, replace(brain, radius=1.2 * brain.radius)
+
+    for _, brain, lesion in drawn(
+        lambda h, b, rng: simulate_hemorrhage(h, b, rng, "subarachnoid"), range(30), filling_the_image
+    ):
+        assert brain.at_ventricles
+        assert brain.depth[lesion.mask > 0.6].max() < 0.5
 
 
 def test_now_and_then_a_subdural_is_old():
