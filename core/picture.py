@@ -40,7 +40,7 @@ def read_picture(data: bytes, megapixels: float) -> Scan:
     pixels = check(grey)
     if (count := panels(pixels / 255)) > 1:
         raise UnreadableScan(
-            f"The picture shows {count} images side by side, and one answer cannot be about all of them. "
+            f"The picture shows {count} images in one, and one answer cannot be about all of them. "
             "Save each as a picture of its own."
         )
     return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if letters_in(pixels) else meta)

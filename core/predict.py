@@ -14,6 +14,7 @@ from core.reading import (
     DEMONSTRATION,
     HEMORRHAGE_NOT_EXCLUDED,
     LEARNED_FROM_SIMULATION,
+    MARKED,
     NOT_HEAD_CT,
     SEEN_IN_TRAINING,
     UNCALIBRATED,
@@ -77,7 +78,9 @@ class Predictor:
         manifest, confidence = self.manifest, max(probabilities.values())
         if unlike:
             yield NOT_HEAD_CT
-        elif COLOURED in scan.meta or (manifest.abstain_below is not None and confidence < manifest.abstain_below):
+        elif COLOURED in scan.meta:
+            yield from (UNCERTAIN, MARKED)
+        elif manifest.abstain_below is not None and confidence < manifest.abstain_below:
             yield UNCERTAIN
         point, bleeding = manifest.operating_points.get(HEMORRHAGIC), probabilities.get(HEMORRHAGIC, 0.0)
         if point and point.threshold <= bleeding < confidence:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from core.labels import counted
 from services.jobs import Busy
 from services.models import NoSuchVersion
 
@@ -85,7 +86,7 @@ def training_bar() -> Iterator[TellTraining]:
 
 def figure_line(name: str, figure: "Figure") -> str:
     """A figure with its interval and its n, as one line of a table."""
-    patients = "" if figure.patients is None else f", {figure.patients} patients"
+    patients = "" if figure.patients is None else f", {counted(figure.patients, 'patient')}"
     if figure.value != figure.value:
         return f"{name:<32} not defined here (n = {figure.n}{patients})"
     interval = f"{figure.low:.4f} to {figure.high:.4f}" if figure.low == figure.low else "too few for an interval"

@@ -12,7 +12,7 @@ from core.labels import SHARES, SPLITS
 from core.likeness import Appearance
 from core.pseudonym import UNNAMED, unnamed
 from core.reading import SEEN_IN_TRAINING
-from core.scan import ASSUMED_BITS, Scan
+from core.scan import ASSUMED_BITS, COLOURED, COLOURED_NOTE, Scan
 from db import queries
 from db.queries import LookRow
 from services.models import trained_patients
@@ -43,6 +43,8 @@ class Arrival:
             said.append(f"Nearly the same image as scan {self.resembles(ids)}, which is in the case log too.")
         if BURNED_IN in self.scan.meta and not self.synthetic:
             said.append("Letters seem to be burned into the image: make sure that they name nobody.")
+        if COLOURED in self.scan.meta:
+            said.append(COLOURED_NOTE)
         if bits := self.scan.meta.get(ASSUMED_BITS):
             said.append(
                 f"The image does not say how deep its grey is: it was taken for {bits:g} bits. "

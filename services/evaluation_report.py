@@ -15,7 +15,8 @@ from services.reporting import LiveEvaluation, at_operating_points
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem; } td, th { padding: .35rem .7rem; text-align: left; }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem; display: block; overflow-x: auto; }
+td, th { padding: .35rem .7rem; text-align: left; }
 td { white-space: nowrap; }
 tr { border-bottom: 1px solid #ccc; } .few td { color: #6b6b6b; font-style: italic; }
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(30rem, 1fr)); gap: 1rem; }

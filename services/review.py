@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
 from core.reading import abstains, not_head_ct
-from core.scan import COLOURED
+from core.scan import COLOURED, COLOURED_NOTE
 from db import audit, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
@@ -309,7 +309,7 @@ def remarks(ws: Workspace, case: Case) -> list[str]:
     if BURNED_IN in meta and not scan.synthetic:
         said.append("Letters seem to be burned into the image: make sure that they name nobody.")
     if COLOURED in meta:
-        said.append("Something in colour lies over the image, which a model would take for tissue: it abstains.")
+        said.append(COLOURED_NOTE)
     if first is not None and meta["day"] > first:
         said.append(f"{meta['day'] - first:.0f} days after this patient's first study here.")
     return said

@@ -86,6 +86,11 @@ class Upload:
         return [one.scan_id for one in self.received if one.outcome == "stored" and one.scan_id is not None]
 
     @property
+    def ids_of_duplicates(self) -> list[int]:
+        """Scans that were in the log before, each once."""
+        return list({one.scan_id: None for one in self.received if one.outcome == "duplicate" and one.scan_id})
+
+    @property
     def counts(self) -> str:
         """As "3 stored, 1 refused"."""
         counts = Counter(one.outcome for one in self.received)

@@ -35,7 +35,7 @@ whole = st.segmented_control(
 files = st.file_uploader(
     "Scans",
     accept_multiple_files="directory" if whole == "A folder" else True,
-    key=f"files-{whole}-{upload.token if upload else 0}",  # a new one lets the server forget the bytes
+    key=f"files-{whole}-{frame.uploads_begun()}",
     label_visibility="collapsed",
     max_upload_size=int(ws.settings.limits.zip_mb),
 )
@@ -54,6 +54,7 @@ if upload and upload.problem:
     st.error(f"**The upload stopped.** {upload.problem}", icon=":material/error:")
 if upload and upload.received:
     scan_ids, table = upload.scan_ids, pd.DataFrame(lines(ws, upload))
+    here = scan_ids or upload.ids_of_duplicates
     st.subheader(upload.counts)
     if not upload.whole:
         st.warning(
@@ -62,8 +63,8 @@ if upload and upload.received:
             icon=":material/warning:",
         )
     read_column, list_column, undo_column, _ = st.columns([1.2, 1.2, 1, 1])
-    if scan_ids and read_column.button(f"Read {counted(len(scan_ids), 'scan')}", type="primary", shortcut="S"):
-        frame.go_through(scan_ids)
+    if here and read_column.button(f"Read {counted(len(here), 'scan')}", type="primary", shortcut="S"):
+        frame.go_through(here)
         st.switch_page("app_pages/review.py")
     if scan_ids and list_column.button("Show them in the worklist", shortcut="L"):
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
@@ -41,6 +42,9 @@ _STYLE = """
 """
 
 
+_leave_fields = st.components.v2.component("second_read_keys", js=(Path(__file__).with_name("keys.js")).read_text())
+
+
 def page(name: str) -> StreamlitPage:
     """A page by its file's name, for navigation and links."""
     title, icon = PAGES[name]
@@ -76,6 +80,7 @@ def draw() -> None:
         )
         if (upload := last_upload()) and upload.running:
             st.caption(f":material/upload: An upload of {counted(upload.expected, 'file')} runs.")
+        _leave_fields(key="keys")
         st.caption("**Not a medical device.** For research and quality improvement; every finding needs a reader.")
     _keep_in_address(always)
 
@@ -127,8 +132,15 @@ def last_upload() -> Upload | None:
 
 def begin_upload(upload: Upload) -> None:
     """Start it, and keep it where a reload of the browser finds it."""
+    st.session_state["uploads_begun"] = uploads_begun() + 1
     st.session_state["upload"] = resources.kept_upload(upload.token, upload)
     upload.start()  # last, for what is clicked meanwhile may end this run here
+
+
+def uploads_begun() -> int:
+    """By this session. It names the page's field for files: a new one lets the server forget their bytes, and one of
+    before would still hold those of an upload that has been taken back."""
+    return int(st.session_state.get("uploads_begun", 0))
 
 
 def forget_upload() -> None:

@@ -7,6 +7,7 @@ from core.reading import (
     CLASSES_ALIKE,
     DEMONSTRATION,
     LEARNED_FROM_SIMULATION,
+    MARKED,
     SEEN_IN_TRAINING,
     UNCALIBRATED,
     abstains,
@@ -45,9 +46,13 @@ def answer(case: Case) -> None:
             st.markdown(f":material/priority_high: **If it is a head CT, look for a hemorrhage**: {why}.")
         return
     if abstains(reading):
-        st.markdown(
-            f"#### The model abstains\nIts best guess is {in_words(reading.label).lower()}, too unsure to count."
+        guess = in_words(reading.label).lower()
+        why = (
+            f"It would take the coloured mark, shown in grey here, for tissue: its guess of {guess} does not count."
+            if MARKED in reading.flags
+            else f"Its best guess is {guess}, too unsure to count."
         )
+        st.markdown(f"#### The model abstains\n{why}")
     else:
         trust = "not calibrated" if UNCALIBRATED in reading.flags else "calibrated"
         st.markdown(f"#### {in_words(reading.label)}, {percent(reading.confidence)} ({trust})")
@@ -158,7 +163,7 @@ def own_verdict(case: Case) -> None:
 def settle(case: Case) -> None:
     """Where readers differ, a verdict may be filed as the one that settles it."""
     if case.state == "readers differ" and not case.hidden:
-        settles = "My next verdict settles what readers differ on (adjudication)"
+        settles = "My next verdict settles it (adjudicates)"
         # a checkbox would keep the focus, and the verdicts' keys with it
         st.pills(settles, [settles], key=f"adjudicate-{case.scan.id}", label_visibility="collapsed")
 

@@ -6,6 +6,9 @@ const remember = (name, value) => sessionStorage.setItem(`second-read-${name}`, 
 const STEERED = "input, textarea, select, canvas, [contenteditable], " +
   ["radio", "option", "listbox", "slider", "combobox", "menuitem", "grid"].map((role) => `[role=${role}]`).join(", ");
 
+// The most a scan can be enlarged, and from which enlargement on a head is too small to be shown with all its page.
+const MOST = 12, SMALL = 1.5;
+
 export default function ({ parentElement, data }) {
   const root = parentElement.querySelector(".viewer");
   const stage = root.querySelector(".stage");
@@ -34,9 +37,27 @@ export default function ({ parentElement, data }) {
     }
     layers.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
   };
-  const fitToStage = () => { Object.assign(view, { scale: 1, x: 0, y: 0 }); place(); };
+  // the whole image or, where the head is a small part of a page, what the model has read of it
+  const fitToStage = () => {
+    Object.assign(view, { scale: 1, x: 0, y: 0 });
+    const width = stage.clientWidth, height = stage.clientHeight;
+    const fit = Math.min(width / scan.naturalWidth, height / scan.naturalHeight);
+    if (data.box && fit > 0 && Number.isFinite(fit)) {
+      const [x0, y0, x1, y1] = data.box;
+      const w = scan.naturalWidth * fit, h = scan.naturalHeight * fit;
+      const scale = Math.min(width / ((x1 - x0) * w), height / ((y1 - y0) * h));
+      if (scale > SMALL) {
+        Object.assign(view, {
+          scale: Math.min(MOST, scale),
+          x: width / 2 - scale * ((width - w) / 2 + ((x0 + x1) / 2) * w),
+          y: height / 2 - scale * ((height - h) / 2 + ((y0 + y1) / 2) * h),
+        });
+      }
+    }
+    place();
+  };
   const zoom = (factor, x, y) => {
-    const scale = Math.min(12, Math.max(1, view.scale * factor));
+    const scale = Math.min(MOST, Math.max(1, view.scale * factor));
     view.x = x - (x - view.x) * (scale / view.scale);
     view.y = y - (y - view.y) * (scale / view.scale);
     view.scale = scale;
@@ -77,7 +98,11 @@ export default function ({ parentElement, data }) {
     }
   };
 
-  scan.onload = place;
+  scan.onload = () => {
+    if (root.fitted) return place();
+    root.fitted = true;
+    fitToStage();
+  };
   look(root.step ?? 0);
   if (data.heat) heat.src = data.heat; else heat.removeAttribute("src");
   root.classList.toggle("no-heat", !data.heat);
@@ -123,14 +148,6 @@ export default function ({ parentElement, data }) {
     "Shift ArrowLeft": () => move(-0.1, 0), "Shift ArrowRight": () => move(0.1, 0),
     "Shift ArrowUp": () => move(0, -0.1), "Shift ArrowDown": () => move(0, 0.1),
   };
-  stage.onkeydown = (event) => {
-    const arrow = event.shiftKey && event.key.startsWith("Arrow");
-    const act = handled[arrow ? `Shift ${event.key}` : event.key];
-    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    event.stopPropagation(); // the page's own arrow keys go to the next scan
-    act();
-  };
   for (const [name, factor] of [[".closer", 1.5], [".farther", 1 / 1.5]]) {
     root.querySelector(name).onclick = ({ currentTarget, detail }) => {
       zoomMiddle(factor);
@@ -146,13 +163,17 @@ export default function ({ parentElement, data }) {
       box.onchange();
     }
     const steered = event.composedPath()[0]?.matches?.(STEERED);
-    const plain = !(event.ctrlKey || event.metaKey || event.altKey || event.shiftKey);
+    const free = !(event.ctrlKey || event.metaKey || event.altKey), plain = free && !event.shiftKey;
+    const closer = handled[event.shiftKey && event.key.startsWith("Arrow") ? `Shift ${event.key}` : event.key];
+    if (closer && free && !steered) {
+      event.preventDefault();
+      event.stopImmediatePropagation(); // the page's own arrow keys go to the next scan
+      closer();
+    }
     if (["ArrowUp", "ArrowDown"].includes(event.key) && steps.length && plain && !steered) {
       event.preventDefault(); // the page would scroll
       look(root.step + (event.key === "ArrowUp" ? 1 : -1));
     }
-    // a name that was entered would take the keys of the verdict buttons as more letters
-    if (event.key === "Enter" && typing) setTimeout(() => event.target.blur());
   };
   // a switch, a preset or the slider that was clicked would keep the focus, and with it the keys of the page's buttons
   const pointed = () => { byPointer = true; };

@@ -28,6 +28,21 @@ def test_all_pages_draw_without_an_error_or_a_call_outside(page, server):
     assert [url for url in page.strangers if not url.startswith("ws")] == []
 
 
+def test_a_name_that_was_entered_takes_no_key_of_the_page(page, server):
+    page.goto(server)
+    settle(page)
+    page.wait_for_timeout(1500)  # until the page is drawn: a field that is drawn anew forgets
+    page.get_by_role("textbox", name="Reading as").fill("Ada")
+    page.keyboard.press("Enter")
+    wait_for(lambda: page.evaluate("location.search") == "?reader=Ada")
+    settle(page)
+    page.wait_for_timeout(1500)
+    page.keyboard.press("s")
+    wait_for(lambda: page.evaluate("location.pathname") == "/review")
+    settle(page)
+    assert page.get_by_role("textbox", name="Reading as").input_value() == "Ada"
+
+
 def test_what_is_downloaded_is_written_down(page, server, home):
     page.goto(f"{server}/evaluation")
     settle(page)

@@ -29,7 +29,6 @@ def test_the_heat_map_and_a_closer_look_are_a_key_away(page, server):
 
     title = page.get_by_text(" · scan ").first
     shown = title.inner_text()
-    page.locator(".stage").focus()
     page.keyboard.press("Shift+ArrowRight")
     assert place() == [1, 0, 0], "the whole picture is in view: there is nowhere to go"
     page.keyboard.press("+")
@@ -47,6 +46,9 @@ def test_the_heat_map_and_a_closer_look_are_a_key_away(page, server):
     assert place() == [1, 0, 0]
     page.get_by_role("button", name="Zoom in").click()
     assert place()[0] == pytest.approx(1.5)
+    page.keyboard.press("0")
+    assert place() == [1, 0, 0], "the keys work after the buttons, too"
+    page.get_by_role("button", name="Zoom in").click()
     page.get_by_role("button", name="Zoom out").click()
     assert place() == [1, 0, 0]
     page.wait_for_timeout(1500)

@@ -4,6 +4,7 @@ from core.model_process import ModelStopped
 from core.predict import Predictor
 from dashboard import resources
 from dashboard.components.words import HIDDEN
+from services.intake import Received
 from services.models import serving_model
 from services.removal import undo
 from services.review import cases
@@ -57,6 +58,31 @@ def test_a_batch_taken_back_elsewhere_is_not_offered_to_be_read(app, demo):
     assert "has been taken back" in words(app)
     assert not app.subheader
     assert not any(b.label.startswith(("Read", "Undo")) for b in app.button)
+
+
+def test_after_an_undo_the_page_holds_no_file_that_was_sent_before(app, demo):
+    on(app, "upload")
+    [field] = app.file_uploader
+    before = len(cases(demo, "R"))
+    field.upload("a.png", png(100)).run()
+    app.session_state["upload"].wait()
+    app.run()
+    next(b for b in app.button if b.label == "Undo this batch").click().run()
+    assert not app.exception
+    assert app.file_uploader[0].key != field.key
+    app.run()
+    assert len(cases(demo, "R")) == before
+
+
+def test_what_was_there_already_can_be_read(app, demo):
+    known = cases(demo, "R")[0].scan.id
+    upload = Upload(demo, serving_model(demo), [("a.png", png(100)), ("b.png", png(100))], actor="Reader 1")
+    upload.received = [Received(f"{i}.png", "duplicate", "It is there.", known) for i in range(2)]
+    app.run()
+    app.session_state["upload"] = upload
+    on(app, "upload")
+    next(b for b in app.button if b.label == "Read 1 scan").click().run()
+    assert app.session_state["queue"] == [known]
 
 
 def test_an_upload_that_ended_early_says_how_far_it_came_and_why(app, demo, monkeypatch):
