@@ -54,7 +54,7 @@ ids = reading_desk.current_queue()
 picture, beside = st.columns([2.4, 1], gap="medium")
 
 with picture:
-    title, window = st.columns([1, 1], vertical_alignment="center")
+    title, window = st.columns([1.35, 1], vertical_alignment="center")
     place = f"{ids.index(scan_id) + 1} of {len(ids)} · " if scan_id in ids else ""
     title.markdown(f"**{place}{case.title}** · scan {scan_id}" + (" · synthetic" if case.scan.synthetic else ""))
     if case.scan.unit == "HU":
