@@ -6,7 +6,6 @@ from core.reading import Model
 from core.scan import Scan, UnreadableScan
 from db import queries
 from db.images import ImageMissing
-from db.queries import ScanRow
 from services.intake import reading_row
 from services.workspace import Workspace, stored_scan
 
@@ -35,12 +34,14 @@ def read_stored(
             for row in queries.scans(session, ids=scan_ids)
             if row.id not in known and (model.manifest.demonstration or not row.synthetic)
         ]
+        metas = {row.id: queries.meta_of(session, row.id) for row in rows}
     size, damaged = ws.settings.limits.batch_size, dict[int, ImageMissing | UnreadableScan]()
     for start in range(0, len(rows), size):
         found = dict[int, Scan]()
         for row in rows[start : start + size]:
             try:
-                found[row.id] = _stored(ws, row)
+                pixels = stored_scan(ws, row.content_hash)
+                found[row.id] = Scan(pixels.pixels, pixels.unit, row.patient_key, meta=metas[row.id])
             except (ImageMissing, UnreadableScan) as error:
                 damaged[row.id] = error
         readings = model.read(list(found.values())) if found else []
@@ -53,10 +54,3 @@ def read_stored(
             )
         progress(min(start + size, len(rows)), len(rows))
     return damaged
-
-
-def _stored(ws: Workspace, row: ScanRow) -> Scan:
-    """The scan's pixels, its patient, and what else is known of it."""
-    pixels = stored_scan(ws, row.content_hash)
-    with ws.db.reading() as session:
-        return Scan(pixels.pixels, pixels.unit, row.patient_key, meta=queries.meta_of(session, row.id))

@@ -19,14 +19,20 @@ export default function ({ parentElement, data }) {
   const [brightness, contrast] = [root.querySelector(".brightness"), root.querySelector(".contrast")];
   const strength = root.querySelector(".strength");
   root.cleanUp?.(); // this runs again on the same elements when the window or the answer changes
-  const view = (root.view ??= { scale: 1, x: 0, y: 0 });
+  const view = (root.view ??= { scale: 1, x: 0, y: 0, fitted: true });
 
-  const place = () => {
+  // the stage, and where the whole image lies on it; nothing before either is there
+  const layout = () => {
     const width = stage.clientWidth, height = stage.clientHeight;
-    if (!scan.naturalWidth || !width) return;
+    if (!scan.naturalWidth || !width) return null;
     const fit = Math.min(width / scan.naturalWidth, height / scan.naturalHeight);
     const w = scan.naturalWidth * fit, h = scan.naturalHeight * fit;
-    const left = (width - w) / 2, top = (height - h) / 2;
+    return { width, height, w, h, left: (width - w) / 2, top: (height - h) / 2 };
+  };
+  const place = () => {
+    const at = layout();
+    if (!at) return;
+    const { w, h, left, top } = at;
     Object.assign(scan.style, { left: `${left}px`, top: `${top}px`, width: `${w}px`, height: `${h}px` });
     if (data.box) {
       const [x0, y0, x1, y1] = data.box;
@@ -39,24 +45,25 @@ export default function ({ parentElement, data }) {
   };
   // the whole image or, where the head is a small part of a page, what the model has read of it
   const fitToStage = () => {
-    Object.assign(view, { scale: 1, x: 0, y: 0 });
-    const width = stage.clientWidth, height = stage.clientHeight;
-    const fit = Math.min(width / scan.naturalWidth, height / scan.naturalHeight);
-    if (data.box && fit > 0 && Number.isFinite(fit)) {
-      const [x0, y0, x1, y1] = data.box;
-      const w = scan.naturalWidth * fit, h = scan.naturalHeight * fit;
+    Object.assign(view, { scale: 1, x: 0, y: 0, fitted: true });
+    const at = layout();
+    if (data.box && at) {
+      const [x0, y0, x1, y1] = data.box, { width, height, w, h, left, top } = at;
       const scale = Math.min(width / ((x1 - x0) * w), height / ((y1 - y0) * h));
       if (scale > SMALL) {
         Object.assign(view, {
           scale: Math.min(MOST, scale),
-          x: width / 2 - scale * ((width - w) / 2 + ((x0 + x1) / 2) * w),
-          y: height / 2 - scale * ((height - h) / 2 + ((y0 + y1) / 2) * h),
+          x: width / 2 - scale * (left + ((x0 + x1) / 2) * w),
+          y: height / 2 - scale * (top + ((y0 + y1) / 2) * h),
         });
       }
     }
     place();
   };
+  // after whatever changes the stage or the picture: a view that nobody has chosen fits it anew
+  const settle = () => (view.fitted ? fitToStage() : place());
   const zoom = (factor, x, y) => {
+    view.fitted = false;
     const scale = Math.min(MOST, Math.max(1, view.scale * factor));
     view.x = x - (x - view.x) * (scale / view.scale);
     view.y = y - (y - view.y) * (scale / view.scale);
@@ -64,6 +71,7 @@ export default function ({ parentElement, data }) {
     if (scale === 1) { view.x = 0; view.y = 0; }
     place();
   };
+  const move = (x, y) => { Object.assign(view, { x: view.x + x, y: view.y + y, fitted: false }); place(); };
   const showHeat = (on) => {
     box.checked = on && Boolean(data.heat);
     heat.style.display = box.checked ? "block" : "none";
@@ -98,11 +106,7 @@ export default function ({ parentElement, data }) {
     }
   };
 
-  scan.onload = () => {
-    if (root.fitted) return place();
-    root.fitted = true;
-    fitToStage();
-  };
+  scan.onload = settle;
   look(root.step ?? 0);
   if (data.heat) heat.src = data.heat; else heat.removeAttribute("src");
   root.classList.toggle("no-heat", !data.heat);
@@ -113,7 +117,7 @@ export default function ({ parentElement, data }) {
   setGreys(...(root.greys ?? [1, 1]));
   strength.value = remembered("strength", "0.5");
   showHeat(remembered("heat", "off") === "on");
-  place();
+  settle();
 
   box.onchange = () => { remember("heat", box.checked ? "on" : "off"); showHeat(box.checked); };
   for (const [name, by] of [[".up", 1], [".down", -1]]) {
@@ -133,20 +137,16 @@ export default function ({ parentElement, data }) {
   };
   stage.onpointerdown = (event) => {
     stage.setPointerCapture(event.pointerId);
-    stage.onpointermove = (move) => { view.x += move.movementX; view.y += move.movementY; place(); };
+    stage.onpointermove = ({ movementX, movementY }) => { move(movementX, movementY); };
   };
   stage.onpointerup = stage.onpointercancel = () => { stage.onpointermove = null; };
   stage.ondblclick = fitToStage;
-  const move = (x, y) => {
-    if (view.scale === 1) return;
-    view.x += x * stage.clientWidth; view.y += y * stage.clientHeight;
-    place();
-  };
+  const step = (x, y) => { if (view.scale !== 1) move(x * stage.clientWidth, y * stage.clientHeight); };
   const zoomMiddle = (factor) => zoom(factor, stage.clientWidth / 2, stage.clientHeight / 2);
   const handled = {
     "+": () => zoomMiddle(1.2), "-": () => zoomMiddle(1 / 1.2), "0": fitToStage,
-    "Shift ArrowLeft": () => move(-0.1, 0), "Shift ArrowRight": () => move(0.1, 0),
-    "Shift ArrowUp": () => move(0, -0.1), "Shift ArrowDown": () => move(0, 0.1),
+    "Shift ArrowLeft": () => step(-0.1, 0), "Shift ArrowRight": () => step(0.1, 0),
+    "Shift ArrowUp": () => step(0, -0.1), "Shift ArrowDown": () => step(0, 0.1),
   };
   for (const [name, factor] of [[".closer", 1.5], [".farther", 1 / 1.5]]) {
     root.querySelector(name).onclick = ({ currentTarget, detail }) => {
@@ -184,7 +184,7 @@ export default function ({ parentElement, data }) {
   };
   const listeners = { keydown: onKey, pointerdown: pointed, focusin: release };
   for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener, true);
-  const observer = new ResizeObserver(place);
+  const observer = new ResizeObserver(settle);
   observer.observe(stage);
   return root.cleanUp = () => {
     for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener, true);
