@@ -85,6 +85,7 @@ def test_the_slices_around_are_looked_at_with_the_arrow_keys(page, server, demon
     page.get_by_text("W 2800").wait_for()  # another window draws the viewer anew: what was looked at stays
     wait_for(lambda: scan.get_attribute("src") != higher)
     assert "number 3" in said.inner_text()
+    page.wait_for_timeout(1500)  # until the page is drawn: a key pressed meanwhile is lost
     page.keyboard.press("ArrowDown")
     assert not said.is_visible()
     page.keyboard.press("m")  # once, though it has been drawn twice
