@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from core.dataset import to_bytes
 from core.formats import read
-from core.intervals import Clusters, Figure, auc_figure
+from core.intervals import Clusters, Estimate, Figure, auc, figure_within
 from core.labels import ISCHEMIC, NO_STROKE, in_words
+from core.manifest import Calibration
 from core.train import predict
 from services.shipping import Trained
 
@@ -20,14 +22,35 @@ GE_OTHERS = [number for number in GE_BRAIN if number not in GE_DARK]
 
 
 def on_cpaisd(trained: Trained, data: Path) -> tuple[float, float, Figure]:
-    """The mean ischemic probability over the folds' models, beside slices without a finding, and the AUC."""
-    there = _ischemic(trained, _cpaisd(data))
+    """The mean ischemic probability over the folds' models, beside slices without a finding, and the AUC within the
+    folds."""
+    x, place = _inputs(trained, _cpaisd(data)), trained.found.classes.index(ISCHEMIC)
+    said = [(fold, predict(fold.network, x)) for fold in trained.found.folds]
     table = trained.found.table
     none = table[(table["synthetic"] == "") & (table["label"] == NO_STROKE)]
-    here = none[f"p_{ISCHEMIC}"].to_numpy()
-    clusters = Clusters.of([*none["patient"], *(f"cpaisd {i}" for i in range(len(there)))], len(none) + len(there))
-    is_it = np.r_[np.zeros(len(here), bool), np.ones(len(there), bool)]
-    return float(there.mean()), float(here.mean()), auc_figure(np.r_[here, there], is_it, clusters)
+    there = np.mean([fold.rules.probabilities(of)[:, place] for fold, of in said])
+    raw = {fold.number: Calibration().probabilities(of.logits)[:, place] for fold, of in said}
+    return float(there), float(none[f"p_{ISCHEMIC}"].mean()), auc_within_folds(none, raw)
+
+
+def auc_within_folds(none: pd.DataFrame, theirs: dict[int, np.ndarray]) -> Figure:
+    """AUC of scans that every fold's model has read, `theirs` by fold, against those without a finding that the same
+    model has read: the mean over the folds by the latter's number, for several models' answers are on no one scale."""
+    scans = len(next(iter(theirs.values())))
+    keys = np.array([*none["patient"], *(f"stranger {i}" for i in range(scans))])
+    everyone = Clusters.of(keys, len(keys))
+    folds = none["fold"].to_numpy()
+    total, influence = 0.0, np.zeros(everyone.count)
+    for fold, score in theirs.items():
+        here = folds == fold
+        index = np.r_[everyone.index[: len(none)][here], everyone.index[len(none) :]]
+        is_it = np.r_[np.zeros(here.sum(), bool), np.ones(scans, bool)]
+        of = auc(
+            np.r_[none[f"raw_{ISCHEMIC}"].to_numpy()[here], score], is_it, Clusters(index, everyone.count, known=True)
+        )
+        total, influence = total + of.value * here.mean(), influence + of.influence * here.mean()
+    fewer = min(scans, none["patient"].nunique())
+    return figure_within(Estimate(float(total), influence, fewer), len(keys), everyone)
 
 
 def on_ge(trained: Trained, data: Path) -> tuple[float, float]:

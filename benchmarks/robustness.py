@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.disturbances import DISTURBANCES, disturbed
 from core.dataset import Examples, file_reader, to_bytes
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
+from core.manifest import Calibration
 from core.preprocess import InputSpec
 from core.scan import Scan
 from core.train import predict
@@ -37,6 +38,7 @@ class Robustness:
 @dataclass(frozen=True)
 class _Answers:
     labels: list[str]
+    raw: np.ndarray  # (N, C), before calibration: each fold's is its own
     p: np.ndarray
     flagged: np.ndarray
     answered: np.ndarray
@@ -75,18 +77,19 @@ def _scans(part: Examples) -> Iterator[Scan]:
 
 def _read(fold: Fold, part: Examples, scans: list[Scan], spec: InputSpec) -> _Answers:
     x = torch.stack([to_bytes(scan, spec) for scan in scans])
-    return _Answers(part.labels, *fold.rules.applied(predict(fold.network, x)))
+    said = predict(fold.network, x)
+    return _Answers(part.labels, Calibration().probabilities(said.logits), *fold.rules.applied(said))
 
 
 def _measured(name: str, answers: list[_Answers], classes: tuple[str, ...]) -> Robustness:
     labels = np.array([label for one in answers for label in one.labels])
-    p = np.concatenate([one.p for one in answers])
+    raw, p = (np.concatenate(parts) for parts in ([one.raw for one in answers], [one.p for one in answers]))
     flagged = np.concatenate([one.flagged for one in answers])
     answered = np.concatenate([one.answered for one in answers])
 
     def against_none(label: str) -> float:
         keep = np.isin(labels, [label, NO_STROKE])
-        return float(roc_auc_score(labels[keep] == label, p[keep, classes.index(label)]))
+        return float(roc_auc_score(labels[keep] == label, raw[keep, classes.index(label)]))
 
     right = np.array(classes)[p.argmax(axis=1)] == labels
     wrong = [1 - right[answered & (labels == name)].mean() for name in classes if (answered & (labels == name)).any()]

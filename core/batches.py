@@ -85,7 +85,7 @@ def outline_loss(maps: Tensor, batch: Batch, pose: Tensor, how: Simulation) -> T
     lesion = (F.adaptive_avg_pool2d(outlines, (maps.shape[2], maps.shape[3]))[:, 0] / LESION_CELL).clamp(
         0, 1
     )  # (B, h, w)
-    said = maps.float().log_softmax(dim=1)
+    said = maps.log_softmax(dim=1)
     its_class = said[torch.arange(len(said)), batch.y.to(maps.device)]
     missed = -(how.balance * lesion * its_class + (1 - lesion) * said[:, -1]).mean(dim=(1, 2))
     known = batch.outlined.to(maps.device).float()

@@ -34,6 +34,13 @@ class Output(NamedTuple):
     profile: Tensor  # (N, F), mean and spread of every channel at every depth: what the image looks like
 
 
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 where the processor multiplies it natively, else float32. What a network reads differs by as little as
+    between two processors (docs/decisions.md)."""
+    native = device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.autocast(device.type, torch.bfloat16, enabled=native)
+
+
 _FLIPPED = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])
 """What a reflection's map is multiplied by for the image's own mirror image."""
 _INCOMPLETE = (nn.Conv2d, nn.BatchNorm2d)
@@ -71,6 +78,11 @@ class Network(nn.Module, ABC):
         self.register_buffer("_heard", _heard(features, classes), persistent=False)
 
     def forward(self, x: Tensor) -> Output:
+        with mixed_precision(x.device):
+            out = self._turned(x)
+        return Output(out.logits.float(), out.maps.float(), out.profile.float())
+
+    def _turned(self, x: Tensor) -> Output:
         if self.training or not self.upright:
             return self._read(x)
         lies = lying(x)[:, None, None, None]

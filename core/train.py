@@ -154,10 +154,8 @@ def _fit_stage(
             x = moved(batch.x.to(device).float() / 255, pose, recipe.size_in(number))
             x = grey(x, recipe.augmentation, generator)
             y = batch.y.to(device)
-            with _mixed_precision(device):
-                out = network(x.contiguous(memory_format=torch.channels_last))
-            logits = out.logits.float()
-            loss = F.cross_entropy(logits, y, weight=weights.to(device), label_smoothing=recipe.label_smoothing)
+            out = network(x.contiguous(memory_format=torch.channels_last))
+            loss = F.cross_entropy(out.logits, y, weight=weights.to(device), label_smoothing=recipe.label_smoothing)
             if batch.outlines is not None and recipe.simulation:
                 loss = loss + recipe.simulation.outline * outline_loss(out.maps, batch, pose, recipe.simulation)
             optimizer.zero_grad()
@@ -223,8 +221,8 @@ def predict(network: Network, x: Tensor, batch_size: int = 64) -> Prediction:
     with torch.inference_mode():
         outputs = [network(part.to(device).float() / 255) for part in x.split(batch_size)]
     return Prediction(
-        torch.cat([output.logits.float().cpu() for output in outputs]),
-        torch.cat([output.profile.float().cpu() for output in outputs]),
+        torch.cat([output.logits.cpu() for output in outputs]),
+        torch.cat([output.profile.cpu() for output in outputs]),
     )
 
 
@@ -261,12 +259,6 @@ def _step_after_epoch(scheduler: Any, recipe: Recipe, epoch: Epoch) -> None:
         scheduler.step(epoch.validation_loss)
     elif recipe.scheduler == "cosine":
         scheduler.step()
-
-
-def _mixed_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 where the processor multiplies it natively, else float32."""
-    native = device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    return torch.autocast(device.type, torch.bfloat16, enabled=native)
 
 
 def _validate(network: Network, part: Examples | None, number: int, train_loss: float, seconds: float) -> Epoch:

@@ -1,13 +1,36 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
 
+import core.network
 from core.augment import moved
 from core.features import ARCHITECTURES
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE
 from core.network import _FLIPPED, build, fused
 from core.normalise import BRAIN_GREY, reflection
 from tests.core.test_normalise import ellipse
+
+
+@pytest.fixture(autouse=True)
+def full_precision(monkeypatch):
+    """What must be the same is compared in float32."""
+    monkeypatch.setattr(core.network, "mixed_precision", lambda device: nullcontext())
+
+
+def test_what_is_read_in_bfloat16_is_read_as_in_float32(monkeypatch):
+    torch.manual_seed(0)
+    network = build("contralateral_cnn", CLASSES, width=8, head="strongest", intensity="brain", mirror=True).eval()
+    x = ellipse(44, 36)
+    with torch.inference_mode():
+        exact = network(x)
+        monkeypatch.setattr(core.network, "mixed_precision", lambda device: torch.autocast("cpu", torch.bfloat16))
+        coarse = network(x)
+    for one, other in zip(exact, coarse, strict=True):
+        assert other.dtype == torch.float32
+        assert not torch.equal(one, other), "it is read in bfloat16"
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.02)
 
 
 @pytest.mark.parametrize("arch", [a for a in ARCHITECTURES if a not in ("resnet50", "convnext_tiny")])
