@@ -157,7 +157,7 @@ export default function ({ parentElement, data }) {
   let byPointer = false;
   const onKey = (event) => {
     byPointer = false;
-    const typing = event.composedPath()[0]?.matches?.("input:not([type=checkbox]):not([type=range]), textarea");
+    const typing = event.composedPath()[0]?.matches?.("input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea");
     if (event.key.toLowerCase() === "m" && !typing && !event.ctrlKey && !event.metaKey && data.heat && !root.step) {
       box.checked = !box.checked;
       box.onchange();
