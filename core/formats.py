@@ -72,7 +72,7 @@ def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, meg
     if data.startswith(ZIP):
         raise UnreadableScan("This is a damaged zip, or a zip inside a zip. Unpack it and send what is in it.")
     raise UnreadableScan(
-        "The content is not a JPG, PNG, TIFF, BMP, WebP, DICOM or NIfTI image, whatever the name says. Upload the "
+        "The content is not a JPG, PNG, TIFF, BMP, GIF, WebP, DICOM or NIfTI image, whatever the name says. Upload the "
         "axial CT slices."
     )
 

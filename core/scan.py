@@ -17,9 +17,7 @@ ASSUMED_BITS = "assumed_bits"
 """How a 16-bit image's `meta` says of how many bits its grey was taken to be."""
 COLOURED = "coloured_marks"
 """How a picture's `meta` says that a part of it is in colour: a drawn mark, whose grey is not the scan's."""
-COLOURED_NOTE = (
-    "A coloured mark lies over the head: it is shown in grey, and a model abstains, for that grey is no density."
-)
+COLOURED_NOTE = "A coloured mark lies over the head: it is shown in grey, and that grey is no density."
 _STORED_KEY = "second-read"
 
 

@@ -21,6 +21,8 @@ from services.workspace import Workspace
 State = Literal["not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ"]
 
 
+MANY = 20_000
+"""Above so many scans all are asked for and the others left out: elsewhere SQLite takes no more than 32,766 values."""
 TITLE_LETTERS = 8
 """Of a pseudonym, on screen: six would give two of 5,000 patients the same name more often than not."""
 
@@ -100,8 +102,8 @@ def cases(
 ) -> list[Case]:
     """Scans with what `reader` may know of them, in the order of their studies."""
     with ws.db.reading() as session:
-        rows = queries.scans(session, batch_id=batch_id, ids=ids)
-        wanted = [row.id for row in rows] if ids is not None or batch_id is not None else None
+        rows = _scans(session, batch_id, ids)
+        wanted = [row.id for row in rows] if (ids, batch_id) != (None, None) and len(rows) <= MANY else None
         readings = queries.readings(session, prefer=champion(ws), scan_ids=wanted)
         verdicts = review_queries.verdicts(session, wanted)
         own = {
@@ -126,6 +128,13 @@ def cases(
         )
         for row in rows
     ]
+
+
+def _scans(session: Session, batch_id: int | None, ids: Collection[int] | None) -> list[ScanRow]:
+    if ids is None or len(ids) <= MANY:
+        return queries.scans(session, batch_id=batch_id, ids=ids)
+    chosen = frozenset(ids)
+    return [row for row in queries.scans(session, batch_id=batch_id) if row.id in chosen]
 
 
 def _case(

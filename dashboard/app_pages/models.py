@@ -125,13 +125,13 @@ def _progress() -> None:
     if log := jobs.retraining_log(ws):
         with st.expander("Retraining runs…" if running else "What the last retraining said", expanded=running):
             st.code(log, language=None)
+    for place, run in enumerate(runs(ws)[:3]):
+        began, ended = words.when(run.started_at), f" to {words.when(run.ended_at)}" if run.ended_at else ""
+        outcome = run.decision or ("running" if running and not place else "interrupted")
+        st.write(f"{began}{ended}: **{outcome}**. {run.reason or ''}")
 
 
 _progress()
-for run in runs(ws)[:3]:
-    began, ended = words.when(run.started_at), f" to {words.when(run.ended_at)}" if run.ended_at else ""
-    outcome = run.decision or ("running" if running else "interrupted")
-    st.write(f"{began}{ended}: **{outcome}**. {run.reason or ''}")
 
 st.subheader("Versions")
 for version in list_versions(ws):

@@ -24,7 +24,7 @@ if scan_id is None:
     st.write("Scans that another reader has read wait in the worklist for a second reading.")
     st.button("Look for scans nobody has read", type="primary", on_click=frame.forget_queue)
     if reading_desk.current_queue():
-        st.button("Back to the last scan", shortcut="Left", on_click=reading_desk.step, args=(-1,))
+        st.button("Back to the last scan", shortcut="Left", on_click=reading_desk.step, args=(-1, None))
     st.stop()
 
 try:  # all that takes time comes before the first element, so that picture and answer change together
@@ -46,7 +46,7 @@ except (ImageMissing, NoSuchScan, UnreadableScan) as error:
     else:
         st.error(f"Scan {scan_id}: {error}")
         panel.lost(get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first()))
-    st.button("Next scan", shortcut="Right", on_click=reading_desk.step, args=(1,))
+    st.button("Next scan", shortcut="Right", on_click=reading_desk.step, args=(1, scan_id))
     st.stop()
 
 note_shown(ws, case, frame.reader())
@@ -88,9 +88,14 @@ with beside:
     with st.container():
         panel.verdict_buttons(case)
     back, forward = st.columns(2)
-    back.button("Back", key="back", shortcut="Left", width="stretch", on_click=reading_desk.step, args=(-1,))
     next_label = "Next" if case.own_verdict else "Skip"
-    forward.button(next_label, key="next", shortcut="Right", width="stretch", on_click=reading_desk.step, args=(1,))
+    for column, label, key, shortcut, offset in (
+        (back, "Back", "back", "Left", -1),
+        (forward, next_label, "next", "Right", 1),
+    ):
+        column.button(
+            label, key=key, shortcut=shortcut, width="stretch", on_click=reading_desk.step, args=(offset, scan_id)
+        )
     reading_desk.show_stored()
     panel.remarks(case)
     panel.past(case)

@@ -19,7 +19,7 @@ if model is None:
     st.stop()
 
 st.write(
-    "Axial brain CT: JPG, PNG, TIFF, BMP, WebP, DICOM or NIfTI, any number of files, zips or a whole folder. "
+    "Axial brain CT: JPG, PNG, TIFF, BMP, GIF, WebP, DICOM or NIfTI, any number of files, zips or a whole folder. "
     "What cannot be read is named; the rest goes through."
 )
 upload = frame.last_upload()
@@ -37,7 +37,7 @@ files = st.file_uploader(
     accept_multiple_files="directory" if whole == "A folder" else True,
     key=f"files-{whole}-{frame.uploads_begun()}",
     label_visibility="collapsed",
-    max_upload_size=int(ws.settings.limits.zip_mb),
+    max_upload_size=int(max(ws.settings.limits.zip_mb, ws.settings.limits.volume_mb)),
 )
 if files:
     sent = [(file.name, file.getvalue()) for file in files]

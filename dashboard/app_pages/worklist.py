@@ -78,7 +78,7 @@ told = f"; **{len(waiting)}** of them not read by you. Tick one to open it." if 
 count.markdown(f"**{len(shown)}** of {len(everything)} scans{told}")
 these = "Read this one" if len(waiting) == 1 else f"Read these {len(waiting)}"
 if waiting and start.button(these, type="primary", shortcut="S", width="stretch"):
-    frame.go_through(waiting)
+    frame.go_through(waiting, by_answer=bool(answers))
     st.switch_page("app_pages/review.py")
 if batch != ALL:
     with back:
@@ -131,5 +131,6 @@ event = st.dataframe(
     },
 )
 if event.selection.rows:
-    frame.go_through([case.scan.id for case in shown], visible[event.selection.rows[0]].scan.id)
+    asked_for = visible[event.selection.rows[0]].scan.id
+    frame.go_through([case.scan.id for case in shown], asked_for, by_answer=bool(answers))
     st.switch_page("app_pages/review.py")

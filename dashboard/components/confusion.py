@@ -49,7 +49,7 @@ def _open(scan_ids: list[int]) -> None:
             "tell the model's answer."
         )
         return
-    frame.go_through(shown, shown[0])
+    frame.go_through(shown, shown[0], by_answer=True)
     st.session_state["open_review"] = True
     if hidden:
         st.session_state["notice"] = (

@@ -70,7 +70,12 @@ def draw() -> None:
     if (known := known_reader(resources.workspace(), reader())) != st.session_state["reader"]:
         st.session_state["reader"] = known
     with st.sidebar:
-        st.text_input("Reading as", key="reader", help="Your name or initials: each verdict carries it.")
+        st.text_input(
+            "Reading as",
+            key="reader",
+            on_change=_another_reader,
+            help="Your name or initials: each verdict carries it.",
+        )
         st.toggle(
             "Blind first",
             key="blind_first",
@@ -149,10 +154,11 @@ def forget_upload() -> None:
     forget_queue()
 
 
-def go_through(scan_ids: list[int], scan: int | None = None) -> None:
-    """Make these the list to read, from `scan` on or from its beginning."""
+def go_through(scan_ids: list[int], scan: int | None = None, *, by_answer: bool = False) -> None:
+    """Make these the list to read, from `scan` on or from its beginning. `by_answer`: they were chosen by what the
+    model says of them, so that the list itself tells it."""
     forget_queue()
-    st.session_state["queue"], st.session_state["scan"] = scan_ids, scan
+    st.session_state["queue"], st.session_state["scan"], st.session_state["by_answer"] = scan_ids, scan, by_answer
 
 
 def list_batch(batch_id: int) -> None:
@@ -162,19 +168,34 @@ def list_batch(batch_id: int) -> None:
     st.session_state["worklist_page"] = 1
 
 
+def _another_reader() -> None:
+    """What one reader may know, another may have yet to read blind."""
+    if st.session_state["reading_as"][0] != NOBODY:  # else it is the same one, who says their name
+        _tell_nothing()
+
+
 def _keep_list() -> None:
-    """Whoever begins or ends to read blind stays where they are. The list's order would tell what the model thought of
-    what is left: that becomes the order of the scans' numbers."""
-    if blind_first() and "queue" in st.session_state:
+    """Whoever begins or ends to read blind stays where they are."""
+    if blind_first():
+        _tell_nothing()
+    st.session_state.pop("revealed", None)
+
+
+def _tell_nothing() -> None:
+    """Take from the list what it tells of the model: its order becomes that of the scans' numbers, and one that was
+    chosen by answers is left, but for the scan on the desk."""
+    if st.session_state.get("by_answer"):
+        st.session_state.pop("queue", None)
+        st.session_state["by_answer"] = False
+    elif "queue" in st.session_state:
         ids, scan = st.session_state["queue"], st.session_state.get("scan")
         here = ids.index(scan) + 1 if scan in ids else 0
         st.session_state["queue"] = ids[:here] + sorted(ids[here:])
-    st.session_state.pop("revealed", None)
 
 
 def forget_queue() -> None:
     """The list to go through is made anew when next asked for."""
-    for key in ("queue", "scan", "finished", "revealed"):
+    for key in ("queue", "scan", "finished", "revealed", "by_answer"):
         st.session_state.pop(key, None)
 
 

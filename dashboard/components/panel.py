@@ -127,11 +127,7 @@ def _button(case: Case, verdict: str, label: str, *, primary: bool, stay: bool) 
         width="stretch",
         on_click=reading_desk.file_verdict,
         args=(case.scan.id, case.scan.version, verdict),
-        kwargs={
-            "blind": case.hidden,
-            "adjudication": bool(st.session_state.get(f"adjudicate-{case.scan.id}")),
-            "stay": stay,
-        },
+        kwargs={"blind": case.hidden, "stay": stay},
     )
 
 
@@ -165,7 +161,7 @@ def settle(case: Case) -> None:
     if case.state == "readers differ" and not case.hidden:
         settles = "My next verdict settles it (adjudicates)"
         # a checkbox would keep the focus, and the verdicts' keys with it
-        st.pills(settles, [settles], key=f"adjudicate-{case.scan.id}", label_visibility="collapsed")
+        st.pills(settles, [settles], key=reading_desk.settles(case.scan.id), label_visibility="collapsed")
 
 
 def past(case: Case) -> None:

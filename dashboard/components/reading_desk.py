@@ -27,9 +27,12 @@ def current_scan() -> int | None:
     return int(chosen) if chosen is not None else None
 
 
-def step(offset: int) -> None:
-    """To the next (1) or the previous (-1) scan of the queue; past its end there is none, and before that its last."""
+def step(offset: int, scan_id: int | None) -> None:
+    """From this scan to the next (1) or the previous (-1) of the queue; past its end there is none, and before that its
+    last. A click that comes from a scan that is no longer on the desk does nothing: one would be skipped unseen."""
     ids, scan = current_queue(), st.session_state.get("scan")
+    if scan != scan_id:
+        return
     otherwise = len(ids) - 1 if scan is None and offset < 0 else 0
     place = ids.index(scan) + offset if scan in ids else otherwise
     st.session_state["scan"] = ids[place] if 0 <= place < len(ids) else None if offset > 0 else scan
@@ -49,12 +52,19 @@ def click_id(scan_id: int, version: int) -> str:
     return str(st.session_state.setdefault(f"click-{scan_id}-{version}-{frame.reader()}", new_click()))
 
 
-def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, adjudication: bool, stay: bool) -> None:
+def settles(scan_id: int) -> str:
+    """What session state calls the choice that the next verdict settles a scan on which readers differ."""
+    return f"adjudicate-{scan_id}"
+
+
+def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, stay: bool) -> None:
     """Store the verdict, then on to the next scan; a blind one stays, to reveal the model's answer.
 
-    A click that comes from the scan before, whose buttons the browser had not yet replaced, does nothing.
+    A click that comes from the scan before, whose buttons the browser had not yet replaced, stores nothing, and says so
+    unless it says again what is stored.
     """
     if st.session_state.get("scan") != scan_id:
+        _say_not_stored(scan_id, verdict)
         return
     if stay:  # before it is stored: a second key may end this run right after
         st.session_state["revealed"] = scan_id
@@ -67,14 +77,23 @@ def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, adjud
             expected_version=version,
             click_id=click_id(scan_id, version),
             blind=blind,
-            adjudication=adjudication,
+            adjudication=bool(st.session_state.get(settles(scan_id))),
         )
     except (ScanChanged, NoSuchScan) as error:
         st.session_state["notice"] = ("error", str(error))
         return
     st.session_state["notice"] = ("stored", f"scan {scan_id}, {in_words(verdict)}")
     if not stay:
-        step(1)
+        step(1, scan_id)
+
+
+def _say_not_stored(scan_id: int, verdict: str) -> None:
+    before = cases(resources.workspace(), frame.reader(), ids=[scan_id])
+    if before and before[0].own_verdict != verdict:
+        st.session_state["notice"] = (
+            "error",
+            f"Scan {scan_id}: {in_words(verdict).lower()} came after you had gone on and is not stored. Go back to it.",
+        )
 
 
 def show_refusal() -> None:

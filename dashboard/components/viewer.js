@@ -107,7 +107,7 @@ export default function ({ parentElement, data }) {
   };
 
   scan.onload = settle;
-  look(root.step ?? 0);
+  look(steps.includes(root.step) ? root.step : 0);
   if (data.heat) heat.src = data.heat; else heat.removeAttribute("src");
   root.classList.toggle("no-heat", !data.heat);
   root.classList.toggle("alone", !steps.length);

@@ -82,7 +82,7 @@ def test_a_crash_a_hang_and_hunger_cost_only_their_file(misbehaving, data, word)
 
 
 def test_what_a_decoder_prints_does_not_reach_the_answers(misbehaving):
-    with pytest.raises(UnreadableScan, match="not a JPG, PNG, TIFF, BMP, WebP, DICOM or NIfTI"):
+    with pytest.raises(UnreadableScan, match="not a JPG, PNG, TIFF, BMP, GIF, WebP, DICOM or NIfTI"):
         list(misbehaving.read_all(b"talk"))
     assert len(list(misbehaving.read_all(png(1)))) == 1
 

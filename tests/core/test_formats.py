@@ -149,7 +149,7 @@ def test_rescale_and_padding_are_applied():
     ("data", "word"),
     [
         (b"", "empty"),
-        (b"not an image at all", "not a JPG, PNG, TIFF, BMP, WebP, DICOM or NIfTI"),
+        (b"not an image at all", "not a JPG, PNG, TIFF, BMP, GIF, WebP, DICOM or NIfTI"),
         (encoded(Image.fromarray(GRADIENT), "JPEG")[:300], "damaged or cut off"),
         (png()[: len(png()) // 2], "damaged or cut off"),
         (dicom()[:-500], "damaged or cut off"),
