@@ -15,6 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 from core.dataset import Sample, assign_splits, patient_classes, patients_in_several_splits
 from core.labels import SPLITS, parse_class, parse_split
 from core.likeness import HASH_DISTANCE, NEAR_DIFFERENCE, Appearance, appearance, distances
+from core.listing import relative
 from core.preprocess import WINDOWS, windowed
 from core.pseudonym import UNNAMED, unnamed
 from core.scan import Scan, UnreadableScan
@@ -114,10 +115,10 @@ class Auditor:
         self._unreadable: list[tuple[str, str]] = []
 
     def look(self, sample: Sample, scan: Scan) -> None:
-        self._looks.append(_look(sample, _relative(sample.path, self._root), scan))
+        self._looks.append(_look(sample, relative(sample.path, self._root), scan))
 
     def refuse(self, sample: Sample, reason: str) -> None:
-        self._unreadable.append((_relative(sample.path, self._root), reason))
+        self._unreadable.append((relative(sample.path, self._root), reason))
 
     @property
     def samples(self) -> list[Sample]:
@@ -203,10 +204,6 @@ def clean_samples(samples: Sequence[Sample], found: Audit, root: Path) -> list[S
     return [replace(sample, split=splits[of.patient or ""]) for sample, of in zip(kept, units, strict=True)]
 
 
-def _relative(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
 def _parts(samples: Iterable[Sample]) -> list[str]:
     found = {sample.split or "all" for sample in samples}
     return [part for part in (*SPLITS, "all") if part in found]
@@ -262,6 +259,7 @@ def _pair(first: _Look, second: _Look, difference: float) -> Pair:
 
 def _near(looks: Sequence[_Look]) -> tuple[Pair, ...]:
     """Pairs whose hashes are close, kept where the images themselves hardly differ."""
+    looks = [one for one in looks if not one.appearance.shows_nothing]
     bits = np.array([one.appearance.bits for one in looks])
     pairs = []
     for i, one in enumerate(looks[:-1]):

@@ -206,7 +206,11 @@ def plane_of(header: Dataset) -> Plane | None:
     return plane
 
 
-_NOBODY = re.compile(r"anon(ymou?s|ymi[sz]ed)?|unknown|none|null|n/?a|no ?id|0+|x+|[?*._-]+", re.IGNORECASE)
+_NOBODY = re.compile(
+    r"(anon(ymou?s|ymi[sz]ed)?|unknown|no|unnamed)?[ ^_-]*(patient|name|id)?"
+    r"|removed|redacted|deleted|masked|de-?identified|none|null|n/?a|0+|x+|[?*._-]+",
+    re.IGNORECASE,
+)
 """What stands for a PatientID that was taken out. Taken for one, it would make strangers one patient."""
 
 

@@ -15,6 +15,8 @@ HASH_DISTANCE = 40
 LOOK_SIDE = 96
 NEAR_DIFFERENCE = 0.012
 """Mean absolute grey difference (1 is full white) at LOOK_SIDE pixels below which two images are one."""
+NOTHING = 0.03
+"""Mean grey below which an image shows next to nothing, as all such images do. The sparsest real slices have 0.06."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,11 @@ class Appearance:
 
     bits: np.ndarray  # (4,) uint64, a difference hash
     small: np.ndarray  # (LOOK_SIDE, LOOK_SIDE) float32 in [0, 1]
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Too little to be told from others that show as little: it is like all of them and a copy of none."""
+        return bool(self.small.mean() < NOTHING)
 
     def difference(self, other: "Appearance") -> float:
         """Mean absolute grey difference."""

@@ -112,10 +112,16 @@ def from_manifest(
     return samples
 
 
+def relative(path: Path | str, root: Path) -> str:
+    """A file's name in a listing of what lies below `root`: its own path where it lies elsewhere."""
+    path = Path(path)
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
 def write_manifest(samples: Sequence[Sample], root: Path, target: Path) -> None:
     """The inverse of `from_manifest`, with its default columns; patients as the keys they have become."""
     rows = [
-        {"file": str(s.path.relative_to(root)), "label": s.label, PATIENT_KEY: s.patient or "", "split": s.split or ""}
+        {"file": relative(s.path, root), "label": s.label, PATIENT_KEY: s.patient or "", "split": s.split or ""}
         for s in samples
     ]
     pd.DataFrame(rows).to_csv(target, index=False)

@@ -165,6 +165,11 @@ def pointer(models_dir: Path) -> list[tuple[str, str]]:
         return []
 
 
+def pointer_unreadable(models_dir: Path) -> bool:
+    """Whether versions have been promoted, and which ones cannot be told any more."""
+    return (models_dir / POINTER).exists() and not pointer(models_dir)
+
+
 def manifest_sha256(folder: Path) -> str:
     return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
 

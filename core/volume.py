@@ -18,6 +18,7 @@ import nibabel
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pixel_array
 
 from core.formats import (
     DENSEST_HU,
@@ -98,7 +99,7 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) ->
             count = int(header.get("NumberOfFrames", 1) or 1)
             _check_count(count)
             frames = sorted((_Frame.of(header, number) for number in range(count)), key=lambda frame: frame.place)
-            stored = header.pixel_array.reshape(count, int(header.Rows), int(header.Columns))
+            first = _frame(header, frames[0].number)
     except (UnreadableScan, MemoryError):
         raise
     except Exception as error:  # a header can be wrong in more ways than pydicom has exceptions for
@@ -107,13 +108,26 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) ->
     study = identity_of(header, "StudyInstanceUID", pseudonym) or _study_of(data)
     day, something = relative_day(header, pseudonym), False
     for frame in frames:
-        hu = frame.rescale.hounsfield(header, stored[frame.number], frame.plane)
+        stored = first if frame is frames[0] else _frame(header, frame.number)
+        hu = frame.rescale.hounsfield(header, stored, frame.plane)
         if hu.min() < hu.max() >= DENSEST_HU:  # frames of one grey or of air hold nothing
             something = True
             meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | day
             yield Scan(check(hu), "HU", patient, study, meta)
     if not something:
         raise UnreadableScan("Every frame has the same grey everywhere or shows air only: there is nothing to read.")
+
+
+def _frame(header: Dataset, number: int) -> np.ndarray:
+    """(rows, columns) of one frame: all at once, compressed ones would take longer than a slice may."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pixel_array(header, index=number)
+    except MemoryError:
+        raise
+    except Exception as error:  # as in headers
+        raise damaged(error) from error
 
 
 def _study_of(data: bytes) -> str:

@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
 
+AT_ONCE = 10_000
+"""Values in one statement: SQLite takes 32,766 where it was not built for more."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadingRow:
@@ -264,12 +267,15 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
         if session.scalar(select(column).where(column.in_(of_batch)).limit(1)) is not None:
             return None
     hashes = list(session.scalars(select(Scan.content_hash).where(Scan.batch_id == batch)))
-    studies = set(session.scalars(select(Scan.study_key).where(Scan.batch_id == batch)))
+    studies = sorted(set(session.scalars(select(Scan.study_key).where(Scan.batch_id == batch))))
     session.execute(delete(Reading).where(Reading.scan_id.in_(of_batch)))
     session.execute(update(Scan).where(Scan.resembles_id.in_(of_batch)).values(resembles_id=None))
     session.execute(delete(Scan).where(Scan.batch_id == batch))
-    left = select(Scan.study_key).where(Scan.study_key.in_(studies))
-    session.execute(delete(Study).where(Study.key.in_(studies), Study.key.not_in(left)))  # whose it is may be otherwise
+    for start in range(0, len(studies), AT_ONCE):
+        some = studies[start : start + AT_ONCE]
+        # whose a study is may be otherwise the next time
+        left = select(Scan.study_key).where(Scan.study_key.in_(some))
+        session.execute(delete(Study).where(Study.key.in_(some), Study.key.not_in(left)))
     return hashes
 
 

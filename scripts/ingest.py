@@ -13,7 +13,7 @@ from console import errors, sentences, user
 from core.reading import Model, not_head_ct
 from core.settings import Settings
 from services.files import incoming, landed
-from services.intake import Received, receive
+from services.intake import BatchGone, Received, receive
 from services.models import load_serving, serving_order
 from services.removal import sweep_images
 from services.workspace import Workspace, open_workspace
@@ -74,7 +74,10 @@ def watch(ws: Workspace, model: Model, folder: Path, as_lines: bool) -> None:
             if paths := landed(folder, seen):
                 if order != serving_order(ws):
                     order, model = serving_order(ws), serving(ws)
-                take(ws, model, paths, as_lines)
+                try:
+                    take(ws, model, paths, as_lines)
+                except BatchGone as error:  # by a reader: what lands next is another batch
+                    errors.print(str(error), markup=False)
             time.sleep(LOOK_S)
 
 

@@ -16,6 +16,7 @@ from core.dataset import DatasetError
 from core.evaluate import Report
 from core.features import ARCHITECTURES
 from core.labels import in_words
+from core.listing import relative
 from core.settings import Recipe, Settings
 from core.train import stage_checkpoints
 from services.audit_report import summary, verdict
@@ -102,7 +103,7 @@ def _cross_validate(ws: Workspace, prepared: Prepared, recipe: Recipe, args: arg
         args.json.write_text(json.dumps({what: report.to_json() for what, report in reports.items()}, indent=1))
     if args.predictions:
         root = root_of(args)
-        named = found.table.assign(file=[str(Path(file).relative_to(root)) for file in found.table["file"]])
+        named = found.table.assign(file=[relative(file, root) for file in found.table["file"]])
         named.to_csv(args.predictions, index=False)
     print("Nothing is published by a cross-validation: train without --folds for a model.")
 

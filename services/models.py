@@ -111,12 +111,15 @@ def trained_elsewhere(ws: Workspace, manifest: Manifest) -> bool:
     return manifest.keyed_by not in (None, ws.pseudonym.fingerprint) and not manifest.demonstration
 
 
+UNREADABLE = "The record of which version serves (models/serving.json) is damaged or may not be read here"
+
+
 def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[ModelProcess, str | None]:
     """The first of `order` that passes its check, and a sentence where it is not the first.
 
     Raises BadBundle where none does, ModelStopped where the process of one does not start.
     """
-    problems = []
+    problems = [UNREADABLE] if manifests.pointer_unreadable(ws.models_dir) else []
     for version, digest in order:
         try:
             model = ModelProcess(_as_promoted(ws, version, digest))

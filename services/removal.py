@@ -1,6 +1,7 @@
 """What was taken in goes: a batch that is taken back, and images that a killed intake or undo left behind."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from db import audit, queries
@@ -70,6 +71,7 @@ def sweep_images(ws: Workspace, *, stale_s: float = STALE_S) -> int:
         notes = ws.images.notes(audit.beginning(session), stale_s)
     removed = 0
     for note in notes:
-        removed += _delete_images(ws, note.read_text().split())
+        with suppress(FileNotFoundError):  # another process has just seen to it
+            removed += _delete_images(ws, note.read_text().split())
         note.unlink(missing_ok=True)
     return removed

@@ -47,10 +47,11 @@ def read_stored(
         readings = model.read(list(found.values())) if found else []
         with ws.db.writing() as session:
             since = queries.readings(session, version=model.manifest.version, scan_ids=found)
+            there = {row.id for row in queries.scans(session, ids=found)}  # a batch may have been taken back meanwhile
             session.add_all(
                 reading_row(scan_id, reading)
                 for scan_id, reading in zip(found, readings, strict=True)
-                if scan_id not in since
+                if scan_id in there and scan_id not in since
             )
         progress(min(start + size, len(rows)), len(rows))
     return damaged

@@ -9,8 +9,6 @@ from db import queries
 from db.images import ImageMissing
 from services.workspace import Workspace, stored_scan
 
-NOTHING = 0.03
-"""Mean grey below which an image shows next to nothing, as all such images do. The sparsest real slices have 0.06."""
 LOOKED_AT = 3
 """Of the stored scans whose hash is near, so many of the nearest are compared themselves."""
 
@@ -25,7 +23,7 @@ class Resemblances:
 
     def of(self, seen: Appearance, study_key: str | None) -> queries.LookRow | None:
         """The stored scan that shows nearly the same image. Slices of one study may be alike and are no copies."""
-        if seen.small.mean() < NOTHING:
+        if seen.shows_nothing:
             return None
         away = distances(seen.bits, self._bits)
         for place in np.argsort(away, kind="stable")[: LOOKED_AT + 1]:

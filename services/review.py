@@ -21,8 +21,6 @@ from services.workspace import Workspace
 State = Literal["not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ"]
 
 
-MANY = 20_000
-"""Above so many scans all are asked for and the others left out: elsewhere SQLite takes no more than 32,766 values."""
 TITLE_LETTERS = 8
 """Of a pseudonym, on screen: six would give two of 5,000 patients the same name more often than not."""
 
@@ -103,7 +101,7 @@ def cases(
     """Scans with what `reader` may know of them, in the order of their studies."""
     with ws.db.reading() as session:
         rows = _scans(session, batch_id, ids)
-        wanted = [row.id for row in rows] if (ids, batch_id) != (None, None) and len(rows) <= MANY else None
+        wanted = [row.id for row in rows] if (ids, batch_id) != (None, None) and len(rows) <= queries.AT_ONCE else None
         readings = queries.readings(session, prefer=champion(ws), scan_ids=wanted)
         verdicts = review_queries.verdicts(session, wanted)
         own = {
@@ -131,7 +129,8 @@ def cases(
 
 
 def _scans(session: Session, batch_id: int | None, ids: Collection[int] | None) -> list[ScanRow]:
-    if ids is None or len(ids) <= MANY:
+    """Where too many are asked for at once, all, and the others left out."""
+    if ids is None or len(ids) <= queries.AT_ONCE:
         return queries.scans(session, batch_id=batch_id, ids=ids)
     chosen = frozenset(ids)
     return [row for row in queries.scans(session, batch_id=batch_id) if row.id in chosen]

@@ -38,9 +38,10 @@ SOURCE = "CT-ICH 1.0.0 (Hssayeni et al., Data 2020;5(1):14, CC BY 4.0): 82 traum
 
 
 def open_results() -> Workspace:
-    """Where what is trained on public data is kept: STROKE_HOME/results."""
+    """Where what is trained on public data is kept: STROKE_HOME/results, with a case log of its own."""
     settings = Settings()
-    return replace(open_workspace(Settings(home=settings.home_dir / "results")), pseudonym=PUBLIC)
+    of_its_own = Settings(home=settings.home_dir / "results", database_url="")
+    return replace(open_workspace(of_its_own), pseudonym=PUBLIC)
 
 
 def read_recipe(ws: Workspace, path: Path) -> Recipe:

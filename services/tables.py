@@ -7,6 +7,7 @@ import pandas as pd
 from core.evaluate import BY_CLASS, OVERALL, Report
 from core.intervals import Figure
 from core.labels import counted, in_words
+from services.questions import Question
 from services.reporting import FEW, Agreement, AuditStream, Comparison, Group, LiveEvaluation, Selection
 
 
@@ -211,7 +212,7 @@ def _of_the_choice(selection: Selection) -> list[str]:
     return found
 
 
-def _of_the_stream(stream: AuditStream) -> list[str]:
+def _of_the_stream(stream: AuditStream, question: Question) -> list[str]:
     """How many of the scans drawn count, and why the others do not."""
     if not stream.drawn:
         return []
@@ -221,9 +222,10 @@ def _of_the_stream(stream: AuditStream) -> list[str]:
         (stream.seen_in_training, "of patients it was trained on"),
     ]
     why = ", ".join(f"{n} {reason}" for n, reason in left_out if n)
+    among = " in the reviews chosen here" if question.reader or question.since or question.before else ""
     return [
-        f"Random audit stream: {stream.read} of the {stream.drawn} scans of patients drawn have been read blind; "
-        f"{stream.counted} of these count{f' (left out: {why})' if why else ''}."
+        f"Random audit stream: {stream.read} of the {stream.drawn} scans of patients drawn have been read blind{among}"
+        f"; {stream.counted} of these count{f' (left out: {why})' if why else ''}."
     ]
 
 
@@ -231,7 +233,7 @@ def notes(live: LiveEvaluation) -> list[str]:
     """What has to be known before the figures are believed."""
     found = _of_the_choice(live.selection)
     found += _never_called(live.report) if live.report else []
-    found += _of_the_stream(live.audit_stream)
+    found += _of_the_stream(live.audit_stream, live.question)
     if live.seen_in_training:
         found.append(
             "Of patients that the model was trained on, which flatters it: "

@@ -1,5 +1,7 @@
 """One scan at a time: look, confirm or correct, next."""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from core.preprocess import WINDOWS
@@ -45,7 +47,8 @@ except (ImageMissing, NoSuchScan, UnreadableScan) as error:
         st.error(str(error))
     else:
         st.error(f"Scan {scan_id}: {error}")
-        panel.lost(get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first()))
+        with suppress(NoSuchScan):  # its batch has just been taken back
+            panel.lost(get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first()))
     st.button("Next scan", shortcut="Right", on_click=reading_desk.step, args=(1, scan_id))
     st.stop()
 
