@@ -109,6 +109,38 @@ def test_a_batch_goes_from_upload_to_verdict_by_keyboard(page, server, home):
     assert own() == ["hemorrhagic"] * 6
 
 
+def test_a_key_that_is_held_files_one_verdict_and_skips_no_scan(page, server, home):
+    page.goto(f"{server}/review?reader=Ada")
+    settle(page)
+    page.locator("img.scan").first.wait_for()
+    page.wait_for_timeout(1500)
+    ws = open_workspace(Settings())
+
+    def own():
+        return [case.scan.id for case in cases(ws, "Ada") if case.own_verdict]
+
+    def shown():
+        return page.locator('[class*="st-key-verdict-hemorrhagic-"]').first.get_attribute("class")
+
+    page.keyboard.down("h")
+    wait_for(lambda: len(own()) == 1)
+    for _ in range(8):
+        page.wait_for_timeout(400)
+        page.keyboard.down("h")  # without having been let go: it repeats itself
+    page.keyboard.up("h")
+    page.wait_for_timeout(1500)
+    assert len(own()) == 1
+    before = shown()
+    for _ in range(8):
+        page.keyboard.down("ArrowRight")
+        page.wait_for_timeout(400)
+    page.keyboard.up("ArrowRight")
+    after = shown()
+    assert after != before
+    page.keyboard.press("ArrowLeft")
+    wait_for(lambda: shown() == before)
+
+
 def test_the_first_scans_are_read_while_the_rest_come(page, server, home):
     rng, files = np.random.default_rng(0), 200
     sent = [{"name": f"{i}.png", "mimeType": "image/png", "buffer": noise(rng)} for i in range(files)]

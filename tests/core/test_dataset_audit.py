@@ -156,6 +156,15 @@ def test_an_unnamed_copy_of_a_named_patients_slice_is_theirs_and_those_who_share
     assert len({sample.patient for sample in left}) == 66, "whom a file names stays who they are"
 
 
+def test_images_that_show_next_to_nothing_are_no_copies(clean):
+    folder = clean / "train" / CLASSES[0]
+    rows, columns = np.mgrid[0:288, 0:288]
+    for i in range(5):
+        vertex = np.where(np.hypot(rows - 144, columns - 140 - i) < 25, 120, 0).astype(np.uint8)
+        Image.fromarray(vertex).save(folder / f"{300 + i} (9).png")
+    assert looked_at(clean).near == ()
+
+
 def test_whom_a_chain_of_images_links_is_dealt_as_one():
     patients, groups = ["b", "a", "image:x", "c", "b", "image:y"], [0, 0, 1, 1, 1, None]
     assert whose(patients, groups) == ["b", "a", "c", "c", "b", "image:y"]

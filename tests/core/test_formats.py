@@ -198,7 +198,24 @@ def test_a_patient_is_a_keyed_hash_and_the_header_is_dropped():
 
 
 @pytest.mark.parametrize(
-    "name", ["ANONYMOUS", "anon", "Anonymized", "unknown", "0000", "XXX", "NONE", "N/A", "***", " "]
+    "name",
+    [
+        "ANONYMOUS",
+        "anon",
+        "Anonymized",
+        "unknown",
+        "0000",
+        "XXX",
+        "NONE",
+        "N/A",
+        "***",
+        " ",
+        "REMOVED",
+        "Anonymous^Patient",
+        "no name",
+        "PATIENT",
+        "de-identified",
+    ],
 )
 def test_what_stands_for_a_patient_taken_out_is_no_patient(name):
     scan = read(dicom(patient=name), pseudonym=KEY)

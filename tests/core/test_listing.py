@@ -40,6 +40,12 @@ def test_a_list_that_was_written_here_names_the_same_patients(tmp_path):
     assert from_manifest(tmp_path / "clean.csv", tmp_path, ManifestColumns(), {}, KEY) == samples
 
 
+def test_a_file_that_lies_elsewhere_is_listed_by_its_own_path(tmp_path):
+    samples = [Sample(tmp_path / "other" / "a.png", "ischemic", KEY.of("PatientID", "7"), "train")]
+    write_manifest(samples, tmp_path / "data", tmp_path / "clean.csv")
+    assert from_manifest(tmp_path / "clean.csv", tmp_path / "data", ManifestColumns(), {}, KEY) == samples
+
+
 @pytest.mark.parametrize("name", ["1.2.840.113619.2.55.3", "IM-0001.IMA", "slice.DICOM", "no ending"])
 def test_a_dicom_file_is_found_whatever_it_is_called(tmp_path, name):
     (tmp_path / "ischemic").mkdir()

@@ -14,6 +14,9 @@ def test_the_pointer_survives_damage_as_no_pointer(tmp_path):
     for text in ("", "{", "[]", '{"order": 3}', '{"order": ["a"]}'):
         (tmp_path / "serving.json").write_text(text)
         assert manifests.pointer(tmp_path) == []
+        assert manifests.pointer_unreadable(tmp_path)
+    (tmp_path / "serving.json").unlink()
+    assert not manifests.pointer_unreadable(tmp_path), "nothing has been promoted"
 
 
 def test_a_manifest_of_another_kind_is_refused(tmp_path):

@@ -73,6 +73,32 @@ def test_a_click_from_the_scan_before_neither_files_nor_skips(app, demo):
     next(b for b in app.button if b.key == f"verdict-ischemic-{first}-0").click().run()
     assert app.session_state["scan"] == second
     assert not history(demo, first)
+    assert any("is not stored" in error.value for error in app.error)
+    app.session_state["scan"] = first  # while the browser still shows the second
+    app.button(key="next").click().run()
+    assert app.session_state["scan"] == first, "nobody has looked at it yet"
+
+
+@pytest.mark.parametrize("by_answer", [True, False])
+@pytest.mark.parametrize("change", ["blind first", "another reader", "their name"])
+def test_a_list_chosen_by_answers_is_left_where_they_may_not_be_known(app, demo, by_answer, change):
+    app.query_params["reader"] = "" if change == "their name" else "Ada"
+    on(app, "review")
+    chosen = sorted(app.session_state["queue"], reverse=True)[:3]
+    app.session_state["queue"], app.session_state["scan"] = list(chosen), chosen[0]
+    app.session_state["by_answer"] = by_answer
+    app.run()
+    if change == "blind first":
+        app.toggle(key="blind_first").set_value(True).run()
+    else:
+        app.text_input(key="reader").set_value("Ben").run()
+    assert app.session_state["scan"] == chosen[0]
+    if change == "their name":
+        assert app.session_state["queue"] == chosen
+    elif by_answer:
+        assert len(app.session_state["queue"]) > len(chosen)
+    else:
+        assert app.session_state["queue"] == [chosen[0], *sorted(chosen[1:])]
 
 
 def test_blind_first_reveals_only_after_the_verdict(app, demo):

@@ -86,6 +86,13 @@ def test_a_damaged_champion_is_replaced_by_the_last_good_one_and_said(ws, publis
         promote(ws, second, actor="a")
 
 
+def test_a_lost_record_of_what_serves_is_said(ws, publish_untrained):
+    promote(ws, publish_untrained(1), actor="a")
+    (ws.models_dir / "serving.json").write_text("{")
+    predictor, notice = load_serving(ws, serving_order(ws))
+    assert f"is damaged or may not be read here. {predictor.manifest.version} serves instead" in notice
+
+
 def test_a_version_that_is_not_there_cannot_serve(ws):
     for name in ("2020-01-01-00000000", "../secrets", ""):
         with pytest.raises(NoSuchVersion):

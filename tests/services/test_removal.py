@@ -1,8 +1,9 @@
 import os
 
 import pytest
+from sqlalchemy import select
 
-from db import queries
+from db import models, queries
 from services import intake, removal
 from services.intake import BatchGone, Incoming, receive
 from services.models import serving_model
@@ -90,6 +91,19 @@ def test_images_left_by_a_killed_intake_are_swept_when_they_are_old(ws, predicto
     with ws.db.reading() as session:
         [row] = queries.scans(session)
     assert stored_images(ws) == [ws.images.path(row.content_hash)]
+
+
+def test_a_note_that_another_process_has_just_seen_to_is_none(ws, tmp_path, monkeypatch):
+    monkeypatch.setattr(ws.images, "notes", lambda *_: [tmp_path / "gone"])
+    assert sweep_images(ws) == 0
+
+
+def test_a_batch_of_many_studies_is_undone_in_several_statements(ws, predictor, monkeypatch):
+    monkeypatch.setattr(queries, "AT_ONCE", 2)
+    received = take(ws, predictor, [(f"{i}.png", png(i)) for i in range(5)])
+    assert undo(ws, received[0].scan_id, actor="a") == 5
+    with ws.db.reading() as session:
+        assert session.scalars(select(models.Study)).all() == []
 
 
 def test_images_left_by_a_killed_undo_are_swept(ws, predictor, monkeypatch):

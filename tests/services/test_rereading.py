@@ -7,6 +7,7 @@ from core.scan import COLOURED
 from db import models
 from services.models import model_of, promote, rollback, serving_model
 from services.questions import Question, unread_by_version
+from services.removal import undo
 from services.rereading import ensure_reading, read_stored
 from services.review import case, new_click, record, remarks
 
@@ -40,6 +41,21 @@ def test_a_damaged_image_costs_no_other_scan_its_reading(ws, scan_ids, publish_u
     for scan_id in scan_ids:
         record(ws, scan_id, reader="Ann", verdict="unsure", expected_version=0, click_id=new_click())
     assert unread_by_version(ws, Question(other)) == [lost.id]
+
+
+def test_a_batch_that_is_taken_back_while_it_is_read_stays_away(ws, scan_ids, publish_untrained, monkeypatch):
+    model = model_of(ws, publish_untrained(seed=9))
+    read = model.read
+
+    def read_slowly(scans):
+        readings = read(scans)
+        undo(ws, scan_ids[0], actor="Ben")
+        return readings
+
+    monkeypatch.setattr(model, "read", read_slowly)
+    assert read_stored(ws, model, scan_ids) == {}
+    with ws.db.reading() as session:
+        assert session.scalars(select(models.Reading)).all() == []
 
 
 def test_what_is_known_of_a_scan_is_known_to_whoever_reads_it_later(ws, scan_ids, publish_untrained):

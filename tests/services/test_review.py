@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from db import audit, models, review_queries
+from db import audit, models, queries, review_queries
 from services.intake import Incoming, receive
 from services.models import champion, promote, serving_model
 from services.overview import overview
@@ -47,6 +47,12 @@ def test_confirmed_and_corrected_follow_from_reading_and_review(ws, scan_ids):
     assert case(ws, second.scan.id, "Ann").state == "corrected"
     say(ws, second.scan.id, "unsure")
     assert case(ws, second.scan.id, "Ann").state == "unsure"
+
+
+def test_more_scans_than_one_statement_takes_are_found_all_the_same(ws, scan_ids, monkeypatch):
+    few = cases(ws, "Ann", ids=scan_ids[:5])
+    monkeypatch.setattr(queries, "AT_ONCE", 3)
+    assert cases(ws, "Ann", ids=scan_ids[:5]) == few
 
 
 def test_a_patient_is_found_by_what_stands_on_screen_and_by_the_whole_key(ws, scan_ids):

@@ -48,6 +48,12 @@ def test_how_scans_were_chosen_is_told_of_a_version_that_has_read_few(log, publi
     assert "**Perhaps not a random sample.** 30 scans reviewed, 10 not; 10 of the latter" in notes(live)[0]
 
 
+def test_where_reviews_are_chosen_the_audit_stream_is_said_to_be_of_these(log):
+    ws, _ = log
+    assert "have been read blind; " in " ".join(notes(asked(ws)))
+    assert "have been read blind in the reviews chosen here; " in " ".join(notes(asked(ws, reader="Ann")))
+
+
 def test_a_class_that_is_never_called_is_said(log):
     ws, _ = log
     says_of_all(ws, "ischemic", {"hemorrhagic": 0.06, "ischemic": 0.9, "no_stroke": 0.04})
