@@ -11,7 +11,7 @@ run: $(VENV)/installed
 	$(BIN)/streamlit run dashboard/Home.py --server.address 127.0.0.1 --server.port $(PORT)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n auto --dist worksteal
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -102,9 +102,7 @@ def usual_distances(typical: Typical | None, network: Network, unmet: Examples, 
     return typical.distance(predict(network, x).profile)
 
 
-ELSEWHERE = Augmentation(
-    rotation=25, flip=0.5, shift=0.08, scale=0.15, contrast=0, brightness=0, elsewhere=1, narrow=0.125
-)
+ELSEWHERE = Augmentation(rotation=25, flip=0.5, shift=0.08, scale=0.15, contrast=0, brightness=0, elsewhere=1)
 
 
 def from_elsewhere(x: torch.Tensor, seed: int) -> torch.Tensor:

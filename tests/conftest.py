@@ -26,6 +26,10 @@ from core.settings import ROOT, Settings
 from services.workspace import Workspace, open_workspace
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many of these as there are cores
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests see the defaults, not what the machine they run on is set to."""
