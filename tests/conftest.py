@@ -25,7 +25,6 @@ from core.scan import Scan
 from core.settings import ROOT, Settings
 from services.workspace import Workspace, open_workspace
 
-
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many of these as there are cores
     torch.set_num_threads(1)
 
