@@ -89,11 +89,10 @@ def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, stay:
 
 def _say_not_stored(scan_id: int, verdict: str) -> None:
     before = cases(resources.workspace(), frame.reader(), ids=[scan_id])
-    if before and before[0].own_verdict != verdict:
-        st.session_state["notice"] = (
-            "error",
-            f"Scan {scan_id}: {in_words(verdict).lower()} came after you had gone on and is not stored. Go back to it.",
-        )
+    if before and (known := before[0].own_verdict) != verdict:
+        kept = f"is stored as {in_words(known).lower()}" if known else "has no verdict of yours"
+        late = f"{in_words(verdict).lower()} came after you had gone on"
+        st.session_state["notice"] = ("error", f"Scan {scan_id} {kept}: {late}. Go back to change it.")
 
 
 def show_refusal() -> None:
