@@ -31,6 +31,11 @@ class Limits(BaseModel):
     memory_mb: float = Field(2048, ge=512)
     batch_size: int = Field(16, gt=0)
 
+    @property
+    def upload_mb(self) -> float:
+        """What a browser may send as one file, whatever it is."""
+        return max(self.file_mb, self.volume_mb, self.zip_mb)
+
 
 class ReviewSettings(BaseModel):
     """How readers meet the model."""

@@ -99,7 +99,6 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) ->
             count = int(header.get("NumberOfFrames", 1) or 1)
             _check_count(count)
             frames = sorted((_Frame.of(header, number) for number in range(count)), key=lambda frame: frame.place)
-            first = _frame(header, frames[0].number)
     except (UnreadableScan, MemoryError):
         raise
     except Exception as error:  # a header can be wrong in more ways than pydicom has exceptions for
@@ -108,8 +107,7 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) ->
     study = identity_of(header, "StudyInstanceUID", pseudonym) or _study_of(data)
     day, something = relative_day(header, pseudonym), False
     for frame in frames:
-        stored = first if frame is frames[0] else _frame(header, frame.number)
-        hu = frame.rescale.hounsfield(header, stored, frame.plane)
+        hu = frame.rescale.hounsfield(header, _frame(header, frame.number), frame.plane)
         if hu.min() < hu.max() >= DENSEST_HU:  # frames of one grey or of air hold nothing
             something = True
             meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | day

@@ -37,7 +37,7 @@ files = st.file_uploader(
     accept_multiple_files="directory" if whole == "A folder" else True,
     key=f"files-{whole}-{frame.uploads_begun()}",
     label_visibility="collapsed",
-    max_upload_size=int(max(ws.settings.limits.zip_mb, ws.settings.limits.volume_mb)),
+    max_upload_size=int(ws.settings.limits.upload_mb),
 )
 if files:
     sent = [(file.name, file.getvalue()) for file in files]

@@ -23,7 +23,7 @@ def test_config_yaml_gives_the_defaults_and_the_environment_overrides_them(monke
 def test_the_server_takes_what_the_upload_page_offers_to_take():
     server = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]
     limits = Settings().limits
-    assert server["maxUploadSize"] >= max(limits.zip_mb, limits.volume_mb)
+    assert server["maxUploadSize"] >= limits.upload_mb >= max(limits.zip_mb, limits.volume_mb)
 
 
 def test_a_setting_that_makes_no_sense_is_refused(monkeypatch):
