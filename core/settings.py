@@ -106,7 +106,7 @@ class Recipe(BaseModel):
     crop: Literal["none", "head"] = "none"
     epochs: int = Field(60, gt=0)
     batch_size: int = Field(32, gt=0)
-    optimizer: Literal["adam", "adamw"] = "adamw"
+    optimizer: Literal["adam", "adamw", "muon"] = "adamw"
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     scheduler: Literal["onecycle", "cosine", "plateau"] = "onecycle"

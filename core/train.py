@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from core.augment import grey, moved, poses
 from core.batches import Batches, check_not_empty, outline_loss
 from core.dataset import Examples
 from core.network import Network, build
+from core.optimise import Optimiser
 from core.settings import Recipe
 from core.simulated import Simulated
 
@@ -135,10 +136,9 @@ def _fit_stage(
         network.load_state_dict(start)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, avg_fn=_running_average, use_buffers=True)
-    optimizer = _optimizer(network, recipe)
     steps = math.ceil(len(train) / recipe.batch_size)
-    scheduler = _scheduler(optimizer, recipe, steps)
-    state = _State(network, average, optimizer, scheduler, generator, keep_last=recipe.keep == "last" or not validation)
+    optimiser = Optimiser(network, recipe, steps)
+    state = _State(network, average, optimiser, generator, keep_last=recipe.keep == "last" or not validation)
     if checkpoint and checkpoint.exists():
         state.restore(checkpoint)
 
@@ -158,17 +158,15 @@ def _fit_stage(
             loss = F.cross_entropy(out.logits, y, weight=weights.to(device), label_smoothing=recipe.label_smoothing)
             if batch.outlines is not None and recipe.simulation:
                 loss = loss + recipe.simulation.outline * outline_loss(out.maps, batch, pose, recipe.simulation)
-            optimizer.zero_grad()
+            optimiser.zero_grad()
             loss.backward()
-            optimizer.step()
+            optimiser.step()
             average.update_parameters(network)
-            if recipe.scheduler == "onecycle":
-                scheduler.step()
             total_loss, met = total_loss + loss.item() * len(y), met + len(y)
             done += 1
             progress(done, recipe.epochs * steps, loss.item(), None)
         epoch = _validate(_averaged(average), validation, number, total_loss / met, time.monotonic() - epoch_began)
-        _step_after_epoch(scheduler, recipe, epoch)
+        optimiser.end_epoch(epoch.validation_loss)
         state.end_epoch(epoch)
         if checkpoint:
             state.save(checkpoint)
@@ -238,29 +236,6 @@ def _averaged(average: AveragedModel) -> Network:
     return network
 
 
-def _optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
-    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-
-
-def _scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Any:
-    if recipe.scheduler == "onecycle":
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.15
-        )
-    if recipe.scheduler == "cosine":
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs)
-    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=recipe.patience // 3)
-
-
-def _step_after_epoch(scheduler: Any, recipe: Recipe, epoch: Epoch) -> None:
-    """The one-cycle schedule has stepped after every batch; the others step here."""
-    if recipe.scheduler == "plateau":
-        scheduler.step(epoch.validation_loss)
-    elif recipe.scheduler == "cosine":
-        scheduler.step()
-
-
 def _validate(network: Network, part: Examples | None, number: int, train_loss: float, seconds: float) -> Epoch:
     if part is None:
         return Epoch(number, train_loss, math.nan, math.nan, math.nan, seconds)
@@ -284,14 +259,13 @@ class _State:
         self,
         network: Network,
         average: AveragedModel,
-        optimizer: torch.optim.Optimizer,
-        scheduler: Any,
+        optimiser: Optimiser,
         generator: torch.Generator,
         *,
         keep_last: bool,
     ) -> None:
-        self.network, self.average, self.optimizer = network, average, optimizer
-        self.scheduler, self.generator = scheduler, generator
+        self.network, self.average = network, average
+        self.optimiser, self.generator = optimiser, generator
         self.keep_last = keep_last
         self.history: list[Epoch] = []
         self.best_epoch = 0
@@ -315,8 +289,7 @@ class _State:
             {
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scheduler": self.scheduler.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
                 "generator": self.generator.get_state(),
                 "global_rng": torch.get_rng_state(),
                 "history": [asdict(epoch) for epoch in self.history],
@@ -333,8 +306,7 @@ class _State:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         self.network.load_state_dict(saved["network"])
         self.average.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.scheduler.load_state_dict(saved["scheduler"])
+        self.optimiser.load_state_dict(saved["optimiser"])
         self.generator.set_state(saved["generator"])
         torch.set_rng_state(saved["global_rng"])
         self.history = [Epoch(**epoch) for epoch in saved["history"]]

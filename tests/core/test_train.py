@@ -49,9 +49,9 @@ def test_the_first_epochs_are_trained_on_smaller_images(parts, monkeypatch):
     assert shown == [32] * 2 * steps + [64] * steps
 
 
-@pytest.mark.parametrize("scheduler", ["onecycle", "cosine", "plateau"])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(parts, tmp_path, scheduler):
-    recipe = RECIPE.model_copy(update={"scheduler": scheduler})
+@pytest.mark.parametrize(("scheduler", "optimizer"), [("onecycle", "muon"), ("cosine", "adam"), ("plateau", "muon")])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(parts, tmp_path, scheduler, optimizer):
+    recipe = RECIPE.model_copy(update={"scheduler": scheduler, "optimizer": optimizer})
     whole = fit(*parts, CLASSES[:2], recipe)
 
     class Stop(Exception):
