@@ -1,13 +1,17 @@
-# Second Read. `make run` and `make test` are all that is needed on a machine with Python 3.11 or newer and make.
+# Second Read. `make run` and `make test` are all that is needed on a machine with Python 3.11 or newer and make;
+# `make serve` starts without demo cases.
 PYTHON ?= python3
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint model results format clean
+.PHONY: run serve test lint model results format clean
 
 run: $(VENV)/installed
 	$(BIN)/python scripts/demo.py
+	$(MAKE) serve
+
+serve: $(VENV)/installed
 	$(BIN)/streamlit run dashboard/Home.py --server.address 127.0.0.1 --server.port $(PORT)
 
 test: $(VENV)/installed-dev

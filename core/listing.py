@@ -33,8 +33,9 @@ def from_folders(root: Path) -> list[Sample]:
             samples.append(Sample(path, label, split=split))
     if not samples:
         raise DatasetError(
-            f"No class folder under {root}. Expected train/, validation/ and test/, each with folders named "
-            f"{', '.join(CLASSES)} (any case, British or American), or give --manifest CSV."
+            f"No class folder with an image in it under {root}. Expected train/, validation/ and test/, each with "
+            f"folders named {', '.join(CLASSES)} (any case, British or American) that hold pictures or single DICOM "
+            "slices, or give --manifest CSV."
         )
     return samples
 

@@ -141,9 +141,14 @@ def drawn_for_audit(session: Session, patient_keys: Collection[str]) -> dict[str
     return {patient: bool(drawn) for patient, drawn in rows}
 
 
-def ids_of_other_batches(session: Session, ids: Collection[int], batch_id: int) -> list[int]:
-    """Those of these scans that did not come with a batch."""
-    return sorted(session.scalars(select(Scan.id).where(Scan.id.in_(ids), Scan.batch_id != batch_id)))
+def ids_of_other_batches(
+    session: Session, ids: Collection[int], batch_id: int, but_of: tuple[str, str] | None = None
+) -> list[int]:
+    """Those of these scans that did not come with a batch, nor with any of one (source, actor)."""
+    query = select(Scan.id).join(Batch).where(Scan.id.in_(ids), Scan.batch_id != batch_id)
+    if but_of:
+        query = query.where((Batch.source != but_of[0]) | (Batch.actor != but_of[1]))
+    return sorted(session.scalars(query))
 
 
 def meta_of(session: Session, scan_id: int) -> dict[str, Any]:

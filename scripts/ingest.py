@@ -13,7 +13,7 @@ from console import errors, sentences, user
 from core.reading import Model, not_head_ct
 from core.settings import Settings
 from services.files import incoming, landed
-from services.intake import BatchGone, Received, receive
+from services.intake import FROM_FOLDER, BatchGone, Received, receive
 from services.models import load_serving, serving_order
 from services.removal import sweep_images
 from services.workspace import Workspace, open_workspace
@@ -55,7 +55,7 @@ def take(ws: Workspace, model: Model, paths: list[Path], as_lines: bool) -> None
     """One batch."""
     counts: Counter[str] = Counter()
     files, blind = incoming(paths, limits=ws.settings.limits), ws.settings.review.blind_first
-    for received in receive(ws, model, files, source="ingest", actor=user()):
+    for received in receive(ws, model, files, source=FROM_FOLDER, actor=user()):
         counts[received.outcome] += 1
         print(json.dumps(as_json(received)) if as_lines else in_a_line(received, blind_first=blind), flush=True)
     if not as_lines:

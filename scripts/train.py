@@ -20,7 +20,7 @@ from core.listing import relative
 from core.settings import Recipe, Settings
 from core.train import stage_checkpoints
 from services.audit_report import summary, verdict
-from services.crossvalidation import cross_validate
+from services.crossvalidation import cross_validate, forget_kept
 from services.training import Prepared, checkpoint_path, prepare, train_dataset
 from services.workspace import Workspace, open_workspace
 
@@ -80,7 +80,9 @@ def _train(ws: Workspace, prepared: Prepared, recipe: Recipe, args: argparse.Nam
 
 
 def _cross_validate(ws: Workspace, prepared: Prepared, recipe: Recipe, args: argparse.Namespace) -> None:
-    checkpoints = checkpoint_path(ws, prepared.examples, recipe).with_suffix("") if args.resume else None
+    checkpoints = checkpoint_path(ws, prepared.examples, recipe).with_suffix("")
+    if not args.resume:
+        forget_kept(checkpoints)
     with training_bar() as tell:
         found = cross_validate(
             prepared,
@@ -105,6 +107,7 @@ def _cross_validate(ws: Workspace, prepared: Prepared, recipe: Recipe, args: arg
         root = root_of(args)
         named = found.table.assign(file=[relative(file, root) for file in found.table["file"]])
         named.to_csv(args.predictions, index=False)
+    forget_kept(checkpoints)
     print("Nothing is published by a cross-validation: train without --folds for a model.")
 
 

@@ -12,7 +12,7 @@ from core.labels import SHARES, SPLITS
 from core.likeness import Appearance
 from core.pseudonym import UNNAMED, unnamed
 from core.reading import SEEN_IN_TRAINING
-from core.scan import ASSUMED_BITS, COLOURED, COLOURED_NOTE, Scan
+from core.scan import ASSUMED_BITS, BURNED_IN_NOTE, COLOURED, COLOURED_NOTE, Scan
 from db import queries
 from db.queries import LookRow
 from services.models import trained_patients
@@ -42,7 +42,7 @@ class Arrival:
         if self.other:
             said.append(f"Nearly the same image as scan {self.resembles(ids)}, which is in the case log too.")
         if BURNED_IN in self.scan.meta and not self.synthetic:
-            said.append("Letters seem to be burned into the image: make sure that they name nobody.")
+            said.append(BURNED_IN_NOTE)
         if COLOURED in self.scan.meta:
             said.append(COLOURED_NOTE)
         if bits := self.scan.meta.get(ASSUMED_BITS):

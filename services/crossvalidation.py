@@ -201,6 +201,12 @@ def kept_path(checkpoints: Path, part: Examples, name: str) -> Path:
     return checkpoints.with_name(f"{checkpoints.name}-{name}-{digest[:8]}.network")
 
 
+def forget_kept(checkpoints: Path) -> None:
+    """Remove what is kept of a cross-validation."""
+    for path in checkpoints.parent.glob(f"{checkpoints.name}-*"):
+        path.unlink(missing_ok=True)
+
+
 def fit_once(
     kept: Path | None,
     train: Examples,

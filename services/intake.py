@@ -19,6 +19,8 @@ from services.removal import note_images
 from services.workspace import Workspace
 
 Outcome = Literal["stored", "duplicate", "refused"]
+FROM_FOLDER = "ingest"
+"""The source of what a command takes in."""
 CHUNK_PIXELS = 20_000_000
 """Scans of more pixels than this do not wait for others in memory."""
 
@@ -181,7 +183,8 @@ def _store(
             session.flush()
             batch_id = batch.id
         again = {ids[digest]: scan for digest, scan in chunk.scans.items() if digest in ids and scan.patient_key}
-        known = queries.ids_of_other_batches(session, ids.values(), batch_id or 0)
+        own_folder = (source, actor) if source == FROM_FOLDER else None  # which still holds what it sends again
+        known = queries.ids_of_other_batches(session, ids.values(), batch_id or 0, but_of=own_folder)
         arrivals = arrivals_of(ws, session, new, again, seen, synthetic)
         queries.add_patients(session, {one.patient_key: split_of(one.patient_key) for one in arrivals})
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
 from core.reading import abstains, not_head_ct
-from core.scan import COLOURED, COLOURED_NOTE
+from core.scan import BURNED_IN_NOTE, COLOURED, COLOURED_NOTE
 from db import audit, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
@@ -315,7 +315,7 @@ def remarks(ws: Workspace, case: Case) -> list[str]:
     if scan.resembles_id:
         said.append(f"Nearly the same image as scan {scan.resembles_id}.")
     if BURNED_IN in meta and not scan.synthetic:
-        said.append("Letters seem to be burned into the image: make sure that they name nobody.")
+        said.append(BURNED_IN_NOTE)
     if COLOURED in meta:
         said.append(COLOURED_NOTE)
     if first is not None and meta["day"] > first:

@@ -1,5 +1,6 @@
 """The places one installation works in: its settings, case log, images and models."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from core.settings import ROOT, Settings
 from db import audit
 from db.images import ImageStore
 from db.private import make_folder
-from db.session import Database
+from db.session import Database, UnusableLog
 
 SHIPPED_BUNDLES = ROOT / "bundles" / "serving"
 """The bundles that come with the code; the newest by name serves where none was promoted."""
@@ -40,6 +41,8 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
     Raises WrongKey where the key is not the one that the case log's patients were named with, and UnusableLog where
     the log is damaged or newer than this program.
     """
+    if sys.platform == "win32":  # processes are spoken to and folders kept on the disk by means it has not
+        raise UnusableLog("Second Read runs on Linux and macOS. On Windows start it under WSL 2.")
     settings = settings or Settings()
     make_folder(settings.home_dir)
     db, images = Database(settings.url), ImageStore(settings.images_dir)

@@ -4,9 +4,11 @@ import contextlib
 import io
 import os
 import runpy
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import torch
 from PIL import Image
 
 from core import bundle
+from core.decoder import Decoder
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC
 from core.network import build
 from core.phantom import phantom, to_dicom
@@ -23,17 +26,31 @@ from core.predict import Predictor
 from core.preprocess import InputSpec, windowed
 from core.scan import Scan
 from core.settings import ROOT, Settings
+from services.demo import load_demo
+from services.models import demonstration_model
 from services.workspace import Workspace, open_workspace
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many of these as there are cores
     torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see the defaults, not what the machine they run on is set to."""
+@cache
+def _decoder(seconds: float, memory_mb: float) -> Decoder:
+    return Decoder(seconds=seconds, memory_mb=memory_mb)
+
+
+def _as_in_tests(patch: pytest.MonkeyPatch) -> None:
+    """Tests see the defaults, not what the machine they run on is set to; and to start PyTorch, or the process that
+    decodes files, anew for every test would take minutes. Commands and browser tests run as they are."""
     for name in [name for name in os.environ if name.startswith("STROKE_") and name != "STROKE_TEST_DATA"]:
-        monkeypatch.delenv(name)
+        patch.delenv(name)
+    patch.setattr("services.models.ModelProcess", lambda folder: Predictor(bundle.load(folder)))
+    patch.setattr("services.workspace.Decoder", lambda *, seconds, memory_mb: _decoder(seconds, memory_mb))
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    _as_in_tests(monkeypatch)
 
 
 @pytest.fixture
@@ -41,12 +58,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("STROKE_HOME", str(folder))
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _models_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Starting PyTorch anew for every test would take minutes. Commands and browser tests run as they are."""
-    monkeypatch.setattr("services.models.ModelProcess", lambda folder: Predictor(bundle.load(folder)))
 
 
 @pytest.fixture
@@ -58,6 +69,30 @@ def demonstration_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture
 def ws(home: Path, demonstration_serves: None) -> Workspace:
     return open_workspace(Settings())
+
+
+@contextlib.contextmanager
+def made_once(folder: Path) -> Iterator[Workspace]:
+    """A workspace, as `ws`, in a home that a fixture of a wider scope makes for tests to copy."""
+    with pytest.MonkeyPatch.context() as patch:
+        _as_in_tests(patch)
+        patch.setattr("services.models.SHIPPED_BUNDLES", folder / "no bundles")
+        ws = open_workspace(Settings(home=folder / "home"))
+        yield ws
+        ws.db.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def _demo_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with made_once(tmp_path_factory.mktemp("demo")) as ws:
+        load_demo(ws, demonstration_model(ws))
+    return ws.settings.home_dir
+
+
+@pytest.fixture
+def demo_home(home: Path, _demo_made: Path) -> Path:
+    """A home with the demo cases."""
+    return Path(shutil.copytree(_demo_made, home))
 
 
 @pytest.fixture(scope="session")
@@ -85,11 +120,13 @@ def bundle_facts(classes: tuple[str, ...] = CLASSES, **changes: object) -> dict[
 def publish_untrained(ws: Workspace) -> Callable[..., str]:
     """Publish a network with random weights; returns its version."""
 
-    def publish(seed: int = 0, classes: tuple[str, ...] = CLASSES, **changes: object) -> str:
-        torch.manual_seed(seed)
-        return bundle.publish(ws.models_dir, build("stroke_cnn", classes), bundle_facts(classes, **changes)).version
+    return partial(publish_network, ws)
 
-    return publish
+
+def publish_network(ws: Workspace, seed: int = 0, classes: tuple[str, ...] = CLASSES, **changes: object) -> str:
+    """`publish_untrained`, for a fixture of a wider scope."""
+    torch.manual_seed(seed)
+    return bundle.publish(ws.models_dir, build("stroke_cnn", classes), bundle_facts(classes, **changes)).version
 
 
 def png(seed: int = 0, label: str = HEMORRHAGIC, size: int = 96) -> bytes:
@@ -126,8 +163,13 @@ def display_scan(pixels: np.ndarray) -> Scan:
 
 @pytest.fixture
 def class_folders(tmp_path: Path) -> Path:
-    """A tiny data set: three parts x two classes x four patients with one phantom each."""
-    root = tmp_path / "data"
+    """A tiny data set: three parts x two classes x some patients with one phantom each."""
+    return make_class_folders(tmp_path)
+
+
+def make_class_folders(under: Path) -> Path:
+    """`class_folders`, for a fixture of a wider scope."""
+    root = under / "data"
     number = 0
     for part, count in (("Train", 12), ("Validation", 5), ("Test", 5)):
         for name, label in (("hemorrhagic", HEMORRHAGIC), ("ischaemic", ISCHEMIC)):

@@ -32,19 +32,21 @@ def _rollback(instead_of: str | None) -> None:
         st.session_state["models_notice"] = str(error)
 
 
-def _calibrated(calibration: Calibration) -> str:
+def _calibrated(calibration: Calibration, *, simulated: bool) -> str:
     if not calibration.scans:
         return "not calibrated"
     of = f" of {counted(calibration.patients, 'patient')}" if calibration.patients else ""
-    return f"calibrated on {counted(calibration.scans, 'scan')}{of}"
+    with_ = ", simulated ones among them" if simulated else ""
+    return f"calibrated on {counted(calibration.scans, 'scan')}{of}{with_}"
 
 
 def _operating_points(manifest: Manifest) -> None:
     """At which probability a finding is found as often as was asked, and what that gave on validation patients."""
     for name, point in manifest.operating_points.items():
         means = "counts as not excluded" if name == HEMORRHAGIC else "(of which Review says nothing) is found"
+        of = "simulated ones of " if name in manifest.simulated_classes else ""
         st.caption(
-            f"{in_words(name)} {means} from {percent(point.threshold)} on: on validation patients "
+            f"{in_words(name)} {means} from {percent(point.threshold)} on: on {of}validation patients "
             f"a sensitivity of {words.stored_figure(point.sensitivity)} "
             f"and a specificity of {words.stored_figure(point.specificity)}."
         )
@@ -85,7 +87,7 @@ def _card(version: Version) -> None:
         threshold = manifest.abstain_below
         st.caption(
             f"{manifest.arch}, made {words.when(manifest.created_at)}; "
-            + _calibrated(manifest.calibration)
+            + _calibrated(manifest.calibration, simulated=bool(manifest.simulated_classes))
             + (f"; abstains below {percent(threshold)} confidence" if threshold is not None else "")
             + ("" if manifest.false_flags is None else "; flags images that are no head CT")
             + (f"; trained on from {manifest.parent}" if manifest.parent else "")

@@ -20,7 +20,7 @@ if model is None:
 
 st.write(
     "Axial brain CT: JPG, PNG, TIFF, BMP, GIF, WebP, DICOM or NIfTI, any number of files, zips or a whole folder. "
-    "What cannot be read is named; the rest goes through."
+    "What cannot be read is named; the rest goes through. Stay on this page until the browser has sent them."
 )
 upload = frame.last_upload()
 if upload and upload.running:

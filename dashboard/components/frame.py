@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
+from pydantic import ValidationError
 from streamlit.navigation.page import StreamlitPage
 
 from core.labels import counted
@@ -60,7 +61,7 @@ def draw() -> None:
     st.html(_STYLE)
     try:
         always = resources.workspace().settings.review.blind_first
-    except (WrongKey, UnusableLog) as error:
+    except (WrongKey, UnusableLog, ValidationError, OSError) as error:
         st.error(f"**The case log is not opened.** {error}", icon=":material/lock:")
         st.stop()
     if "reading_as" not in st.session_state:

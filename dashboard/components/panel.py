@@ -69,6 +69,8 @@ def _reservations(reading: ReadingRow) -> None:
     """What the model's answer rests on."""
     if NO_STROKE not in reading.probabilities:
         st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")
+    if reading.label == NO_STROKE and not abstains(reading):
+        st.caption(":material/visibility: It excludes nothing: the model misses some hemorrhages and infarcts.")
     if CLASSES_ALIKE in reading.flags and reading.label != NO_STROKE and not abstains(reading):
         st.caption(
             ":material/balance: Calibrated for equally common answers; where strokes are rarer, fewer are right."

@@ -41,7 +41,8 @@ def running(upload: Upload) -> None:
 
 def undo_button(ws: Workspace, scan_id: int) -> None:
     """Takes back the batch that a scan came with, and draws the page anew with a word on it."""
-    if not st.button("Undo this batch", help="Possible until something in it has been reviewed.", width="stretch"):
+    until = "Possible until something in it has been reviewed or has come with a later upload."
+    if not st.button("Undo this batch", help=until, width="stretch"):
         return
     try:
         gone = undo(ws, scan_id, actor=frame.reader())

@@ -25,11 +25,10 @@ FLAGS = [
 
 
 @pytest.fixture
-def server(home):
+def server(demo_home):
     """A dashboard over a log of demo cases; its address."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: browser tests are skipped")
-    subprocess.run([sys.executable, ROOT / "scripts" / "demo.py"], check=True, capture_output=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

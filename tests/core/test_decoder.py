@@ -38,14 +38,14 @@ serve(decoder.answers_to, *pipes(), {"ready": True})
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def decoder():
     one = Decoder(seconds=20, memory_mb=2048)
     yield one
     one.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def misbehaving():
     one = Decoder(seconds=2, memory_mb=2048, command=("-c", MISBEHAVES))
     yield one

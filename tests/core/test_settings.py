@@ -3,6 +3,7 @@ import sys
 import tomllib
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from core.settings import ROOT, Augmentation, LastStage, Recipe, Settings
@@ -10,7 +11,10 @@ from core.settings import ROOT, Augmentation, LastStage, Recipe, Settings
 
 def test_config_yaml_gives_the_defaults_and_the_environment_overrides_them(monkeypatch, tmp_path):
     assert Settings().home_dir == ROOT / "var"
-    assert Settings().training.arch == "stroke_cnn"
+    said = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert said["training"]["epochs"] != Recipe().epochs, "else it may not be the file that is read"
+    assert Settings().training.epochs == said["training"]["epochs"]
+    assert Settings().training.augmentation.rotation == said["training"]["augmentation"]["rotation"]
     monkeypatch.setenv("STROKE_HOME", str(tmp_path))
     monkeypatch.setenv("STROKE_TRAINING__EPOCHS", "3")
     assert Settings().home_dir == tmp_path

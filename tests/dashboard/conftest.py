@@ -5,8 +5,6 @@ from streamlit.testing.v1 import AppTest
 
 from core.settings import ROOT, Settings
 from dashboard import resources
-from services.demo import load_demo
-from services.models import serving_model
 from services.workspace import open_workspace
 
 
@@ -19,10 +17,8 @@ def app(home, demonstration_serves):
 
 
 @pytest.fixture
-def demo(home, demonstration_serves):
-    ws = open_workspace(Settings())
-    load_demo(ws, serving_model(ws))
-    return ws
+def demo(demo_home, demonstration_serves):
+    return open_workspace(Settings())
 
 
 def on(app, page):

@@ -1,13 +1,18 @@
 """The Evaluation page without a browser."""
 
+import io
+
+import pandas as pd
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
+from core.labels import CLASSES
 from core.settings import ROOT, Settings
 from dashboard import resources
 from services.demo import load_demo
 from services.intake import Incoming, receive
 from services.models import demonstration_model, serving_model
-from services.review import cases
+from services.review import cases, new_click, record
 from services.workspace import open_workspace
 from tests.conftest import png
 from tests.dashboard.conftest import on, words
@@ -49,15 +54,32 @@ def test_a_cell_does_not_tell_what_a_blind_reader_has_yet_to_say(app, demo):
 
 
 def test_the_figures_can_be_asked_of_one_reader_and_one_source(app, demo):
+    read = next(c for c in cases(demo, "Ben") if c.verdict and c.verdict.label in CLASSES).scan
+    record(demo, read.id, reader="Ben", verdict="no_stroke", expected_version=read.version, click_id=new_click())
     on(app, "evaluation")
     readers = next(s for s in app.selectbox if s.label == "Reader")
-    whole = app.dataframe[0].value.loc[0, "These scans"]
-    readers.select(readers.options[0]).run()
+    assert not app.dataframe[0].value.loc[0, "These scans"].startswith("1 scan")
+    readers.select("Ben").run()
     assert not app.exception
-    assert readers.options[0] in words(app)
+    assert app.dataframe[0].value.loc[0, "These scans"].startswith("1 scan of 1 patient")
     sources = next(s for s in app.selectbox if s.label == "Source")
     assert sources.options == ["Demo cases"]
-    assert app.dataframe[0].value.loc[0, "These scans"].split()[0] <= whole.split()[0]
+
+
+def test_the_rows_leave_out_what_their_reader_has_yet_to_read_blind(app, demo, monkeypatch):
+    read = next(c for c in cases(demo, "Reader 1") if c.verdict and c.verdict.label in CLASSES).scan
+    record(demo, read.id, reader="Reader 1", verdict="ischemic", expected_version=read.version, click_id=new_click())
+    made = {}
+    monkeypatch.setattr(
+        DeltaGenerator, "download_button", lambda self, label, data, *_, **__: made.update({label: data})
+    )
+    app.query_params["blind_first"] = "true"
+    on(app, "evaluation")
+    assert "that you have yet to read blind" in words(app)
+    rows = pd.read_csv(io.StringIO(made["Download the rows (CSV)"]()))
+    hidden = {c.scan.id for c in cases(demo, "Reader 1", blind_first=True) if c.hidden}
+    assert len(hidden) > 10
+    assert not hidden & set(rows["scan_id"])
 
 
 def test_of_demo_cases_alone_the_model_that_read_them_is_asked(home):

@@ -40,6 +40,14 @@ def test_every_page_draws_over_an_empty_log(app, page):
     on(app, page)
 
 
+def test_a_setting_that_is_none_is_said_where_the_page_would_be(app, monkeypatch):
+    monkeypatch.setenv("STROKE_REVIEW__AUDIT_SHARE", "often")
+    app.run()
+    [error] = app.error
+    assert "The case log is not opened" in error.value
+    assert "audit_share" in error.value
+
+
 def test_where_a_model_of_real_scans_serves_a_demo_case_still_says_who_read_it(home):
     resources.workspace.clear()
     ws = open_workspace(Settings())
@@ -121,6 +129,18 @@ def test_blind_first_reveals_only_after_the_verdict(app, demo):
     next(b for b in app.button if b.label == "Back").click().run()
     assert app.session_state["scan"] == scan
     assert all(b.proto.shortcut for b in verdict_buttons(app)), "whoever comes back to change it may use the keys"
+
+
+def test_a_blind_reader_is_not_told_what_others_said_before_their_own_verdict(app, demo):
+    read = cases(demo, "Reader 1")[0].scan
+    record(demo, read.id, reader="Ben", verdict="unusable", expected_version=read.version, click_id=new_click())
+    app.query_params["blind_first"], app.query_params["scan"] = "true", str(read.id)
+    on(app, "review")
+    told = [line.value for line in app.text]
+    assert not any("Ben" in line for line in told)
+    assert "shown with the model's answer" in words(app)
+    next(b for b in app.button if b.label == "Ischemic").click().run()
+    assert any("Ben" in line.value for line in app.text)
 
 
 def test_blind_first_after_the_answer_stood_there_is_not_called_blind(app, demo):

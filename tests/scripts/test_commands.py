@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -20,14 +19,25 @@ from core import manifest as manifests
 from core.settings import ROOT, Settings
 from services.models import champion
 from services.workspace import open_workspace
-from tests.conftest import png, run, run_apart
+from tests.conftest import make_class_folders, png, run, run_apart
 
 FAST = ["--image-size", "32", "--epochs", "2", "--batch-size", "8"]
 
 
+@pytest.fixture(scope="module")
+def _trained_once(tmp_path_factory):
+    root = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STROKE_HOME", str(root / "home"))
+        data = make_class_folders(root)
+        return root / "home", run_apart("train", "--data", data, "--split", "folders", *FAST).stdout.split()[-1]
+
+
 @pytest.fixture
-def trained(home, class_folders):
-    return run_apart("train", "--data", class_folders, "--split", "folders", *FAST).stdout.split()[-1]
+def trained(home, class_folders, _trained_once):
+    """A version trained on `class_folders`, which a candidate is."""
+    shutil.copytree(_trained_once[0], home)
+    return _trained_once[1]
 
 
 def test_train_publishes_a_candidate_and_prints_its_version_last(home, class_folders, trained):
@@ -100,6 +110,7 @@ def test_folds_measure_a_recipe_and_publish_nothing(home, class_folders, tmp_pat
     assert figures["patients"]["n"] == 44
     assert set(figures) == {"scans", "before calibration", "patients"}
     assert len(table.read_text().splitlines()) == 45
+    assert not list((home / "training").glob("*")), "what was kept for --resume goes when it has ended"
     recipe.write_text("widht: 8\n")
     failed = run("train", *args, check=False)
     assert failed.returncode == 2
@@ -245,7 +256,7 @@ def test_models_can_be_listed_promoted_and_rolled_back(home, trained):
 
 
 def test_retrain_without_labels_says_why_not(home):
-    decision = json.loads(run_apart("retrain", "--json").stdout)
+    decision = json.loads(run("retrain", "--json").stdout)
     assert decision["decision"] == "refused"
     assert decision["candidate"] is None
     assert "At least 20" in decision["reason"]
@@ -264,25 +275,23 @@ def test_wrong_data_is_a_sentence_not_a_traceback(home, tmp_path):
         assert failed.stderr.strip()
 
 
-@pytest.mark.parametrize("after_epochs", [1, 2])
-def test_a_killed_training_leaves_no_version_and_resumes(home, class_folders, after_epochs):
+def test_a_killed_training_leaves_no_version_and_resumes(home, class_folders):
     args = ["--data", str(class_folders), "--split", "folders", "--image-size", "32", "--batch-size", "8"]
-    slow = [*args, "--epochs", "40", "--patience", "40"]
+    slow = [*args, "--epochs", "15", "--patience", "40"]
     process = subprocess.Popen(
         [sys.executable, ROOT / "scripts" / "train.py", *slow], stderr=subprocess.PIPE, text=True, env=os.environ
     )
     for line in process.stderr:
-        if line.startswith(f"epoch {after_epochs}:"):
+        if line.startswith("epoch 2:"):
             process.send_signal(signal.SIGKILL)
             break
     process.wait()
     assert manifests.versions(home / "models") == []
-    began = time.monotonic()
     resumed = run("train", *slow, "--resume")
     assert "Going on" in resumed.stderr
-    assert "epoch 1:" not in resumed.stderr
+    assert not re.search("^epoch [12]:", resumed.stderr, re.MULTILINE)
+    assert "epoch 15:" in resumed.stderr
     assert len(manifests.versions(home / "models")) == 1
-    assert time.monotonic() - began < 200
 
 
 def test_demo_cases_fill_an_empty_log_once(home):
@@ -313,38 +322,3 @@ def test_the_case_log_is_checked(home):
     found = run("check_log", check=False)
     assert found.returncode == 1
     assert "Restore it from the backup" in found.stdout
-
-
-TINY_RECIPE = """
-arch: lesion_cnn
-head: strongest
-width: 8
-image_size: 64
-window: [40, 80]
-crop: head
-epochs: 1
-batch_size: 12
-keep: last
-simulation: {per_slice: 1}
-"""
-
-
-def test_the_model_that_ships_is_trained_in_parts_and_no_part_twice(home, tmp_path, monkeypatch):
-    root, rows = tmp_path / "public" / "ct_ich", ["file,patient,finding"]
-    root.mkdir(parents=True)
-    for i in range(24):
-        (root / f"{i}.png").write_bytes(png(i, ("hemorrhagic", "no_stroke")[i % 2]))
-        rows.append(f"{i}.png,{i},{('hemorrhage', 'no_hemorrhage')[i % 2]}")
-    (root / "findings.csv").write_text("\n".join(rows))
-    (tmp_path / "recipe.yaml").write_text(TINY_RECIPE)
-    monkeypatch.setattr("services.side_by_side.cores", lambda: 2)
-    ask = ("--data", tmp_path / "public", "--recipe", tmp_path / "recipe.yaml", "--out", tmp_path / "bundles")
-    said = run("build_model", *ask)
-    shipped = bundle.load(tmp_path / "bundles" / said.stdout.split()[-1])
-    assert shipped.manifest.classes == ("hemorrhagic", "ischemic", "no_stroke")
-    assert "hemorrhage AUC per patient" in said.stderr
-    kept = {path: path.stat().st_mtime_ns for path in (home / "results" / "training").glob("*.network")}
-    assert len(kept) == 6
-    again = bundle.load(tmp_path / "bundles" / run("build_model", *ask).stdout.split()[-1])
-    assert again.manifest.weights_sha256 == shipped.manifest.weights_sha256
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept

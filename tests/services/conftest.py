@@ -1,14 +1,18 @@
 """A model that serves, files that are given to it, and a log of reviews to ask figures of."""
 
+import shutil
+
 import pytest
 from sqlalchemy import text
 
+from core.settings import Settings
 from services.intake import Incoming, receive
 from services.models import champion, promote, serving_model
 from services.questions import Question
 from services.reporting import live_evaluation
 from services.review import new_click, record
-from tests.conftest import dicom, png
+from services.workspace import open_workspace
+from tests.conftest import dicom, made_once, png
 
 
 @pytest.fixture
@@ -26,9 +30,21 @@ def take(ws, predictor, files, **more):
 SCANS = 40
 
 
+@pytest.fixture(scope="session")
+def _log_made(tmp_path_factory):
+    with made_once(tmp_path_factory.mktemp("log")) as ws:
+        received = _forty_scans(ws)
+    return ws.settings.home_dir, received
+
+
 @pytest.fixture
-def log(ws):
+def log(home, demonstration_serves, _log_made):
     """Forty scans of forty patients by two ways; Ann reads the surest 30, Ben ten of them and says no stroke."""
+    shutil.copytree(_log_made[0], home)
+    return open_workspace(Settings()), list(_log_made[1])
+
+
+def _forty_scans(ws):
     predictor = serving_model(ws)
     received = []
     for source in ("upload", "ingest"):
@@ -44,7 +60,7 @@ def log(ws):
         file(ws, one.scan_id, "Ann", truth, version=0, blind=place % 2 == 0)
         if place < 10:
             file(ws, one.scan_id, "Ben", "no_stroke" if place < 4 else truth, version=1)
-    return ws, received
+    return received
 
 
 def file(ws, scan_id, reader, verdict, *, version, blind=False):

@@ -7,15 +7,11 @@ from core.settings import Settings
 from db import audit
 from db.models import Review, Snapshot, SnapshotItem
 from services.checking import Checked, NoLog, problems
-from services.demo import load_demo
-from services.models import demonstration_model
 
 
 @pytest.fixture
-def log(ws):
+def log(demo_home, ws):
     """A case log with the demo cases, and its file."""
-    load_demo(ws, demonstration_model(ws))
-    ws.db.engine.dispose()
     return ws, ws.settings.home_dir / "second_read.sqlite"
 
 

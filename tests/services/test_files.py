@@ -9,6 +9,8 @@ import pytest
 
 from core.settings import Limits
 from services.files import files_in, incoming, landed, unpacked
+from services.intake import receive
+from services.models import serving_model
 from tests.conftest import dicom, png
 from tests.core.test_volume import nifti, volume
 
@@ -95,6 +97,14 @@ def zipped(**members):
     return out.getvalue()
 
 
+def encrypted():
+    """As far as its headers say: bit 0 of the flags, in the file's own and in the directory's."""
+    data = bytearray(zipped(a=png(1)))
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(header) + flags] |= 1
+    return bytes(data)
+
+
 def test_a_zip_from_a_browser_is_what_is_in_it():
     data = zipped(**{"a/b/1.png": png(1), "2.dcm": dicom(2), "__MACOSX/x": b"", "a/": b""})
     members = list(unpacked("case.zip", data, limits=Limits()))
@@ -110,14 +120,21 @@ def test_a_zip_from_a_browser_is_what_is_in_it():
     [
         (zipped(), "holds no file"),
         (zipped(a=b"0" * 3_000_000), "limit is 1 MB"),
-        (zipped(a=png(1))[:-30] + b"x" * 8, ""),
+        (zipped(a=png(1)).replace(png(1)[40:60], b"x" * 20), "is damaged"),
+        (encrypted(), "without a password"),
     ],
 )
 def test_a_zip_that_cannot_be_used_says_why(data, word):
-    found = list(unpacked("case.zip", data, limits=Limits(file_mb=1)))
-    assert len(found) == 1
-    if word:
-        assert word in found[0].problem
+    [found] = unpacked("case.zip", data, limits=Limits(file_mb=1))
+    assert word in found.problem
+
+
+def test_a_zip_without_its_end_is_handed_on_as_a_file_that_cannot_be_read(ws):
+    whole = zipped(a=png(1))
+    [found] = unpacked("case.zip", whole[:-30], limits=Limits())
+    [received] = receive(ws, serving_model(ws), [found], source="upload", actor="a")
+    assert (received.outcome, received.file) == ("refused", "case.zip")
+    assert received.reason
 
 
 def test_a_file_that_may_hold_many_slices_may_be_larger(tmp_path):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -33,22 +34,29 @@ from services.questions import Question
 from services.reporting import live_evaluation
 from services.review import new_click, record
 from services.workspace import open_workspace
-from tests.conftest import png
+from tests.conftest import made_once, png, publish_network
 
 RECIPE = Recipe(image_size=64, batch_size=8).model_dump(mode="json")
 
 
+@pytest.fixture(scope="module")
+def _reviewed_made(tmp_path_factory):
+    with made_once(tmp_path_factory.mktemp("reviewed")) as ws:
+        promote(ws, publish_network(ws, lineage={"recipe": RECIPE}, calibration={}), actor="test")
+        files = (Incoming(f"{i} (1).png", png(i, CLASSES[i % 3])) for i in range(40))
+        for i, one in enumerate(receive(ws, serving_model(ws), files, source="upload", actor="a")):
+            record(ws, one.scan_id, reader="Ann", verdict=CLASSES[i % 3], expected_version=0, click_id=new_click())
+        deal_splits(ws)
+    return ws.settings.home_dir
+
+
 @pytest.fixture
-def reviewed(ws, publish_untrained, monkeypatch):
+def reviewed(home, demonstration_serves, _reviewed_made):
     """Forty scans of forty patients, each with the verdict that its phantom deserves."""
+    shutil.copytree(_reviewed_made, home)
+    ws = open_workspace(Settings())
     ws.settings.retrain.epochs = 2
     ws.settings.retrain.min_test_scans = 2
-    promote(ws, publish_untrained(lineage={"recipe": RECIPE}, calibration={}), actor="test")
-    files = (Incoming(f"{i} (1).png", png(i, CLASSES[i % 3])) for i in range(40))
-    received = list(receive(ws, serving_model(ws), files, source="upload", actor="a"))
-    for i, one in enumerate(received):
-        record(ws, one.scan_id, reader="Ann", verdict=CLASSES[i % 3], expected_version=0, click_id=new_click())
-    deal_splits(ws)
     return ws
 
 

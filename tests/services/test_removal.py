@@ -60,6 +60,22 @@ def test_what_a_later_upload_was_told_is_stored_is_not_taken_back(ws):
     assert undo(ws, first.scan_id, actor="a") == 1, "that upload has been taken back"
 
 
+@pytest.mark.parametrize(
+    ("source", "actor", "stays"), [("ingest", "b", True), ("upload", "a", True), ("ingest", "a", False)]
+)
+def test_a_folder_that_is_taken_in_again_by_its_own_command_keeps_no_batch(ws, source, actor, stays):
+    """It still holds the files, and a restarted --watch sends them all."""
+    model, file = serving_model(ws), Incoming("a.png", png(1))
+    [first] = receive(ws, model, [file], source="ingest", actor="a")
+    [again] = receive(ws, model, [file], source=source, actor=actor)
+    assert again.outcome == "duplicate"
+    if stays:
+        with pytest.raises(BatchInUse, match="told that they are stored"):
+            undo(ws, first.scan_id, actor="a")
+    else:
+        assert undo(ws, first.scan_id, actor="a") == 1
+
+
 def test_a_batch_somebody_has_worked_with_stays(ws, predictor):
     received = take(ws, predictor, [(f"{i}.png", png(i)) for i in range(3)])
     record(

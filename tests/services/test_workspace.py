@@ -22,6 +22,13 @@ def test_what_lies_in_a_home_that_others_made_is_not_theirs_to_read(tmp_path):
     assert modes(tmp_path, ws.images.root, file) == [0o755, 0o700, 0o600]
 
 
+def test_where_it_cannot_run_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(UnusableLog, match="WSL 2"):
+        open_workspace(Settings(home=tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_home_that_is_set_to_nothing_is_not_the_checkout(monkeypatch):
     monkeypatch.setenv("STROKE_HOME", "")
     assert Settings().home_dir == ROOT / "var"

@@ -1,0 +1,59 @@
+"""The Models page without a browser."""
+
+import pytest
+
+from core.manifest import WEIGHTS
+from services import jobs
+from services.models import champion, folder_of, promote
+from tests.conftest import publish_network
+from tests.dashboard.conftest import on, words
+
+
+def button(app, label, version=None):
+    [found] = [b for b in app.button if b.label == label and (version is None or version in b.key)]
+    return found
+
+
+def test_a_version_is_let_serve_and_taken_back(app, demo):
+    before, other = champion(demo), publish_network(demo)
+    button(on(app, "models"), "Let it serve", other).click().run()
+    assert champion(demo) == other
+    assert f"#### {other}\n**serves now**" in [element.value for element in app.markdown]
+    button(app, "Roll back").click().run()
+    assert not app.exception
+    assert champion(demo) == before
+
+
+def test_a_click_on_a_page_that_is_out_of_date_changes_nothing(app, demo):
+    first, second = publish_network(demo), publish_network(demo, seed=1)
+    on(app, "models")
+    promote(demo, second, actor="somebody else")
+    button(app, "Let it serve", first).click().run()
+    assert champion(demo) == second
+    [error] = app.error
+    assert second in error.value
+
+
+def test_a_version_that_is_damaged_is_said_and_cannot_be_let_serve(app, demo):
+    version = publish_network(demo)
+    (folder_of(demo, version) / WEIGHTS).write_bytes(b"x")
+    on(app, "models")
+    button(app, "Let it serve", version).click().run()
+    assert not app.exception
+    assert champion(demo) != version
+    assert app.error
+
+
+@pytest.mark.parametrize("simulated", [[], ["ischemic"]])
+def test_figures_on_simulated_scans_are_called_that(app, demo, simulated):
+    figure = {"value": 0.96, "low": 0.9, "high": 0.99, "n": 80}
+    point = {"asked_sensitivity": 0.95, "threshold": 0.15, "sensitivity": figure, "specificity": figure}
+    publish_network(demo, simulated_classes=simulated, operating_points={"ischemic": point})
+    assert ("on simulated ones of validation patients" in words(on(app, "models"))) == bool(simulated)
+
+
+def test_too_few_corrections_are_said_and_nothing_can_be_started(app, demo, monkeypatch):
+    monkeypatch.setattr(jobs, "start_retraining", lambda ws: pytest.fail("started"))
+    on(app, "models")
+    assert button(app, "Retrain").disabled
+    assert "At least" in words(app)
