@@ -1,20 +1,19 @@
 """What is wrong with a data set, before anyone trains on it or believes a figure measured on it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
 from core.dataset import Sample, assign_splits, patient_classes, patients_in_several_splits
 from core.labels import SPLITS, parse_class, parse_split
-from core.likeness import HASH_DISTANCE, NEAR_DIFFERENCE, Appearance, appearance, distances
+from core.likeness import HASH_DISTANCE, NEAR_DIFFERENCE, Appearance, appearance, connected, distances
 from core.listing import relative
 from core.preprocess import WINDOWS, windowed
 from core.pseudonym import UNNAMED, unnamed
@@ -145,20 +144,8 @@ class Auditor:
 
 def groups_of_images(audit: Audit, root: Path) -> dict[Path, int]:
     """Files that show one image, or nearly -> the number of their group; files unlike any other are not in it."""
-    of = _connected((pair.first, pair.second) for pair in (*audit.exact, *audit.near))
+    of = connected((pair.first, pair.second) for pair in (*audit.exact, *audit.near))
     return {root / str(name): group for name, group in of.items()}
-
-
-def _connected(links: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, int]:
-    """What is linked, however far about -> the number of its group."""
-    links = list(links)
-    if not links:
-        return {}
-    place = {name: index for index, name in enumerate(dict.fromkeys(name for link in links for name in link))}
-    rows, columns = np.array([(place[first], place[second]) for first, second in links]).T
-    graph = sparse.coo_array((np.ones(len(links)), (rows, columns)), shape=(len(place), len(place)))
-    _, group = sparse.csgraph.connected_components(graph, directed=False)
-    return {name: int(group[index]) for name, index in place.items()}
 
 
 def whose(patients: Sequence[str], groups: Sequence[int | None]) -> list[str]:
@@ -178,7 +165,7 @@ def dealt_with(patients: Sequence[str], groups: Sequence[int | None]) -> dict[st
     """Patient -> the first of those who share an image with them, or with whom those share one: all of them belong in
     one part."""
     links = [(patient, group) for patient, group in zip(patients, groups, strict=True) if group is not None]
-    of, first = _connected(links), dict[int, str]()
+    of, first = connected(links), dict[int, str]()
     for patient in sorted(set(patients)):
         first.setdefault(of.get(patient, -1), patient)
     return {patient: first[of[patient]] if patient in of else patient for patient in patients}

@@ -1,10 +1,12 @@
 """Whether two images show the same scan: a copy stays alike through rescaling, JPEG and other containers, the next
 slice of a series does not."""
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from scipy import sparse
 
 from core.preprocess import WINDOWS, windowed
 from core.scan import Scan
@@ -47,3 +49,15 @@ def appearance(scan: Scan) -> Appearance:
 def distances(bits: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(4,) and (N, 4) hashes -> (N,) how many of their 256 bits differ."""
     return np.asarray(np.bitwise_count(others ^ bits).sum(axis=1))
+
+
+def connected(links: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, int]:
+    """What is linked, however far about -> the number of its group."""
+    links = list(links)
+    if not links:
+        return {}
+    place = {name: index for index, name in enumerate(dict.fromkeys(name for link in links for name in link))}
+    rows, columns = np.array([(place[first], place[second]) for first, second in links]).T
+    graph = sparse.coo_array((np.ones(len(links)), (rows, columns)), shape=(len(place), len(place)))
+    _, group = sparse.csgraph.connected_components(graph, directed=False)
+    return {name: int(group[index]) for name, index in place.items()}

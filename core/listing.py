@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.dataset import DatasetError, Sample
 from core.labels import CLASSES, SPLITS, parse_class, parse_split
-from core.pseudonym import Pseudonym
+from core.pseudonym import Pseudonym, is_key
 from core.signatures import HEAD, is_dicom, is_picture
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ""}
@@ -71,7 +71,7 @@ def from_manifest(
     """Samples listed in a CSV; files are relative to `root`. `mapping` translates the table's own label words.
 
     The patient and split columns are optional; a column `patient_key` holds keys as `write_manifest` writes them.
-    Rows whose label maps to "skip" are left out.
+    Rows whose label maps to "skip" are left out, and those about a simulated image.
 
     Raises DatasetError where a column is missing, a label names no class or a split none of ours.
     """
@@ -84,6 +84,8 @@ def from_manifest(
             raise DatasetError(f"{csv.name} has no column {column!r}; it has {', '.join(table.columns)}.")
     samples = []
     for row in table.to_dict("records"):
+        if row.get("synthetic"):  # as in the answers of a cross-validation: the file is not what the row is about
+            continue
         word = row[columns.label]
         mapped = mapping.get(word, word)
         if mapped == "skip":
@@ -104,13 +106,20 @@ def from_manifest(
             Sample(
                 root / row[columns.file],
                 label,
-                row.get(PATIENT_KEY, "").strip() or (pseudonym.of("file", patient) if patient else None),
+                _patient(row.get(PATIENT_KEY, "").strip(), patient, pseudonym),
                 parse_split(part),
             )
         )
     if not samples:
         raise DatasetError(f"{csv.name} lists no scan.")
     return samples
+
+
+def _patient(key: str, patient: str, pseudonym: Pseudonym) -> str | None:
+    """A patient's key: as it stands where it was made here, which no hospital's name for a patient looks like."""
+    if is_key(key):
+        return key
+    return pseudonym.of("file", patient or key) if patient or key else None
 
 
 def relative(path: Path | str, root: Path) -> str:

@@ -9,6 +9,7 @@ from core.bundle import Bundle
 from core.labels import HEMORRHAGIC
 from core.network import fused
 from core.preprocess import to_input_with_box
+from core.pseudonym import UNNAMED, unnamed
 from core.reading import (
     CLASSES_ALIKE,
     DEMONSTRATION,
@@ -33,6 +34,7 @@ class Predictor:
         self._typical = bundle.typical
         self._network = fused(bundle.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._trained = frozenset(bundle.manifest.patients.get("train", []))
+        self._of_images = any(key.startswith(UNNAMED) for key in self._trained)  # else no scan need be hashed
 
     def read(self, scans: Sequence[Scan]) -> list[Reading]:
         """One forward pass for all: probabilities and heat maps together."""
@@ -85,7 +87,7 @@ class Predictor:
         point, bleeding = manifest.operating_points.get(HEMORRHAGIC), probabilities.get(HEMORRHAGIC, 0.0)
         if point and point.threshold <= bleeding < confidence:
             yield HEMORRHAGE_NOT_EXCLUDED
-        if scan.patient_key in self._trained:
+        if scan.patient_key in self._trained or (self._of_images and unnamed(scan.content_hash) in self._trained):
             yield SEEN_IN_TRAINING
         if not unlike and max(probabilities, key=probabilities.__getitem__) in manifest.simulated_classes:
             yield LEARNED_FROM_SIMULATION

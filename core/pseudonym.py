@@ -2,6 +2,7 @@
 
 import hmac
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,6 +66,11 @@ class Pseudonym:
                 "it is kept; without it known patients would become new ones."
             )
         return cls(secret)
+
+
+def is_key(text: str) -> bool:
+    """Whether it has the form of the keys made here."""
+    return re.fullmatch(rf"({UNNAMED})?[0-9a-f]{{16}}", text) is not None
 
 
 def unnamed(digest: str) -> str:

@@ -80,6 +80,6 @@ def _thumbnail(content_hash: str) -> str:
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def heat_png(reading_id: int, content_hash: str) -> pictures.Heat | None:
-    """`content_hash`: of the scan, for an id that a batch taken back has set free may be another reading's."""
+def heat_png(reading_id: int, content_hash: str, version: str) -> pictures.Heat | None:
+    """Of the scan's hash and of the version: an id that a batch taken back has set free may be another reading's."""
     return pictures.heat_png(workspace(), reading_id)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,12 @@ def last(session: Session, *actions: str) -> dict[str, Any] | None:
     """What the latest event of these kinds says; None where there is none."""
     query = select(AuditEvent.detail).where(AuditEvent.action.in_(actions)).order_by(AuditEvent.id.desc()).limit(1)
     return session.scalar(query)
+
+
+def details(session: Session, action: str, *, actor: str) -> Sequence[dict[str, Any]]:
+    """What all events of a kind say that somebody has caused, in their order."""
+    query = select(AuditEvent.detail).where(AuditEvent.action == action, AuditEvent.actor == actor)
+    return session.scalars(query.order_by(AuditEvent.id)).all()
 
 
 def beginning(session: Session) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent, Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
+from db.models import Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
 
 AT_ONCE = 10_000
 """Values in one statement: SQLite takes 32,766 where it was not built for more."""
@@ -110,10 +110,13 @@ def readings(
     session: Session,
     *,
     version: str | None = None,
-    prefer: str | None = None,
+    prefer: Sequence[str | None] = (),
     scan_ids: Collection[int] | None = None,
 ) -> dict[int, ReadingRow]:
-    """Scan id -> its reading by `version`; where none is named, the one by `prefer`, or else its newest one."""
+    """Scan id -> its reading by `version`; where none is named, by the first of `prefer` that has read it, or else its
+    newest one."""
+    rank = {name: -place for place, name in enumerate(prefer)}
+    least = -len(prefer)
     query = select(*_READING_COLUMNS)
     if version is not None:
         query = query.where(Reading.model_version == version)
@@ -121,7 +124,8 @@ def readings(
         query = query.where(Reading.scan_id.in_(scan_ids))
     found: dict[int, ReadingRow] = {}
     for row in session.execute(query.order_by(Reading.id)):  # later rows replace earlier ones
-        if row.scan_id not in found or found[row.scan_id].model_version != prefer:
+        before = found.get(row.scan_id)
+        if before is None or rank.get(row.model_version, least) >= rank.get(before.model_version, least):
             found[row.scan_id] = ReadingRow(
                 row.id,
                 row.scan_id,
@@ -139,16 +143,6 @@ def drawn_for_audit(session: Session, patient_keys: Collection[str]) -> dict[str
     query = select(Study.patient_key, func.max(case((Scan.audit, 1), else_=0))).join(Scan)
     rows = session.execute(query.where(Study.patient_key.in_(patient_keys)).group_by(Study.patient_key))
     return {patient: bool(drawn) for patient, drawn in rows}
-
-
-def ids_of_other_batches(
-    session: Session, ids: Collection[int], batch_id: int, but_of: tuple[str, str] | None = None
-) -> list[int]:
-    """Those of these scans that did not come with a batch, nor with any of one (source, actor)."""
-    query = select(Scan.id).join(Batch).where(Scan.id.in_(ids), Scan.batch_id != batch_id)
-    if but_of:
-        query = query.where((Batch.source != but_of[0]) | (Batch.actor != but_of[1]))
-    return sorted(session.scalars(query))
 
 
 def meta_of(session: Session, scan_id: int) -> dict[str, Any]:
@@ -195,13 +189,16 @@ def is_used(session: Session, patient_key: str) -> bool:
     )
 
 
-def give_studies(session: Session, patient_key: str, to: str) -> None:
-    """Make a patient's studies another's, drawn for the blind audit as theirs are; the patient without studies goes."""
+def give_studies(session: Session, patient_key: str, to: str) -> list[str]:
+    """Make a patient's studies another's, drawn for the blind audit as theirs are; the patient without studies goes.
+    Returns which they are."""
     for drawn in drawn_for_audit(session, [to]).values():
         theirs = select(Study.key).where(Study.patient_key == patient_key)
         session.execute(update(Scan).where(Scan.study_key.in_(theirs)).values(audit=drawn))
+    given = list(session.scalars(select(Study.key).where(Study.patient_key == patient_key)))
     session.execute(update(Study).where(Study.patient_key == patient_key).values(patient_key=to))
     session.execute(delete(Patient).where(Patient.key == patient_key))
+    return given
 
 
 def add_studies(session: Session, patient_of: dict[str, str]) -> None:
@@ -226,11 +223,6 @@ def is_demonstration(session: Session, version: str) -> bool:
     """Whether a version has only met synthetic images."""
     known = session.get(ModelVersion, version)
     return bool(known and known.demonstration)
-
-
-def batches(session: Session) -> Sequence[Batch]:
-    """Uploads, newest first."""
-    return session.scalars(select(Batch).order_by(Batch.id.desc())).all()
 
 
 def sources(session: Session) -> dict[int, str]:
@@ -260,66 +252,6 @@ def flag_readings(session: Session, version: str, patient_key: str, flag: str) -
 
 def _scan_ids_of(patient_key: str) -> Select[int]:
     return select(Scan.id).join(Study).where(Study.patient_key == patient_key)
-
-
-def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
-    """Delete the scans that came with this one, what models said of them, and studies of which nothing is left; their
-    content hashes. None, and nothing is deleted, where one of them has been reviewed or stands in a snapshot. Empty
-    where there is no such scan."""
-    batch = session.scalar(select(Scan.batch_id).where(Scan.id == scan_id))
-    of_batch = select(Scan.id).where(Scan.batch_id == batch)
-    for column in (Review.scan_id, SnapshotItem.scan_id):
-        if session.scalar(select(column).where(column.in_(of_batch)).limit(1)) is not None:
-            return None
-    hashes = list(session.scalars(select(Scan.content_hash).where(Scan.batch_id == batch)))
-    studies = sorted(set(session.scalars(select(Scan.study_key).where(Scan.batch_id == batch))))
-    session.execute(delete(Reading).where(Reading.scan_id.in_(of_batch)))
-    session.execute(update(Scan).where(Scan.resembles_id.in_(of_batch)).values(resembles_id=None))
-    session.execute(delete(Scan).where(Scan.batch_id == batch))
-    for start in range(0, len(studies), AT_ONCE):
-        some = studies[start : start + AT_ONCE]
-        # whose a study is may be otherwise the next time
-        left = select(Scan.study_key).where(Scan.study_key.in_(some))
-        session.execute(delete(Study).where(Study.key.in_(some), Study.key.not_in(left)))
-    return hashes
-
-
-def holds_scans(session: Session, batch_id: int) -> bool:
-    """Whether a batch has any: one that had, and has none, has been taken back."""
-    return session.scalar(select(Scan.id).where(Scan.batch_id == batch_id).limit(1)) is not None
-
-
-TAKEN_BACK, MET_AGAIN = "undo intake", "intake again"
-
-
-def met_again(session: Session, scan_id: int) -> bool:
-    """Whether a scan of this one's batch has come with another upload too, as a duplicate, and that upload has not been
-    taken back."""
-    batch = session.scalar(select(Scan.batch_id).where(Scan.id == scan_id))
-    theirs = set(session.scalars(select(Scan.id).where(Scan.batch_id == batch)))
-    events = session.scalars(select(AuditEvent.detail).where(AuditEvent.action == MET_AGAIN))
-    uploads = {said["upload"] for said in events if theirs.intersection(said["scans"])}
-    if not uploads:
-        return False
-    there = set(session.scalars(select(Scan.batch_id).distinct()))
-    for said in session.scalars(select(AuditEvent.detail).where(AuditEvent.action == "intake")):
-        if said.get("upload") in uploads and said["batch"] not in there:
-            uploads.remove(said["upload"])
-    return bool(uploads)
-
-
-def id_after_taken_back(session: Session) -> int | None:
-    """The id that the next scan must have where the last ones were taken back: SQLite would give theirs again, and a
-    page that still shows a scan taken back would file its verdict on the new one. None where the database counts on."""
-    events = session.scalars(select(AuditEvent.detail).where(AuditEvent.action == TAKEN_BACK))
-    gone = max((int(detail.get("last_scan", 0)) for detail in events), default=0)
-    sqlite = session.get_bind().dialect.name == "sqlite"
-    return gone + 1 if sqlite and gone > last_scan(session) else None
-
-
-def last_scan(session: Session) -> int:
-    """The highest id."""
-    return session.scalar(select(func.max(Scan.id))) or 0
 
 
 def content_hashes(session: Session) -> set[str]:

@@ -16,7 +16,7 @@ from core.dataset import DatasetError
 from core.evaluate import Report
 from core.features import ARCHITECTURES
 from core.labels import in_words
-from core.listing import relative
+from core.listing import PATIENT_KEY, relative
 from core.settings import Recipe, Settings
 from core.train import stage_checkpoints
 from services.audit_report import summary, verdict
@@ -106,6 +106,7 @@ def _cross_validate(ws: Workspace, prepared: Prepared, recipe: Recipe, args: arg
     if args.predictions:
         root = root_of(args)
         named = found.table.assign(file=[relative(file, root) for file in found.table["file"]])
+        named = named.rename(columns={"patient": PATIENT_KEY})
         named.to_csv(args.predictions, index=False)
     forget_kept(checkpoints)
     print("Nothing is published by a cross-validation: train without --folds for a model.")

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -60,10 +61,11 @@ def arrivals_of(
     again: dict[int, Scan],
     seen: dict[str, Appearance],
     synthetic: bool,
-) -> list[Arrival]:
+) -> tuple[list[Arrival], list[dict[str, Any]]]:
     """Whose each new scan is. A study is one patient's: whom its first scan named. One that names nobody belongs to
     the patient of the scan that it nearly copies, so that copies do not stand on two sides of a split; else it is a
-    patient and a study of its own. `again`: scans the log has, by id, that come with their patient's name now."""
+    patient and a study of its own. `again`: scans the log has, by id, that come with their patient's name now.
+    Also what has been made one patient's by them, as `batch_queries.give_back` takes it."""
     owners, resemblances = _Owners(ws, session, new.values()), Resemblances(ws, session)
     for row in queries.scans(session, ids=again):
         owners.are_one(row.patient_key, again[row.id].patient_key or row.patient_key)
@@ -77,7 +79,7 @@ def arrivals_of(
             owners.are_one(other.patient_key, patient)
         arrivals.append(Arrival(digest, scan, patient, study, to_bytes(seen[digest]), other, synthetic))
         resemblances.add(LookRow(digest, patient, study, arrivals[-1].look))
-    return [replace(one, patient_key=owners.now(one.patient_key)) for one in arrivals]
+    return [replace(one, patient_key=owners.now(one.patient_key)) for one in arrivals], owners.joined
 
 
 class _Owners:
@@ -87,6 +89,7 @@ class _Owners:
     def __init__(self, ws: Workspace, session: Session, scans: Iterable[Scan]) -> None:
         self._ws, self._session = ws, session
         self._names: dict[str, str] = {}  # of a patient nobody had named -> whose studies theirs are
+        self.joined: list[dict[str, Any]] = []
         scans = list(scans)
         self._of_study = queries.patients_of_studies(session, {scan.study_key or "" for scan in scans})
         for scan in scans:
@@ -107,10 +110,12 @@ class _Owners:
         if earlier == later or not earlier.startswith(UNNAMED) or queries.is_used(self._session, earlier):
             return
         self._names[earlier] = later
-        queries.add_patients(self._session, {later: split_of(later)})
-        queries.give_studies(self._session, earlier, later)
+        split = queries.splits(self._session, [earlier]).get(earlier) or split_of(later)  # splits are for good
+        queries.add_patients(self._session, {later: split})
+        studies = queries.give_studies(self._session, earlier, later)
+        self.joined.append({"patient": earlier, "split": split, "studies": studies, "now": later})
         for version in queries.versions_with_readings(self._session, patient_key=later):
-            if later in trained_patients(self._ws, version):
+            if {earlier, later} & trained_patients(self._ws, version):
                 queries.flag_readings(self._session, version, later, SEEN_IN_TRAINING)
 
 

@@ -16,9 +16,9 @@ from core.pseudonym import Pseudonym, WrongKey
 from core.scan import UnreadableScan
 from core.settings import Settings
 from db import audit
+from db.batch_queries import TAKEN_BACK
 from db.images import ImageMissing, ImageStore
 from db.models import AuditEvent, Patient, Reading, Review, Scan, SnapshotItem
-from db.queries import TAKEN_BACK
 from db.session import Database, UnusableLog
 from services.workspace import KEY, image_of
 

@@ -1,11 +1,12 @@
 """What readers' verdicts give a retraining, and how those before have ended."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from core.labels import CLASSES, HEMORRHAGIC, in_words
+from core.labels import CLASSES, HEMORRHAGIC, SPLITS, in_words
+from core.likeness import connected
 from core.manifest import CALIBRATED_FROM, OPERATING_POINT_FROM, TYPICAL_FROM, Manifest
 from db import models, queries, review_queries
 from services.workspace import Workspace
@@ -23,17 +24,31 @@ class Item:
     split: str
 
 
-def labelled_scans(ws: Workspace, *, synthetic: bool = False) -> list[Item]:
-    """Every scan with a verdict that counts and is a class, in its patient's split. Demo cases only where asked."""
+def labelled_scans(ws: Workspace, *, synthetic: bool = False, copies: bool = False) -> list[Item]:
+    """Every scan with a verdict that counts and is a class, in its patient's split. Demo cases only where asked; only
+    with `copies` those kept for validation or testing that nearly copy one to learn from (or, for testing, to validate
+    on), as where one patient has come under two names: they would flatter a model that has learned the other by heart.
+    """
     with ws.db.reading() as session:
         scans = [scan for scan in queries.scans(session) if scan.synthetic == synthetic]
         verdicts = review_queries.verdicts(session)
         splits = queries.splits(session)
-    return [
+    items = [
         Item(scan.id, scan.content_hash, verdict.label, verdict.review_id, scan.patient_key, splits[scan.patient_key])
         for scan in sorted(scans, key=lambda scan: scan.id)
         if (verdict := verdicts.get(scan.id)) and verdict.label in CLASSES
     ]
+    links = [(scan.id, scan.resembles_id) for scan in scans if scan.resembles_id]
+    return items if copies else _apart(items, connected(links))
+
+
+def _apart(items: Sequence[Item], group: Mapping[Hashable, int]) -> list[Item]:
+    """Of scans that show nearly one image, those in the first of train, validation and test that any is in."""
+    first: dict[int, str] = {}
+    for item in sorted(items, key=lambda item: SPLITS.index(item.split)):
+        if item.scan_id in group:
+            first.setdefault(group[item.scan_id], item.split)
+    return [item for item in items if item.scan_id not in group or first[group[item.scan_id]] == item.split]
 
 
 def to_keep(champion: Manifest, *, synthetic: bool = False) -> tuple[str, ...]:
@@ -52,7 +67,7 @@ def too_few(
     return (
         _too_few_to_judge(ws, [item for item in items if item.split == "test"])
         or _too_few_to_settle([item for item in items if item.split == "validation"])
-        or _too_few_to_learn({item.label for item in items if item.split == "train"}, classes)
+        or _too_few_to_learn(items, classes)
         or (None if champion is None or champion.demonstration else _too_few_to_say_as_much(items, champion))
     )
 
@@ -82,13 +97,19 @@ def _too_few_to_settle(validation: Sequence[Item]) -> str | None:
     )
 
 
-def _too_few_to_learn(learned: Collection[str], classes: Collection[str]) -> str | None:
+def _too_few_to_learn(items: Sequence[Item], classes: Collection[str]) -> str | None:
+    learned, given = {item.label for item in items if item.split == "train"}, {item.label for item in items}
     if len(learned) < 2:
         return "The reviewed scans to train on are all of one class. Review scans of another one."
     if missing := [in_words(name).lower() for name in CLASSES if name in classes and name not in learned]:
         return (
             f"The model that serves also knows the answer “{missing[0]}”, and none of the reviewed scans to train on "
             "is that: it would be unlearned. Review such scans of more patients."
+        )
+    if unlearned := [in_words(name).lower() for name in CLASSES if name in given - learned]:
+        return (
+            f"Scans kept for validation or testing have been reviewed as “{unlearned[0]}”, and none of those to train "
+            "on has: nothing would teach that answer. Review such scans of more patients."
         )
     return None
 

@@ -12,9 +12,10 @@ from core.reading import Model, Reading, for_patient
 from core.scan import Scan, UnreadableScan, to_stored
 from core.settings import Limits
 from core.signatures import HEAD, may_hold_slices
-from db import audit, models, queries
+from db import audit, batch_queries, models, queries
 from db.queries import ReadingRow
 from services.arrivals import Arrival, arrivals_of, share, split_of
+from services.models import preferred
 from services.removal import note_images
 from services.workspace import Workspace
 
@@ -170,7 +171,7 @@ def _store(
     """One transaction: patients, studies, scans, readings, and the event that says so."""
     seen = {digest: appearance(scan) for digest, scan in chunk.scans.items()}
     with ws.db.writing() as session:
-        if batch_id is not None and not queries.holds_scans(session, batch_id):
+        if batch_id is not None and not batch_queries.holds_scans(session, batch_id):
             raise BatchGone("The batch was taken back while it came in. None of its scans is stored; upload it again.")
         for digest, scan in chunk.scans.items():  # what was put there may have been taken back or swept since
             if not ws.images.path(digest).exists():
@@ -184,12 +185,12 @@ def _store(
             batch_id = batch.id
         again = {ids[digest]: scan for digest, scan in chunk.scans.items() if digest in ids and scan.patient_key}
         own_folder = (source, actor) if source == FROM_FOLDER else None  # which still holds what it sends again
-        known = queries.ids_of_other_batches(session, ids.values(), batch_id or 0, but_of=own_folder)
-        arrivals = arrivals_of(ws, session, new, again, seen, synthetic)
+        known = batch_queries.ids_of_other_batches(session, ids.values(), batch_id or 0, but_of=own_folder)
+        arrivals, joined = arrivals_of(ws, session, new, again, seen, synthetic)
         queries.add_patients(session, {one.patient_key: split_of(one.patient_key) for one in arrivals})
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})
         drawn = queries.drawn_for_audit(session, {one.patient_key for one in arrivals})
-        next_id = queries.id_after_taken_back(session)
+        next_id = batch_queries.id_after_taken_back(session)
         for one in arrivals:
             drawn.setdefault(one.patient_key, _draw(ws, one.patient_key))
             row = _scan_row(one, ids, batch_id or 0, audit=drawn[one.patient_key])
@@ -202,11 +203,11 @@ def _store(
             session.add(reading_row(row.id, reading))
         if new:
             detail = {"batch": batch_id, "scans": len(new), "source": source, "upload": chunk.upload}
-            audit.append(session, actor, "intake", detail)
+            audit.append(session, actor, "intake", detail | ({"joined": joined} if joined else {}))
         if known:  # this upload too is told that they are stored
-            audit.append(session, actor, queries.MET_AGAIN, {"scans": known, "upload": chunk.upload})
+            audit.append(session, actor, batch_queries.MET_AGAIN, {"scans": known, "upload": chunk.upload})
         session.flush()
-        shown = queries.readings(session, prefer=model.manifest.version, scan_ids=ids.values())
+        shown = queries.readings(session, prefer=[model.manifest.version, *preferred(ws)], scan_ids=ids.values())
         audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}
     notes = {one.digest: one.note(ids) for one in arrivals}
     return list(_outcomes(chunk, ids, notes, shown, audits)), batch_id

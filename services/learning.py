@@ -3,9 +3,8 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
@@ -15,41 +14,20 @@ from torch import Tensor
 from core import bundle
 from core.bundle import Bundle
 from core.dataset import DatasetError, Examples, Sample, check_classes, load
-from core.evaluate import difference
-from core.intervals import Figure
-from core.labels import CLASSES, HEMORRHAGIC, SPLITS, counted, in_words
+from core.labels import CLASSES, SPLITS, counted, in_words
 from core.manifest import BadBundle, Manifest
 from core.network import build
 from core.preprocess import InputSpec
 from core.scan import from_stored
 from core.settings import Recipe
 from core.train import Progress, fit
-from db import models
+from db import audit, models
 from services import models as versions
 from services.corrections import Item, labelled_scans, to_keep, too_few
+from services.gate import ACTOR, Decision, decide
 from services.jobs import Busy, lock_path
-from services.publishing import Origin, answers_of, measure, publish_fit
+from services.publishing import Origin, publish_fit
 from services.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Decision:
-    """How a retraining ended."""
-
-    decision: str  # promoted, kept, refused
-    reason: str
-    champion: str | None
-    candidate: str | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "candidate": self.candidate,
-            "champion": self.champion,
-            "decision": self.decision,
-            "reason": self.reason,
-            "metrics": self.metrics,
-        }
 
 
 def retrain(
@@ -82,22 +60,32 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
         scans = counted(sum(item.split == split for item in items), "scan")
         patients = counted(len({item.patient_key for item in items if item.split == split}), "patient")
         say(f"{split}: {scans} of {patients} ({per_class or 'none'})")
+    if left := len(labelled_scans(ws, synthetic=synthetic, copies=True)) - len(items):
+        say(f"Left out: {counted(left, 'scan')} for validation or testing that nearly copy one of another part.")
     problem = too_few(ws, items, to_keep(champion, synthetic=synthetic), champion)
     if problem or dry_run:
         return Decision("refused", problem or "Dry run: nothing was trained.", champion.version)
     _end_interrupted_runs(ws)
     run_id = _start_run(ws, items, champion.version)
     try:
-        decision = _train_and_judge(ws, items, champion, synthetic, progress, serve=champion is serving)
+        trained = _train(ws, items, champion, synthetic, progress)
+        _note_candidate(ws, run_id, trained.candidate)
+        decision = decide(ws, trained.champion, trained.candidate, trained.test, serve=champion is serving)
     except (DatasetError, BadBundle) as error:
         decision = Decision("refused", str(error), champion.version)
     _end_run(ws, run_id, decision)
     return decision
 
 
-def _train_and_judge(
-    ws: Workspace, items: Sequence[Item], champion: Manifest, synthetic: bool, progress: Progress, *, serve: bool
-) -> Decision:
+class _Trained(NamedTuple):
+    """Two to compare, and on what."""
+
+    champion: Bundle
+    candidate: Bundle
+    test: Examples
+
+
+def _train(ws: Workspace, items: Sequence[Item], champion: Manifest, synthetic: bool, progress: Progress) -> _Trained:
     model = bundle.load(versions.folder_of(ws, champion.version))
     from_scratch = champion.demonstration and not synthetic
     examples, classes = _examples(ws, items, model.spec, to_keep(champion, synthetic=synthetic))
@@ -133,146 +121,7 @@ def _train_and_judge(
             demonstration=synthetic,
         ),
     )
-    trained = bundle.load(versions.folder_of(ws, candidate.version))
-    return decide(ws, model, trained, parts["test"], serve)
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """Champion and candidate, by these names, on the same held-out scans."""
-
-    labels: Sequence[str]
-    called: Mapping[str, Sequence[str]]
-    answers: Mapping[str, int]  # how many scans each answers
-    gain: Figure  # of accuracy
-    metrics: dict[str, Any]
-
-
-def decide(
-    ws: Workspace,
-    champion: Bundle,
-    candidate: Bundle,
-    test: Examples,
-    serve: bool = True,
-) -> Decision:
-    """The gate: the candidate serves where it is not worse than the champion on the same held-out scans, finds no fewer
-    of their hemorrhages, does not abstain on most that the champion answers, can say as much of its answers, and
-    nobody has let another version serve since the training began.
-
-    Without `serve` neither is the model that serves, and none of them will be: demonstrations beside a real one.
-    """
-    compared = _compare(champion, candidate, test)
-    figures = _figures(ws, champion, candidate, test, compared)
-
-    def ends(decision: str, reason: str) -> Decision:
-        return Decision(decision, reason, champion.manifest.version, candidate.manifest.version, compared.metrics)
-
-    if reason := _objection(ws, champion, candidate, compared, figures):
-        return ends("kept", f"The champion stays: {reason}")
-    if not serve:
-        return ends("kept", f"For show: {figures}. A demonstration does not take the place of a model of real scans.")
-    if lost := _lost(champion, candidate):
-        return ends(
-            "kept", f"The champion stays: {figures}, but too few scans were there to give the candidate {lost}."
-        )
-    try:
-        versions.promote(ws, candidate.manifest.version, actor="retrain", instead_of=champion.manifest.version)
-    except versions.ServesNoMore:
-        return ends(
-            "kept",
-            f"Nothing changes: {figures}, but the champion does not serve any more: another version was let serve "
-            "meanwhile, or its files were damaged. Retrain on what serves now.",
-        )
-    return ends("promoted", f"The candidate serves now: {figures}.")
-
-
-def _compare(champion: Bundle, candidate: Bundle, test: Examples) -> _Compared:
-    called, said, answers = {}, {}, {}
-    metrics: dict[str, Any] = {}
-    for role, model in (("champion", champion), ("candidate", candidate)):
-        known = model.manifest.classes
-        said[role], answered = answers_of(model, test.x)
-        answers[role] = int(answered.sum())
-        called[role] = [known[i] for i in said[role].argmax(axis=1)]
-        metrics[role] = measure(said[role], test, known).to_json()
-    both_know = champion.manifest.classes, candidate.manifest.classes
-    gains = difference(test.labels, said["champion"], said["candidate"], both_know, patients=test.patients)
-    metrics["answered"] = answers
-    metrics["accuracy_gain"] = gains["accuracy"].to_json()
-    metrics["gains"] = {name: figure.to_json() for name, figure in gains.items()}
-    metrics["test_patients_the_champion_was_trained_on"] = _met(champion, test)
-    metrics["test_patients_the_candidate_was_trained_on"] = _met(candidate, test)
-    return _Compared(test.labels, called, answers, gains["accuracy"], metrics)
-
-
-def _figures(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples, compared: _Compared) -> str:
-    """What was found, and whom it flatters, as part of a sentence."""
-    right, answers = {role: _right(test.labels, of) for role, of in compared.called.items()}, compared.answers
-    figures = (
-        f"on {len(test)} held-out scans of {len(set(test.patients))} patients the candidate is right on "
-        f"{right['candidate']} and answers {answers['candidate']}, the champion is right on {right['champion']} and "
-        f"answers {answers['champion']}"
-    )
-    seen, seen_too = (
-        compared.metrics[f"test_patients_the_{role}_was_trained_on"] for role in ("champion", "candidate")
-    )
-    if seen or seen_too:
-        figures += (
-            f" (the champion was trained on {seen} of these patients, the candidate on {seen_too}: that flatters)"
-        )
-    if any(versions.trained_elsewhere(ws, model.manifest) for model in (champion, candidate)):
-        figures += (
-            " (whether the champion was trained on further ones of these patients cannot be told: it, or what it goes "
-            "on from, is from another installation)"
-        )
-    return figures
-
-
-def _objection(ws: Workspace, champion: Bundle, candidate: Bundle, compared: _Compared, figures: str) -> str | None:
-    """Why what was found speaks for the champion; None where it does not."""
-    rule, answers = ws.settings.retrain, compared.answers
-    if compared.gain.value < -rule.margin:
-        return f"{figures}."
-    found, before = (_hemorrhages(compared.labels, compared.called[role]) for role in ("candidate", "champion"))
-    if found < before:
-        return (
-            f"{figures}, but of {list(compared.labels).count(HEMORRHAGIC)} hemorrhagic ones the candidate finds "
-            f"{found}, the champion {before}."
-        )
-    least = 0 if champion.manifest.demonstration else rule.min_answered * answers["champion"]
-    if answers["candidate"] < max(1, least):  # a demonstration answers without grounds
-        return f"{figures}. A model that answers so much less is of little use."
-    return None
-
-
-def _met(model: Bundle, test: Examples) -> int:
-    """How many of the patients it was trained on."""
-    return len(set(model.manifest.patients.get("train", [])) & set(test.patients))
-
-
-def _lost(champion: Bundle, candidate: Bundle) -> str:
-    """What the champion tells its readers that the candidate could not: a demonstration has nothing to lose."""
-    if champion.manifest.demonstration:
-        return ""
-    has = [
-        {
-            "calibrated probabilities": bool(model.manifest.calibration.scans),
-            "a confidence to abstain below": model.manifest.abstain_below is not None,
-            "a point from which on hemorrhage is not excluded": HEMORRHAGIC in model.manifest.operating_points,
-            "the flag for images that are no head CT": model.typical is not None,
-        }
-        for model in (champion, candidate)
-    ]
-    return ", ".join(what for what in has[0] if has[0][what] and not has[1][what])
-
-
-def _hemorrhages(labels: Sequence[str], called: Sequence[str]) -> int:
-    """How many of them are called so."""
-    return sum(label == answer == HEMORRHAGIC for label, answer in zip(labels, called, strict=True))
-
-
-def _right(labels: Sequence[str], called: Sequence[str]) -> int:
-    return sum(label == answer for label, answer in zip(labels, called, strict=True))
+    return _Trained(model, bundle.load(versions.folder_of(ws, candidate.version)), parts["test"])
 
 
 def _examples(
@@ -328,6 +177,12 @@ def _start_run(ws: Workspace, items: Sequence[Item], champion: str) -> int:
         return run.id
 
 
+def _note_candidate(ws: Workspace, run_id: int, candidate: Bundle) -> None:
+    """Before it may serve: should the run be interrupted then, it can be told that it does."""
+    with ws.db.writing() as session:
+        session.get_one(models.TrainingRun, run_id).candidate = candidate.manifest.version
+
+
 def _end_run(ws: Workspace, run_id: int, decision: Decision) -> None:
     with ws.db.writing() as session:
         run = session.get_one(models.TrainingRun, run_id)
@@ -339,5 +194,9 @@ def _end_interrupted_runs(ws: Workspace) -> None:
     """Runs without an end, while nobody else holds the lock, were killed."""
     bundle.sweep(ws.models_dir)
     with ws.db.writing() as session:
+        promoted = {event["version"] for event in audit.details(session, "promote", actor=ACTOR)}
         for run in session.scalars(select(models.TrainingRun).where(models.TrainingRun.decision.is_(None))):
-            run.decision, run.reason, run.ended_at = "refused", "The run was interrupted.", models.now()
+            run.decision, run.reason = "refused", "The run was interrupted."
+            if run.candidate in promoted:
+                run.decision, run.reason = "promoted", "The run was interrupted after it had let the candidate serve."
+            run.ended_at = models.now()

@@ -98,10 +98,10 @@ def is_demonstration(ws: Workspace, version: str) -> bool:
             return queries.is_demonstration(session, version)
 
 
-def trained_patients(ws: Workspace, version: str) -> frozenset[str]:
-    """Keys of the patients a version was trained on; of none, where its record is gone."""
+def trained_patients(ws: Workspace, version: str, part: str = "train") -> frozenset[str]:
+    """Keys of the patients a version was trained on, or that were its `part`; of none, where its record is gone."""
     try:
-        return frozenset(manifest_of(ws, version).patients.get("train", []))
+        return frozenset(manifest_of(ws, version).patients.get(part, []))
     except (BadBundle, NoSuchVersion, OSError):
         return frozenset()
 
@@ -177,6 +177,12 @@ def champion(ws: Workspace) -> str | None:
         except (BadBundle, NoSuchVersion, OSError):
             continue
     return None
+
+
+def preferred(ws: Workspace) -> tuple[str, ...]:
+    """Whose readings are shown, in this order, the first there is: the version's that serves, then those's before it. A
+    candidate that never served comes after them."""
+    return tuple(dict.fromkeys([*filter(None, [champion(ws)]), *(version for version, _ in serving_order(ws))]))
 
 
 def _damage(folder: Path) -> str | None:

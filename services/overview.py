@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.labels import CLASSES
-from core.reading import NOT_HEAD_CT, UNCERTAIN
+from core.reading import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
 from db import queries, review_queries
 from services.models import champion, is_demonstration, list_versions
 from services.review import held_back
@@ -20,7 +20,9 @@ class Overview:
     reviewed: int
     disputed: int
     agreeing: int  # of `comparable`, those where label and reading are the same
-    comparable: int  # scans with a label that is a class, and an answer of the model's: it neither abstains nor flags
+    comparable: (
+        int  # scans with a label that is a class, and an answer of the model's to a patient it was not trained on
+    )
     compared_on_demo: bool  # these scans are synthetic, for want of others
     uncertain_waiting: int  # of `waiting`, where the model abstains, as far as its answers may be known
 
@@ -32,13 +34,14 @@ def overview(ws: Workspace, reader: str, *, blind_first: bool = False) -> Overvi
     serving = champion(ws)
     with ws.db.reading() as session:
         scans = queries.scans(session)
-        readings = queries.readings(session, prefer=serving)
+        readings = queries.readings(session, prefer=[serving])
         verdicts = review_queries.verdicts(session)
     demo = {scan.id for scan in scans if scan.synthetic}
     readings = {i: reading for i, reading in readings.items() if i in demo or reading.model_version == serving}
     waiting = [scan.id for scan in scans if scan.id not in verdicts]
     known = [] if blind_first else [scan.id for scan in scans if scan.id not in verdicts and not scan.audit]
-    answered = {i for i, reading in readings.items() if not {NOT_HEAD_CT, UNCERTAIN} & set(reading.flags)}
+    not_counted = {NOT_HEAD_CT, UNCERTAIN, SEEN_IN_TRAINING}
+    answered = {i for i, reading in readings.items() if not not_counted & set(reading.flags)}
     answered -= held_back(ws, reader)
     labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in answered]
     real = [v for v in labelled if v.scan_id not in demo]

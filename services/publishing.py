@@ -15,6 +15,7 @@ from core.evaluate import Report, evaluate
 from core.labels import CLASSES, in_words
 from core.manifest import Manifest
 from core.preprocess import InputSpec
+from core.pseudonym import UNNAMED, unnamed
 from core.settings import Recipe
 from core.train import Fit, predict
 from db import audit
@@ -86,7 +87,7 @@ def publish_model(
 ) -> Manifest:
     """Publish a network with the rules it answers by and what was measured of it."""
     parent = origin.parent
-    patients = {name: set(part.patients) for name, part in parts.items()}
+    patients = {name: {*part.patients, *_unnamed_images(part)} for name, part in parts.items()}
     patients["train"] |= set(parent.patients.get("train", ()) if parent else ())
     facts: dict[str, Any] = {
         "arch": recipe.arch,
@@ -122,6 +123,16 @@ def publish_model(
     with ws.db.writing() as session:
         audit.append(session, "training", "publish", {"version": manifest.version, "parent": manifest.parent})
     return manifest
+
+
+def _unnamed_images(part: Examples) -> set[str]:
+    """The keys that the images of patients whom no file names have alone: elsewhere somebody may name them, or what
+    joined two of them may be missing."""
+    return {
+        unnamed(sample.content_hash)
+        for sample, key in zip(part.samples, part.patients, strict=True)
+        if key.startswith(UNNAMED) and sample.content_hash
+    }
 
 
 def _only_simulated(classes: tuple[str, ...], train: Examples) -> tuple[str, ...]:

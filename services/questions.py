@@ -64,7 +64,11 @@ def in_time(at: datetime, question: Question) -> bool:
     return not early and not (question.before is not None and at >= question.before)
 
 
-def with_labels(log: Log, question: Question) -> tuple[list[tuple[ScanRow, str, bool, datetime]], int]:
+Labelled = tuple[ScanRow, str, bool, datetime]
+"""A scan, its label, whether that was given blind, and when."""
+
+
+def with_labels(log: Log, question: Question) -> tuple[list[Labelled], int]:
     """(scan, label, blind, time) of those the question is asked on, and how many of them have no usable label."""
     found, without = [], 0
     for scan in in_source(log, question):

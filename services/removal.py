@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from db import audit, queries
+from db import audit, batch_queries, queries
 from services.workspace import Workspace
 
 STALE_S = 3600
@@ -17,20 +17,24 @@ class BatchInUse(ValueError):
 def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
     """Take back the whole batch that a scan came with; returns how many scans went. Rows go first, then images.
 
-    Its patients keep their split, for splits are for good. Raises BatchInUse where a scan of it has been reviewed or
+    Its patients keep their split, for splits are for good; scans of other batches that it had given a patient's name
+    lose it, where nobody has reviewed them. Raises BatchInUse where a scan of it has been reviewed or
     trained on, or has come again with another upload, which was told that it is stored.
     """
     with ws.db.writing() as session:
-        last = queries.last_scan(session)
-        if queries.met_again(session, scan_id):
+        last = batch_queries.last_scan(session)
+        if batch_queries.met_again(session, scan_id):
             raise BatchInUse(
                 "A later upload brought scans of this batch too and was told that they are stored: it stays."
             )
-        gone = queries.delete_batch_of(session, scan_id)
+        joined = batch_queries.joined_by_batch_of(session, scan_id)
+        gone = batch_queries.delete_batch_of(session, scan_id)
         if gone is None:
             raise BatchInUse("Something in this batch has been reviewed or trained on, so it stays as it is.")
         if gone:
-            audit.append(session, actor, queries.TAKEN_BACK, {"scans": len(gone), "last_scan": last})
+            for one in joined:
+                batch_queries.give_back(session, **one)
+            audit.append(session, actor, batch_queries.TAKEN_BACK, {"scans": len(gone), "last_scan": last})
         note = ws.images.note(audit.beginning(session), gone)
     _delete_images(ws, gone)
     note.unlink(missing_ok=True)

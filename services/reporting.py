@@ -1,8 +1,7 @@
 """Live figures of a model version on the reviewed scans, and what has to be known about them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from itertools import combinations
 
 import numpy as np
@@ -15,8 +14,8 @@ from core.labels import CLASSES, HEMORRHAGIC
 from core.manifest import OperatingPoint
 from core.reading import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
 from db import queries
-from db.queries import ScanRow
-from services.questions import Log, Question, in_source, in_time, log_of, not_blind, with_labels
+from services.models import trained_patients
+from services.questions import Labelled, Log, Question, in_source, in_time, log_of, not_blind, with_labels
 from services.workspace import Workspace
 
 FEW = 30
@@ -69,6 +68,7 @@ class AuditStream:
     no_class: int  # why `read` is more than `counted`: unsure, unusable or disputed
     unread_by_model: int
     seen_in_training: int  # scans of patients the version was trained on
+    settled_on: int  # scans of patients whose scans its calibration and thresholds come from
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ class LiveEvaluation:
     unlabelled: int  # reviewed, but unsure, unusable or disputed
     not_blind: int  # left out where only verdicts given blind are asked for
     seen_in_training: int  # of the rows, scans of patients the version was trained on
+    settled_on: int  # of the rows, scans of patients whose scans its calibration and thresholds come from
 
     @property
     def answered(self) -> int:
@@ -122,7 +123,7 @@ class LiveEvaluation:
 
 _COLUMNS = [
     "scan_id", "patient_key", "source", "label", "prediction", "confidence", "blind", "audit", "seen_in_training",
-    "answered", "flagged", "reviewed_at",
+    "settled_on", "answered", "flagged", "reviewed_at",
 ]  # fmt: skip
 
 
@@ -131,30 +132,32 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
     with ws.db.reading() as session:
         log = log_of(session, question)
     labelled, unlabelled = with_labels(log, question)
-    rows = _rows(log, labelled)
+    validated = trained_patients(ws, question.version, "validation")
+    rows = _rows(log, labelled, validated)
     return LiveEvaluation(
         question,
         rows,
         report_on(rows),
         _patient_report(rows),
         report_on(rows[rows["answered"]]),
-        _audit_stream(log, question),
+        _audit_stream(log, question, validated),
         _selection(log, question),
         tuple(_groups(rows, log, question)),
         tuple(_agreement(log, question)),
         unlabelled,
         not_blind(log, question),
         int(rows["seen_in_training"].sum()),
+        int(rows["settled_on"].sum()),
     )
 
 
-def _audit_stream(log: Log, question: Question) -> AuditStream:
+def _audit_stream(log: Log, question: Question, validated: Collection[str]) -> AuditStream:
     blind = replace(question, blind_only=True)
     here, elsewhere = ([s for s in in_source(log, question, read=read) if s.audit] for read in (True, False))
     labelled, no_class = with_labels(replace(log, scans=here), blind)
     unread, no_class_too = with_labels(replace(log, scans=elsewhere), blind)
-    rows = _rows(log, labelled)
-    unmet = rows[~rows["seen_in_training"]]
+    rows = _rows(log, labelled, validated)
+    unmet = rows[~rows["seen_in_training"] & ~rows["settled_on"]]
     return AuditStream(
         report_on(unmet),
         len(unmet),
@@ -162,11 +165,12 @@ def _audit_stream(log: Log, question: Question) -> AuditStream:
         len(here) + len(elsewhere),
         no_class + no_class_too,
         len(unread),
-        len(rows) - len(unmet),
+        int(rows["seen_in_training"].sum()),
+        int(rows["settled_on"].sum()),
     )
 
 
-def _rows(log: Log, labelled: Sequence[tuple[ScanRow, str, bool, datetime]]) -> pd.DataFrame:
+def _rows(log: Log, labelled: Sequence[Labelled], validated: Collection[str]) -> pd.DataFrame:
     readings = [log.readings[scan.id] for scan, *_ in labelled]
     table = pd.DataFrame(
         [
@@ -180,6 +184,7 @@ def _rows(log: Log, labelled: Sequence[tuple[ScanRow, str, bool, datetime]]) -> 
                 blind,
                 scan.audit,
                 SEEN_IN_TRAINING in reading.flags,
+                SEEN_IN_TRAINING not in reading.flags and scan.patient_key in validated,
                 UNCERTAIN not in reading.flags and NOT_HEAD_CT not in reading.flags,
                 NOT_HEAD_CT in reading.flags,
                 at,
@@ -188,7 +193,7 @@ def _rows(log: Log, labelled: Sequence[tuple[ScanRow, str, bool, datetime]]) -> 
         ],
         columns=_COLUMNS,
     )
-    flags = ["blind", "audit", "seen_in_training", "answered", "flagged"]
+    flags = ["blind", "audit", "seen_in_training", "settled_on", "answered", "flagged"]
     table[flags] = table[flags].astype(bool)
     for name in CLASSES:
         if readings and name in readings[0].probabilities:

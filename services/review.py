@@ -12,10 +12,10 @@ from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
 from core.reading import abstains, not_head_ct
 from core.scan import BURNED_IN_NOTE, COLOURED, COLOURED_NOTE
-from db import audit, models, queries, review_queries
+from db import audit, batch_queries, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
-from services.models import champion
+from services.models import preferred
 from services.workspace import Workspace
 
 State = Literal["not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ"]
@@ -102,7 +102,7 @@ def cases(
     with ws.db.reading() as session:
         rows = _scans(session, batch_id, ids)
         wanted = [row.id for row in rows] if (ids, batch_id) != (None, None) and len(rows) <= queries.AT_ONCE else None
-        readings = queries.readings(session, prefer=champion(ws), scan_ids=wanted)
+        readings = queries.readings(session, prefer=preferred(ws), scan_ids=wanted)
         verdicts = review_queries.verdicts(session, wanted)
         own = {
             scan_id: review.verdict
@@ -168,7 +168,7 @@ def _state(reading: ReadingRow | None, verdict: Verdict | None) -> State:
 def batches(ws: Workspace) -> dict[int, tuple[str, datetime]]:
     """Batch id -> where it came from and when, newest first."""
     with ws.db.reading() as session:
-        return {batch.id: (batch.source, batch.created_at) for batch in queries.batches(session)}
+        return {batch.id: (batch.source, batch.created_at) for batch in batch_queries.batches(session)}
 
 
 def case(ws: Workspace, scan_id: int, reader: str, *, blind_first: bool = False) -> Case:
@@ -268,7 +268,7 @@ def record(
             raise NoSuchScan(f"There is no scan {scan_id} in the case log.")
         if scan.version != expected_version:
             raise ScanChanged(_who_was_faster(session, scan_id, told=not blind))
-        reading = queries.readings(session, prefer=champion(ws), scan_ids=[scan_id]).get(scan_id)
+        reading = queries.readings(session, prefer=preferred(ws), scan_ids=[scan_id]).get(scan_id)
         reader = review_queries.spelling(session, reader)
         adjudication = adjudication or review_queries.has_settled(session, reader, scan_id)  # a second thought
         blind = blind and not review_queries.may_have_seen(session, reader, scan_id)

@@ -220,6 +220,7 @@ def _of_the_stream(stream: AuditStream, question: Question) -> list[str]:
         (stream.no_class, "given no one class"),
         (stream.unread_by_model, "not read by this version"),
         (stream.seen_in_training, "of patients it was trained on"),
+        (stream.settled_on, "of patients its calibration and thresholds come from"),
     ]
     why = ", ".join(f"{n} {reason}" for n, reason in left_out if n)
     among = " in the reviews chosen here" if question.reader or question.since or question.before else ""
@@ -238,6 +239,11 @@ def notes(live: LiveEvaluation) -> list[str]:
         found.append(
             "Of patients that the model was trained on, which flatters it: "
             f"{counted(live.seen_in_training, 'scan')} of these."
+        )
+    if live.settled_on:
+        found.append(
+            "Of patients whose scans its calibration and thresholds come from, which flatters it: "
+            f"{counted(live.settled_on, 'scan')} of these."
         )
     if live.report and not live.rows["blind"].all():
         found.append(

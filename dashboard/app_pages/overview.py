@@ -39,8 +39,8 @@ agreement.metric(
     f"{now.agreeing} of {now.comparable}",
     border=True,
     help="Of the reviewed scans with one class that the model answered, those whose verdict is the same. On the others "
-    "it abstained, or took them for no head CT, or you have yet to read them blind, or it has not read them: a version "
-    "that begins to serve reads a scan when it is opened. Evaluation has the intervals.",
+    "it abstained, or took them for no head CT, or was trained on the patient, or you have yet to read them blind, or "
+    "it has not read them (a version that begins to serve reads a scan when that is opened). Evaluation has more.",
 )
 scans.metric("Scans in the log", now.scans, border=True)
 

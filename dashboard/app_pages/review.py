@@ -38,7 +38,7 @@ try:  # all that takes time comes before the first element, so that picture and 
     pixels = resources.scan_png(case.scan.content_hash, chosen)
     around = resources.neighbours(case.scan, chosen)
     heat = (
-        resources.heat_png(case.reading.id, case.scan.content_hash)
+        resources.heat_png(case.reading.id, case.scan.content_hash, case.reading.model_version)
         if case.reading and not not_head_ct(case.reading)
         else None
     )

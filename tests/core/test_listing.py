@@ -40,6 +40,21 @@ def test_a_list_that_was_written_here_names_the_same_patients(tmp_path):
     assert from_manifest(tmp_path / "clean.csv", tmp_path, ManifestColumns(), {}, KEY) == samples
 
 
+@pytest.mark.parametrize("columns", [ManifestColumns(), ManifestColumns(patient="patient_key")])
+def test_what_a_hospital_calls_a_patient_is_hashed_whatever_its_column_is_called(tmp_path, columns):
+    (tmp_path / "m.csv").write_text("file,label,patient_key\na.png,ischemic,MRN 0047113\nb.png,ischemic,\n")
+    found = from_manifest(tmp_path / "m.csv", tmp_path, columns, {}, KEY)
+    assert [sample.patient for sample in found] == [KEY.of("file", "MRN 0047113"), None]
+
+
+def test_rows_about_simulated_images_list_no_file(tmp_path):
+    """As in what `train.py --folds --predictions` writes."""
+    rows = 'a.png,0123456789abcdef,no_stroke,\na.png,0123456789abcdef,ischemic,"MCA, acute"\n'
+    (tmp_path / "m.csv").write_text("file,patient_key,label,synthetic\n" + rows)
+    [real] = from_manifest(tmp_path / "m.csv", tmp_path, ManifestColumns(), {}, KEY)
+    assert (real.label, real.patient) == ("no_stroke", "0123456789abcdef")
+
+
 def test_a_file_that_lies_elsewhere_is_listed_by_its_own_path(tmp_path):
     samples = [Sample(tmp_path / "other" / "a.png", "ischemic", KEY.of("PatientID", "7"), "train")]
     write_manifest(samples, tmp_path / "data", tmp_path / "clean.csv")

@@ -13,6 +13,7 @@ from core.outlier import describe, with_threshold
 from core.phantom import phantom
 from core.predict import Predictor, evidence
 from core.preprocess import InputSpec, to_input
+from core.pseudonym import unnamed
 from core.reading import (
     CLASSES_ALIKE,
     DEMONSTRATION,
@@ -72,6 +73,15 @@ def test_a_patient_it_was_trained_on_is_said():
     seen, held_out, unknown = model.read([replace(scan, patient_key=k) for k in ("abc", "def", None)])
     assert seen.flags == (SEEN_IN_TRAINING, DEMONSTRATION)
     assert held_out.flags == unknown.flags == (DEMONSTRATION,)
+
+
+def test_an_image_it_was_trained_on_without_a_name_is_said_whoever_it_is():
+    scan = phantom("ischemic", 1, 96)
+    model = predictor(patients={"train": [unnamed(scan.content_hash)]})
+    other = phantom("ischemic", 2, 96)
+    named, elsewhere = model.read([replace(scan, patient_key="abc"), replace(other, patient_key="abc")])
+    assert SEEN_IN_TRAINING in named.flags
+    assert SEEN_IN_TRAINING not in elsewhere.flags
 
 
 def test_too_little_validation_is_said():

@@ -14,9 +14,11 @@ from core.bundle import load
 from core.formats import read
 from core.predict import Predictor
 from core.preprocess import WINDOWS, windowed
+from core.pseudonym import unnamed
 from core.reading import SEEN_IN_TRAINING
 from db import models, queries
 from services.arrivals import split_of
+from services.models import promote, serving_model
 from services.removal import undo
 from services.rereading import ensure_reading
 from services.review import NoSuchScan, new_click, record
@@ -108,6 +110,22 @@ def test_a_patient_that_was_trained_on_is_said_to_be_also_where_no_file_names_th
         said = queries.readings(session, version=manifest.version, scan_ids=[first.scan_id, copy.scan_id])
     assert all(SEEN_IN_TRAINING in reading.flags for reading in said.values())
     assert len(said) == 2
+
+
+def test_who_was_trained_on_without_a_name_stays_so_under_a_name(ws, publish_untrained):
+    """`train.py` has dealt the image a part, as that of a patient of its own."""
+    image = read(png(1)).content_hash
+    with ws.db.writing() as session:
+        queries.add_patients(session, {unnamed(image): "validation"})
+    promote(ws, publish_untrained(patients={"train": [unnamed(image)]}), actor="a")
+    model = serving_model(ws)
+    [first] = take(ws, model, [("export.png", png(1))])
+    take(ws, model, [("77 (1).png", png(1)), ("77 (2).png", png(2))])
+    key = ws.pseudonym.of("file", "77")
+    assert set(patients(ws).values()) == {key}
+    with ws.db.reading() as session:
+        assert queries.splits(session, [key]) == {key: "validation"}
+        assert SEEN_IN_TRAINING in queries.readings(session)[first.scan_id].flags
 
 
 def test_what_was_taken_back_leaves_its_number_to_nobody(ws, predictor):

@@ -1,9 +1,16 @@
 from itertools import count
 
+import pytest
+
 from core import manifest as manifests
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE
-from services.corrections import Item, to_keep, too_few
+from db import models
+from services.corrections import Item, labelled_scans, to_keep, too_few
+from services.review import new_click, record
 from services.workspace import DEMO_BUNDLES, SHIPPED_BUNDLES
+from tests.conftest import png
+from tests.services.conftest import take
+from tests.services.test_intake import as_jpg
 
 NUMBERS = count()
 
@@ -50,10 +57,26 @@ def test_a_test_without_a_hemorrhage_or_with_nothing_else_does_not_judge(ws):
     assert "testing all are hemorrhagic" in too_few(ws, [*without("test"), *items("test", *[HEMORRHAGIC] * 6)])
 
 
-def test_a_class_that_would_be_unlearned_is_named(ws):
-    two = [*without("train"), *items("train", *[HEMORRHAGIC, NO_STROKE] * 10)]
+def test_a_class_that_would_be_unlearned_or_never_learned_is_named(ws):
+    both = [HEMORRHAGIC, NO_STROKE]
+    two = [*items("train", *both * 10), *items("validation", NO_STROKE), *items("test", *both * 3)]
     assert too_few(ws, two) is None
-    assert "“ischemic”" in too_few(ws, two, CLASSES)
+    assert "“ischemic”, and none of the reviewed scans to train on is that" in too_few(ws, two, CLASSES)
+    assert "nothing would teach that answer" in too_few(ws, [*two, *items("test", ISCHEMIC)])
+
+
+@pytest.mark.parametrize(("first", "second", "left"), [("train", "test", [0]), ("test", "validation", [1])])
+def test_of_one_image_under_two_names_only_what_is_learned_from_counts(ws, predictor, first, second, left):
+    whole = png(1, size=256)
+    received = take(ws, predictor, [("49 (1).png", whole), ("50 (1).jpg", as_jpg(whole)), ("51 (1).png", png(2))])
+    for one in received:
+        record(ws, one.scan_id, reader="Ann", verdict=NO_STROKE, expected_version=0, click_id=new_click())
+    with ws.db.writing() as session:
+        for name, split in (("49", first), ("50", second), ("51", "test")):
+            session.get_one(models.Patient, ws.pseudonym.of("file", name)).split = split
+    ids = [one.scan_id for one in received]
+    assert [item.scan_id for item in labelled_scans(ws, copies=True)] == ids
+    assert [item.scan_id for item in labelled_scans(ws)] == [*(ids[place] for place in left), ids[2]]
 
 
 def test_what_the_champion_says_of_its_answers_must_be_settled_again(ws):

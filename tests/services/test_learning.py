@@ -15,11 +15,12 @@ from core.settings import Recipe, Settings
 from db import models as tables
 from db import queries
 from services import learning
-from services.corrections import labelled_scans, to_keep, too_few
+from services.corrections import labelled_scans, runs, to_keep, too_few
 from services.demo import load_demo
+from services.gate import decide
 from services.intake import Incoming, receive
 from services.jobs import Busy, lock_path
-from services.learning import decide, retrain, snapshot_digest
+from services.learning import retrain, snapshot_digest
 from services.models import (
     champion,
     demonstration_model,
@@ -172,6 +173,23 @@ def test_a_candidate_that_finds_fewer_hemorrhages_does_not_serve(reviewed, publi
 def test_only_one_retraining_at_a_time(reviewed):
     with FileLock(lock_path(reviewed)), pytest.raises(Busy):
         retrain(reviewed)
+
+
+def test_a_run_that_was_interrupted_after_it_had_promoted_is_not_called_refused(reviewed, monkeypatch):
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("services.gate._objection", lambda *_: None)
+        patch.setattr("services.gate._lost", lambda *_: "")
+        patch.setattr(learning, "_end_run", dies)
+        with pytest.raises(KeyboardInterrupt):
+            retrain(reviewed)
+    serving = champion(reviewed)
+    retrain(reviewed)
+    *_, first = runs(reviewed)
+    assert (first.candidate, first.decision) == (serving, "promoted")
+    assert "interrupted" in first.reason
 
 
 def test_an_interrupted_run_is_closed_by_the_next(reviewed):

@@ -17,6 +17,14 @@ def test_only_answers_are_compared_with_verdicts(ws, publish_untrained):
         assert overview(ws, "Ann").comparable == answers
 
 
+def test_a_patient_whom_it_was_trained_on_is_no_agreement(ws, publish_untrained):
+    promote(ws, publish_untrained(patients={"train": [ws.pseudonym.of("file", "1")]}), actor="test")
+    files = [Incoming(f"{i} (1).png", png(i)) for i in range(4)]
+    for one in receive(ws, serving_model(ws), files, source="upload", actor="a"):
+        record(ws, one.scan_id, reader="Ann", verdict=CLASSES[0], expected_version=0, click_id=new_click())
+    assert overview(ws, "Ann").comparable == 3
+
+
 def test_figures_are_asked_of_versions_that_read_such_scans_or_may(ws, publish_untrained):
     """A retrained candidate that has read nothing yet can be compared; the demonstration with nobody on real scans."""
     candidate, demonstration = publish_untrained(1), demonstration_model(ws)

@@ -48,6 +48,22 @@ def test_a_scan_that_comes_again_after_an_undo_is_whose_it_is_now(ws, predictor)
     assert rows[again.scan_id].patient_key == rows[named.scan_id].patient_key == ws.pseudonym.of("file", "77")
 
 
+@pytest.mark.parametrize("reviewed", [False, True])
+def test_a_name_that_a_batch_had_given_to_another_goes_with_it(ws, predictor, reviewed):
+    [first] = take(ws, predictor, [("export.png", png(1))])
+    with ws.db.reading() as session:
+        [before] = queries.scans(session)
+        split = queries.splits(session)[before.patient_key]
+    wrong = take(ws, predictor, [("77 (1).png", png(1)), ("77 (2).png", png(2))])
+    if reviewed:
+        record(ws, first.scan_id, reader="A", verdict="unsure", expected_version=0, click_id=new_click())
+    assert undo(ws, wrong[1].scan_id, actor="a") == 1
+    with ws.db.reading() as session:
+        [left] = queries.scans(session)
+        assert left.patient_key == (ws.pseudonym.of("file", "77") if reviewed else before.patient_key)
+        assert reviewed or queries.splits(session)[before.patient_key] == split
+
+
 def test_what_a_later_upload_was_told_is_stored_is_not_taken_back(ws):
     model = serving_model(ws)
     [first] = receive(ws, model, [Incoming("a.png", png(1))], source="upload", actor="a")

@@ -79,6 +79,23 @@ def test_the_audit_stream_counts_no_patient_that_the_version_was_trained_on(log)
     assert "4 of these count (left out: 1 of patients it was trained on)." in " ".join(notes(live))
 
 
+def test_patients_whose_scans_its_rules_come_from_are_not_unmet(log, publish_untrained):
+    ws, received = log
+    with ws.db.writing() as session:
+        for scan in session.query(models.Scan):
+            scan.audit = scan.id in {one.scan_id for one in received[10:20]}
+        met = session.get_one(models.Scan, received[10].scan_id).study.patient_key
+    version = publish_untrained(patients={"train": [], "validation": [met]})
+    model = model_of(ws, version)
+    read_stored(ws, model, [one.scan_id for one in received])
+    live = live_evaluation(ws, Question(version))
+    assert live.settled_on == live.rows["settled_on"].sum() == 1
+    assert live.audit_stream.counted == 4
+    said = " ".join(notes(live))
+    assert "of patients its calibration and thresholds come from" in said
+    assert "which flatters it: 1 scan of these" in said
+
+
 def test_agreement_is_between_readers_and_with_the_model(log):
     ws, _ = log
     table = agreement(asked(ws).agreement).set_index("Between")
