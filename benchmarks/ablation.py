@@ -53,6 +53,8 @@ def variants(recipe: Recipe, size: int) -> dict[str, dict[str, Any]]:
         "centred by the coarser measure": {"intensity": "image"},
         "sides not compared (lesion_cnn)": {"arch": "lesion_cnn"},
         "no mirror image": {"mirror": False},
+        "by AdamW instead of Muon": {"optimizer": "adamw"},
+        "dropout 0.3 instead of 0.1": {"dropout": 0.3},
         "112 pixels throughout": {"image_size": 112},
         f"{size} pixels in the last epochs, as shipped": {"image_size": size, "first_size": recipe.image_size},
         "mobilenet_v3_small, from scratch": {"arch": "mobilenet_v3_small"},

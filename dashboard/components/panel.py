@@ -118,6 +118,8 @@ def verdict_buttons(case: Case) -> None:
         with column:
             short = in_words(verdict).replace(" image", "")
             _button(case, verdict, short, primary=verdict == case.own_verdict, stay=stay)
+    if frame.reader() == frame.NOBODY:
+        st.caption(f":material/person: Filed as “{frame.NOBODY}”. Say in the sidebar who reads.")
 
 
 def _button(case: Case, verdict: str, label: str, *, primary: bool, stay: bool) -> None:
