@@ -36,8 +36,8 @@ def main() -> None:
         sweep_images(ws)
         model = serving(ws)
         if args.paths:
-            take(ws, model, args.paths, args.json)
-            if not args.watch and not all(path.exists() for path in args.paths):
+            counts = take(ws, model, args.paths, args.json)
+            if not args.watch and not (all(path.exists() for path in args.paths) and counts.keys() - {"refused"}):
                 sys.exit(1)
         if args.watch:
             watch(ws, model, args.watch, args.json)
@@ -51,8 +51,8 @@ def serving(ws: Workspace) -> Model:
     return model
 
 
-def take(ws: Workspace, model: Model, paths: list[Path], as_lines: bool) -> None:
-    """One batch."""
+def take(ws: Workspace, model: Model, paths: list[Path], as_lines: bool) -> Counter[str]:
+    """One batch; how many files had which outcome."""
     counts: Counter[str] = Counter()
     files, blind = incoming(paths, limits=ws.settings.limits), ws.settings.review.blind_first
     for received in receive(ws, model, files, source=FROM_FOLDER, actor=user()):
@@ -60,6 +60,7 @@ def take(ws: Workspace, model: Model, paths: list[Path], as_lines: bool) -> None
         print(json.dumps(as_json(received)) if as_lines else in_a_line(received, blind_first=blind), flush=True)
     if not as_lines:
         print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()), flush=True)
+    return counts
 
 
 def watch(ws: Workspace, model: Model, folder: Path, as_lines: bool) -> None:

@@ -63,7 +63,8 @@ def too_few(
     `champion`, and judge it; None where they can."""
     rule = ws.settings.retrain
     if len(items) < rule.min_scans:
-        return f"At least {rule.min_scans} scans with a verdict are needed to train on; there are {len(items)}."
+        demo = "; verdicts on demo cases do not count" if not items and labelled_scans(ws, synthetic=True) else ""
+        return f"At least {rule.min_scans} scans with a verdict are needed to train on; there are {len(items)}{demo}."
     return (
         _too_few_to_judge(ws, [item for item in items if item.split == "test"])
         or _too_few_to_settle([item for item in items if item.split == "validation"])

@@ -56,4 +56,4 @@ def test_too_few_corrections_are_said_and_nothing_can_be_started(app, demo, monk
     monkeypatch.setattr(jobs, "start_retraining", lambda ws: pytest.fail("started"))
     on(app, "models")
     assert button(app, "Retrain").disabled
-    assert "At least" in words(app)
+    assert "there are 0; verdicts on demo cases do not count" in words(app)

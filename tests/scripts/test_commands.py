@@ -203,6 +203,8 @@ def test_ingest_says_what_became_of_every_file(home, tmp_path):
     assert lines[0]["model"] == champion(open_workspace(Settings()))
     assert lines[0]["confidence"] == max(lines[0]["probabilities"].values())
     assert all(line["reason"] for line in lines[1:])
+    assert run("ingest", folder, check=False).returncode == 0, "what is there already is no error"
+    assert run("ingest", folder / "text.jpg", check=False).returncode == 1, "nothing could be read"
 
 
 @pytest.mark.parametrize("blind_first", ["false", "true"])
