@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy import sparse
 
 from core.preprocess import WINDOWS, windowed
 from core.scan import Scan
@@ -56,6 +55,8 @@ def connected(links: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, int]
     links = list(links)
     if not links:
         return {}
+    from scipy import sparse  # which intake and pages do without
+
     place = {name: index for index, name in enumerate(dict.fromkeys(name for link in links for name in link))}
     rows, columns = np.array([(place[first], place[second]) for first, second in links]).T
     graph = sparse.coo_array((np.ones(len(links)), (rows, columns)), shape=(len(place), len(place)))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.dataset import DatasetError, Sample
 from core.labels import CLASSES, SPLITS, parse_class, parse_split
-from core.pseudonym import Pseudonym, is_key
+from core.pseudonym import Pseudonym, are_keys
 from core.signatures import HEAD, is_dicom, is_picture
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ""}
@@ -70,8 +70,8 @@ def from_manifest(
 ) -> list[Sample]:
     """Samples listed in a CSV; files are relative to `root`. `mapping` translates the table's own label words.
 
-    The patient and split columns are optional; a column `patient_key` holds keys as `write_manifest` writes them.
-    Rows whose label maps to "skip" are left out, and those about a simulated image.
+    The patient and split columns are optional; a column `patient_key` may hold keys as `write_manifest` writes them.
+    Rows whose label maps to "skip" are left out, and in a table of ours those about a simulated image.
 
     Raises DatasetError where a column is missing, a label names no class or a split none of ours.
     """
@@ -82,11 +82,11 @@ def from_manifest(
     for column in (columns.file, columns.label):
         if column not in table:
             raise DatasetError(f"{csv.name} has no column {column!r}; it has {', '.join(table.columns)}.")
-    samples = []
+    samples, ours = [], PATIENT_KEY in table and are_keys(table[PATIENT_KEY])
     for row in table.to_dict("records"):
-        if row.get("synthetic"):  # as in the answers of a cross-validation: the file is not what the row is about
+        if ours and row.get("synthetic"):  # in the answers of a cross-validation: its file is not what it is about
             continue
-        word = row[columns.label]
+        word, key = row[columns.label], row.get(PATIENT_KEY, "").strip()
         mapped = mapping.get(word, word)
         if mapped == "skip":
             continue
@@ -106,20 +106,13 @@ def from_manifest(
             Sample(
                 root / row[columns.file],
                 label,
-                _patient(row.get(PATIENT_KEY, "").strip(), patient, pseudonym),
+                key if ours and key else pseudonym.of("file", patient or key) if patient or key else None,
                 parse_split(part),
             )
         )
     if not samples:
         raise DatasetError(f"{csv.name} lists no scan.")
     return samples
-
-
-def _patient(key: str, patient: str, pseudonym: Pseudonym) -> str | None:
-    """A patient's key: as it stands where it was made here, which no hospital's name for a patient looks like."""
-    if is_key(key):
-        return key
-    return pseudonym.of("file", patient or key) if patient or key else None
 
 
 def relative(path: Path | str, root: Path) -> str:

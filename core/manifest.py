@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from scipy.special import softmax
 
 from core.labels import CLASSES
+from core.pseudonym import unnamed
 
 MANIFEST, MANIFEST_SHA, WEIGHTS = "manifest.json", "manifest.sha256", "weights.safetensors"
 POINTER = "serving.json"
@@ -95,7 +96,7 @@ class Manifest(BaseModel):
     trained_on: str  # one sentence for readers
     limits: tuple[str, ...] = ()  # sentences: what it was not trained or tested on
     lineage: dict[str, Any] = Field(default_factory=dict)  # recipe, seed, counts, snapshot, history
-    patients: dict[str, list[str]] = Field(default_factory=dict)  # split -> patient keys it was made with
+    patients: dict[str, list[str]] = Field(default_factory=dict)  # split -> patient keys it was made with, see `met`
     keyed_by: str | None = None  # a fingerprint of the secret those keys were made with
     metrics: dict[str, Any] = Field(default_factory=dict)  # split -> core.evaluate.Report.to_json()
 
@@ -108,6 +109,12 @@ class Manifest(BaseModel):
         rest = {key: value for key, value in values.items() if key not in ("temperature", "calibrated_on")}
         calibration = {"temperature": values.get("temperature"), "scans": values.get("calibrated_on", 0)}
         return {**rest, "calibration": calibration}
+
+    def met(self, part: str, patients: Sequence[str], images: Sequence[str | None]) -> set[str]:
+        """Those of the patients, one for each image, who stand in a part: by their key, or by the hash of an image that
+        nobody had named."""
+        keys = frozenset(self.patients.get(part, ()))
+        return {who for who, image in zip(patients, images, strict=True) if keys & {who, unnamed(image or "")}}
 
 
 def read_manifest(folder: Path) -> Manifest:

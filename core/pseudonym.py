@@ -4,6 +4,7 @@ import hmac
 import os
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -68,9 +69,11 @@ class Pseudonym:
         return cls(secret)
 
 
-def is_key(text: str) -> bool:
-    """Whether it has the form of the keys made here."""
-    return re.fullmatch(rf"({UNNAMED})?[0-9a-f]{{16}}", text) is not None
+def are_keys(column: Iterable[str]) -> bool:
+    """Whether a column has the form of keys made here, which numbers alone, as hospitals give them, do not have."""
+    found = [text.strip() for text in column if text.strip()]
+    formed = all(re.fullmatch(rf"({UNNAMED})?[0-9a-f]{{16}}", text) for text in found)
+    return formed and not all(text.isdigit() for text in found)
 
 
 def unnamed(digest: str) -> str:

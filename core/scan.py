@@ -17,10 +17,6 @@ ASSUMED_BITS = "assumed_bits"
 """How a 16-bit image's `meta` says of how many bits its grey was taken to be."""
 COLOURED = "coloured_marks"
 """How a picture's `meta` says that a part of it is in colour: a drawn mark, whose grey is not the scan's."""
-BURNED_IN_NOTE = (
-    "Letters seem to be burned into the image: make sure that they name nobody. Where they do, undo its batch before "
-    "anybody reviews it."
-)
 COLOURED_NOTE = "A coloured mark lies over the head: it is shown in grey, and that grey is no density."
 _STORED_KEY = "second-read"
 

@@ -1,15 +1,17 @@
 """What a user may change. config.yaml first, then STROKE_* in the environment, then a command's flags."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     YamlConfigSettingsSource,
 )
+from yaml import YAMLError
 
 from core.labels import HEMORRHAGIC, ISCHEMIC
 from core.preprocess import WINDOWS, InputSpec
@@ -163,8 +165,18 @@ class RetrainSettings(BaseModel):
     min_answered: float = Field(0.5, ge=0, le=1)
 
 
+_WHERE = "in config.yaml, or in the environment (STROKE_...)."
+
+
+class BadSettings(ValueError):
+    """config.yaml or the environment says what makes no sense; the message says where."""
+
+
 class Settings(BaseSettings):
-    """Where everything lives and how it behaves. `STROKE_HOME`, `STROKE_TRAINING__EPOCHS` and the like override."""
+    """Where everything lives and how it behaves. `STROKE_HOME`, `STROKE_TRAINING__EPOCHS` and the like override.
+
+    Raises BadSettings.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="STROKE_",
@@ -181,6 +193,17 @@ class Settings(BaseSettings):
     training: Recipe = Recipe()
     calibration: CalibrationSettings = CalibrationSettings()
     retrain: RetrainSettings = RetrainSettings()
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            what = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise BadSettings(f"A setting makes no sense: {what}. Correct it {_WHERE}") from error
+        except (SettingsError, YAMLError) as error:
+            raise BadSettings(
+                f"The settings cannot be read: {' '.join(str(error).split())}. Correct them {_WHERE}"
+            ) from error
 
     @classmethod
     def settings_customise_sources(

@@ -30,7 +30,7 @@ def holds_scans(session: Session, batch_id: int) -> bool:
     return session.scalar(select(Scan.id).where(Scan.batch_id == batch_id).limit(1)) is not None
 
 
-TAKEN_BACK, MET_AGAIN = "undo intake", "intake again"
+TAKEN_BACK, MET_AGAIN, JOINED = "undo intake", "intake again", "joined"
 
 
 def met_again(session: Session, scan_id: int) -> bool:
@@ -72,14 +72,18 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
 
 
 def joined_by_batch_of(session: Session, scan_id: int) -> list[dict[str, Any]]:
-    """What scans that came with this one have made one patient's, the last first."""
+    """What the upload that brought a scan has made one patient's, the last first."""
     batch = session.scalar(select(Scan.batch_id).where(Scan.id == scan_id))
-    events = session.scalars(select(AuditEvent.detail).where(AuditEvent.action == "intake").order_by(AuditEvent.id))
-    return [one for said in events if said.get("batch") == batch for one in said.get("joined", ())][::-1]
+    said = dict[str, list[dict[str, Any]]]()
+    for event in session.scalars(select(AuditEvent).where(AuditEvent.action.in_(("intake", JOINED)))):
+        said.setdefault(event.action, []).append(event.detail)
+    uploads = {one.get("upload") for one in said.get("intake", ()) if one.get("batch") == batch}
+    return [one for event in said.get(JOINED, ()) if event["upload"] in uploads for one in event["joined"]][::-1]
 
 
 def give_back(session: Session, *, patient: str, split: str, studies: Sequence[str], now: str) -> None:
-    """Undo `queries.give_studies`, but for studies that are not theirs `now` any more, or of which a scan is in use."""
+    """Undo `queries.give_studies`, but for studies that are not theirs `now` any more, or of which a scan is in use.
+    How they were drawn for the blind audit, and what was said of their readings, stays."""
     in_use = select(Review.scan_id).union(select(SnapshotItem.scan_id))
     used = select(Scan.study_key).where(Scan.study_key.in_(studies), Scan.id.in_(in_use))
     theirs = select(Study.key).where(Study.key.in_(studies), Study.patient_key == now, Study.key.not_in(used))

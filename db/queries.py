@@ -115,7 +115,7 @@ def readings(
 ) -> dict[int, ReadingRow]:
     """Scan id -> its reading by `version`; where none is named, by the first of `prefer` that has read it, or else its
     newest one."""
-    rank = {name: -place for place, name in enumerate(prefer)}
+    rank = {name: -place for place, name in enumerate(dict.fromkeys(prefer))}
     least = -len(prefer)
     query = select(*_READING_COLUMNS)
     if version is not None:

@@ -63,7 +63,8 @@ def main() -> None:
 def _say_whom_it_met(ws: Workspace, model: Bundle, examples: Examples) -> int:
     """Say, before any figure, what flatters it; returns on how many of the patients the model was trained."""
     version, patients = model.manifest.version, set(examples.patients)
-    met = {part: len(patients & set(model.manifest.patients.get(part, []))) for part in ("train", "validation")}
+    images = [sample.content_hash for sample in examples.samples]
+    met = {part: len(model.manifest.met(part, examples.patients, images)) for part in ("train", "validation")}
     for part, done in (("train", "was trained on"), ("validation", "has its rules from")):
         if met[part]:
             print(f"Note: {version} {done} {met[part]} of these {len(patients)} patients. That flatters it.")

@@ -1,7 +1,7 @@
 """Whose an arriving scan is: its patient, its study, its split, and what it nearly copies."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -13,12 +13,17 @@ from core.labels import SHARES, SPLITS
 from core.likeness import Appearance
 from core.pseudonym import UNNAMED, unnamed
 from core.reading import SEEN_IN_TRAINING
-from core.scan import ASSUMED_BITS, BURNED_IN_NOTE, COLOURED, COLOURED_NOTE, Scan
+from core.scan import ASSUMED_BITS, COLOURED, COLOURED_NOTE, Scan
 from db import queries
 from db.queries import LookRow
 from services.models import trained_patients
 from services.resemblance import Resemblances, to_bytes
 from services.workspace import Workspace
+
+BURNED_IN_NOTE = (
+    "Letters seem to be burned into the image: make sure that they name nobody. Where they do, undo its batch before "
+    "anybody reviews it."
+)
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,18 @@ class _Owners:
         studies = queries.give_studies(self._session, earlier, later)
         self.joined.append({"patient": earlier, "split": split, "studies": studies, "now": later})
         for version in queries.versions_with_readings(self._session, patient_key=later):
-            if {earlier, later} & trained_patients(self._ws, version):
+            if later in trained_patients(self._ws, version):
                 queries.flag_readings(self._session, version, later, SEEN_IN_TRAINING)
+
+
+def splits_of(session: Session, arrivals: Sequence[Arrival]) -> dict[str, str]:
+    """Patient -> split at first sight: that of an image that was dealt one before anybody named it, for splits are for
+    good, and what has been trained on comes first; else by the key."""
+    dealt = queries.splits(session, [unnamed(one.digest) for one in arrivals])
+    found = dict[str, str]()
+    for one in sorted(arrivals, key=lambda one: [*SPLITS, None].index(dealt.get(unnamed(one.digest)))):
+        found.setdefault(one.patient_key, dealt.get(unnamed(one.digest)) or split_of(one.patient_key))
+    return found
 
 
 def split_of(patient_key: str) -> str:

@@ -147,7 +147,7 @@ def _objection(ws: Workspace, champion: Bundle, candidate: Bundle, compared: _Co
 
 def _met(model: Bundle, test: Examples) -> int:
     """How many of the patients it was trained on."""
-    return len(set(model.manifest.patients.get("train", [])) & set(test.patients))
+    return len(model.manifest.met("train", test.patients, [sample.content_hash for sample in test.samples]))
 
 
 def _lost(champion: Bundle, candidate: Bundle) -> str:

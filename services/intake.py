@@ -14,7 +14,7 @@ from core.settings import Limits
 from core.signatures import HEAD, may_hold_slices
 from db import audit, batch_queries, models, queries
 from db.queries import ReadingRow
-from services.arrivals import Arrival, arrivals_of, share, split_of
+from services.arrivals import Arrival, arrivals_of, share, splits_of
 from services.models import preferred
 from services.removal import note_images
 from services.workspace import Workspace
@@ -184,10 +184,10 @@ def _store(
             session.flush()
             batch_id = batch.id
         again = {ids[digest]: scan for digest, scan in chunk.scans.items() if digest in ids and scan.patient_key}
-        own_folder = (source, actor) if source == FROM_FOLDER else None  # which still holds what it sends again
-        known = batch_queries.ids_of_other_batches(session, ids.values(), batch_id or 0, but_of=own_folder)
+        theirs = (source, actor) if source == FROM_FOLDER else None  # who has the files still where they send them from
+        known = batch_queries.ids_of_other_batches(session, ids.values(), batch_id or 0, but_of=theirs)
         arrivals, joined = arrivals_of(ws, session, new, again, seen, synthetic)
-        queries.add_patients(session, {one.patient_key: split_of(one.patient_key) for one in arrivals})
+        queries.add_patients(session, splits_of(session, arrivals))
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})
         drawn = queries.drawn_for_audit(session, {one.patient_key for one in arrivals})
         next_id = batch_queries.id_after_taken_back(session)
@@ -203,7 +203,9 @@ def _store(
             session.add(reading_row(row.id, reading))
         if new:
             detail = {"batch": batch_id, "scans": len(new), "source": source, "upload": chunk.upload}
-            audit.append(session, actor, "intake", detail | ({"joined": joined} if joined else {}))
+            audit.append(session, actor, "intake", detail)
+        if joined:
+            audit.append(session, actor, batch_queries.JOINED, {"joined": joined, "upload": chunk.upload})
         if known:  # this upload too is told that they are stored
             audit.append(session, actor, batch_queries.MET_AGAIN, {"scans": known, "upload": chunk.upload})
         session.flush()

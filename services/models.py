@@ -180,8 +180,8 @@ def champion(ws: Workspace) -> str | None:
 
 
 def preferred(ws: Workspace) -> tuple[str, ...]:
-    """Whose readings are shown, in this order, the first there is: the version's that serves, then those's before it. A
-    candidate that never served comes after them."""
+    """Whose readings are shown, in this order, the first there is: the version's that serves, then those of the
+    versions before it. A candidate that never served comes after them."""
     return tuple(dict.fromkeys([*filter(None, [champion(ws)]), *(version for version, _ in serving_order(ws))]))
 
 

@@ -20,9 +20,9 @@ class Overview:
     reviewed: int
     disputed: int
     agreeing: int  # of `comparable`, those where label and reading are the same
-    comparable: (
-        int  # scans with a label that is a class, and an answer of the model's to a patient it was not trained on
-    )
+    # scans with a label that is a class, and an answer of a model that was not trained on the patient: it neither
+    # abstains nor flags
+    comparable: int
     compared_on_demo: bool  # these scans are synthetic, for want of others
     uncertain_waiting: int  # of `waiting`, where the model abstains, as far as its answers may be known
 

@@ -12,6 +12,7 @@ from core.evaluate import Report, difference, evaluate, per_patient
 from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import CLASSES, HEMORRHAGIC
 from core.manifest import OperatingPoint
+from core.pseudonym import unnamed
 from core.reading import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
 from db import queries
 from services.models import trained_patients
@@ -184,7 +185,8 @@ def _rows(log: Log, labelled: Sequence[Labelled], validated: Collection[str]) ->
                 blind,
                 scan.audit,
                 SEEN_IN_TRAINING in reading.flags,
-                SEEN_IN_TRAINING not in reading.flags and scan.patient_key in validated,
+                SEEN_IN_TRAINING not in reading.flags
+                and not {scan.patient_key, unnamed(scan.content_hash)}.isdisjoint(validated),
                 UNCERTAIN not in reading.flags and NOT_HEAD_CT not in reading.flags,
                 NOT_HEAD_CT in reading.flags,
                 at,

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
 from core.reading import abstains, not_head_ct
-from core.scan import BURNED_IN_NOTE, COLOURED, COLOURED_NOTE
+from core.scan import COLOURED, COLOURED_NOTE
 from db import audit, batch_queries, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
+from services.arrivals import BURNED_IN_NOTE
 from services.models import preferred
 from services.workspace import Workspace
 

@@ -39,9 +39,9 @@ def _decoder(seconds: float, memory_mb: float) -> Decoder:
     return Decoder(seconds=seconds, memory_mb=memory_mb)
 
 
-def _as_in_tests(patch: pytest.MonkeyPatch) -> None:
+def as_in_tests(patch: pytest.MonkeyPatch) -> None:
     """Tests see the defaults, not what the machine they run on is set to; and to start PyTorch, or the process that
-    decodes files, anew for every test would take minutes. Commands and browser tests run as they are."""
+    decodes files, anew for every test would take minutes. Browser tests and `run_apart` run as they are."""
     for name in [name for name in os.environ if name.startswith("STROKE_") and name != "STROKE_TEST_DATA"]:
         patch.delenv(name)
     patch.setattr("services.models.ModelProcess", lambda folder: Predictor(bundle.load(folder)))
@@ -50,7 +50,7 @@ def _as_in_tests(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    _as_in_tests(monkeypatch)
+    as_in_tests(monkeypatch)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def ws(home: Path, demonstration_serves: None) -> Workspace:
 def made_once(folder: Path) -> Iterator[Workspace]:
     """A workspace, as `ws`, in a home that a fixture of a wider scope makes for tests to copy."""
     with pytest.MonkeyPatch.context() as patch:
-        _as_in_tests(patch)
+        as_in_tests(patch)
         patch.setattr("services.models.SHIPPED_BUNDLES", folder / "no bundles")
         ws = open_workspace(Settings(home=folder / "home"))
         yield ws

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
-from pydantic import ValidationError
 from streamlit.navigation.page import StreamlitPage
 
 from core.labels import counted
@@ -13,6 +12,7 @@ from core.manifest import BadBundle, Manifest
 from core.model_process import ModelStopped
 from core.pseudonym import WrongKey
 from core.reading import Model
+from core.settings import BadSettings
 from dashboard import resources
 from db.session import UnusableLog
 from services.review import known_reader
@@ -61,7 +61,7 @@ def draw() -> None:
     st.html(_STYLE)
     try:
         always = resources.workspace().settings.review.blind_first
-    except (WrongKey, UnusableLog, ValidationError, OSError) as error:
+    except (WrongKey, UnusableLog, BadSettings, OSError) as error:
         st.error(f"**The case log is not opened.** {error}", icon=":material/lock:")
         st.stop()
     if "reading_as" not in st.session_state:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -183,6 +183,7 @@ def test_whom_a_chain_of_images_links_is_dealt_as_one():
     assert unit == {"a": "a", "b": "a", "c": "a", "image:y": "image:y"}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([None, *"abcdef"]), st.sampled_from([None, *range(6)])), max_size=30))
 def test_neither_a_patient_nor_an_image_crosses_a_split(rows):
     groups = [group for _, group in rows]

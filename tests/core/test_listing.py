@@ -42,9 +42,11 @@ def test_a_list_that_was_written_here_names_the_same_patients(tmp_path):
 
 @pytest.mark.parametrize("columns", [ManifestColumns(), ManifestColumns(patient="patient_key")])
 def test_what_a_hospital_calls_a_patient_is_hashed_whatever_its_column_is_called(tmp_path, columns):
-    (tmp_path / "m.csv").write_text("file,label,patient_key\na.png,ischemic,MRN 0047113\nb.png,ischemic,\n")
-    found = from_manifest(tmp_path / "m.csv", tmp_path, columns, {}, KEY)
-    assert [sample.patient for sample in found] == [KEY.of("file", "MRN 0047113"), None]
+    for number in ("MRN 0047113", "0000000000471135"):
+        rows = f"a.png,ischemic,{number},0\nb.png,ischemic,,False\n"
+        (tmp_path / "m.csv").write_text("file,label,patient_key,synthetic\n" + rows)
+        found = from_manifest(tmp_path / "m.csv", tmp_path, columns, {}, KEY)
+        assert [sample.patient for sample in found] == [KEY.of("file", number), None]
 
 
 def test_rows_about_simulated_images_list_no_file(tmp_path):

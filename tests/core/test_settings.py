@@ -4,9 +4,8 @@ import tomllib
 
 import pytest
 import yaml
-from pydantic import ValidationError
 
-from core.settings import ROOT, Augmentation, LastStage, Recipe, Settings
+from core.settings import ROOT, Augmentation, BadSettings, LastStage, Recipe, Settings
 
 
 def test_config_yaml_gives_the_defaults_and_the_environment_overrides_them(monkeypatch, tmp_path):
@@ -32,7 +31,11 @@ def test_the_server_takes_what_the_upload_page_offers_to_take():
 
 def test_a_setting_that_makes_no_sense_is_refused(monkeypatch):
     monkeypatch.setenv("STROKE_REVIEW__AUDIT_SHARE", "3")
-    with pytest.raises(ValidationError, match="audit_share"):
+    with pytest.raises(BadSettings, match=r"review\.audit_share: Input should be less than or equal to 1"):
+        Settings()
+    monkeypatch.setenv("STROKE_REVIEW__AUDIT_SHARE", "0.1")
+    monkeypatch.setenv("STROKE_REVIEW", "often")
+    with pytest.raises(BadSettings, match="cannot be read"):
         Settings()
 
 

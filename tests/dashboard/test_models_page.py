@@ -36,8 +36,8 @@ def test_a_click_on_a_page_that_is_out_of_date_changes_nothing(app, demo):
 
 def test_a_version_that_is_damaged_is_said_and_cannot_be_let_serve(app, demo):
     version = publish_network(demo)
-    (folder_of(demo, version) / WEIGHTS).write_bytes(b"x")
     on(app, "models")
+    (folder_of(demo, version) / WEIGHTS).write_bytes(b"x")
     button(app, "Let it serve", version).click().run()
     assert not app.exception
     assert champion(demo) != version

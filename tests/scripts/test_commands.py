@@ -19,7 +19,7 @@ from core import manifest as manifests
 from core.settings import ROOT, Settings
 from services.models import champion
 from services.workspace import open_workspace
-from tests.conftest import make_class_folders, png, run, run_apart
+from tests.conftest import as_in_tests, make_class_folders, png, run, run_apart
 
 FAST = ["--image-size", "32", "--epochs", "2", "--batch-size", "8"]
 
@@ -28,6 +28,7 @@ FAST = ["--image-size", "32", "--epochs", "2", "--batch-size", "8"]
 def _trained_once(tmp_path_factory):
     root = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
+        as_in_tests(patch)
         patch.setenv("STROKE_HOME", str(root / "home"))
         data = make_class_folders(root)
         return root / "home", run_apart("train", "--data", data, "--split", "folders", *FAST).stdout.split()[-1]
@@ -35,7 +36,7 @@ def _trained_once(tmp_path_factory):
 
 @pytest.fixture
 def trained(home, class_folders, _trained_once):
-    """A version trained on `class_folders`, which a candidate is."""
+    """A candidate that was trained on `class_folders`."""
     shutil.copytree(_trained_once[0], home)
     return _trained_once[1]
 

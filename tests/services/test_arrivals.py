@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from core.bundle import load
 from core.formats import read
+from core.labels import SPLITS
 from core.predict import Predictor
 from core.preprocess import WINDOWS, windowed
 from core.pseudonym import unnamed
@@ -126,6 +127,16 @@ def test_who_was_trained_on_without_a_name_stays_so_under_a_name(ws, publish_unt
     with ws.db.reading() as session:
         assert queries.splits(session, [key]) == {key: "validation"}
         assert SEEN_IN_TRAINING in queries.readings(session)[first.scan_id].flags
+
+
+def test_who_was_dealt_a_part_without_a_name_has_it_under_the_name_they_come_with(ws, predictor):
+    for number, split in enumerate(SPLITS):
+        image = unnamed(read(png(number)).content_hash)
+        with ws.db.writing() as session:
+            queries.add_patients(session, {image: split})
+        take(ws, predictor, [(f"{number} (2).png", png(10 + number)), (f"{number} (1).png", png(number))])
+        with ws.db.reading() as session:
+            assert queries.splits(session)[ws.pseudonym.of("file", str(number))] == split
 
 
 def test_what_was_taken_back_leaves_its_number_to_nobody(ws, predictor):

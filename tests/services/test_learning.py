@@ -103,7 +103,7 @@ def test_a_worse_candidate_does_not_serve(reviewed, monkeypatch):
         said = right if model.manifest.version == before else np.roll(right, 1, axis=1)
         return said, np.ones(len(said), bool)
 
-    monkeypatch.setattr(learning, "answers_of", champion_is_always_right)
+    monkeypatch.setattr("services.gate.answers_of", champion_is_always_right)
     before = champion(ws)
     decision = retrain(ws)
     assert decision.decision == "kept"
@@ -159,9 +159,8 @@ def test_a_candidate_that_finds_fewer_hemorrhages_does_not_serve(reviewed, publi
     worse[new.manifest.version][bleeds[0]] = np.eye(3)[2]  # one hemorrhage missed,
     worse[old.manifest.version][others[0]] = np.roll(right[others[0]], 1)  # where the champion errs twice on others
     worse[old.manifest.version][others[1]] = np.roll(right[others[1]], 1)
-    monkeypatch.setattr(
-        learning, "answers_of", lambda model, x: (worse[model.manifest.version], np.ones(len(right), bool))
-    )
+    everywhere = np.ones(len(right), bool)
+    monkeypatch.setattr("services.gate.answers_of", lambda model, x: (worse[model.manifest.version], everywhere))
     decision = decide(ws, old, new, test)
     assert decision.metrics["accuracy_gain"]["value"] > 0
     assert decision.decision == "kept"
@@ -294,7 +293,7 @@ def test_a_candidate_that_abstains_on_most_scans_does_not_serve(reviewed, publis
     old, new = (bundle.load(folder_of(ws, name)) for name in (champion(ws), publish_untrained(7)))
     right = np.eye(3)[[CLASSES.index(label) for label in test.labels]]
     does = {old.manifest.version: np.ones(len(right), bool), new.manifest.version: np.arange(len(right)) < answered}
-    monkeypatch.setattr(learning, "answers_of", lambda model, x: (right, does[model.manifest.version]))
+    monkeypatch.setattr("services.gate.answers_of", lambda model, x: (right, does[model.manifest.version]))
     decision = decide(ws, old, new, test)
     assert len(right) == 10
     assert f"the candidate is right on 10 and answers {answered}," in decision.reason
