@@ -100,7 +100,7 @@ def test_a_batch_goes_from_upload_to_verdict_by_keyboard(page, server, home):
         page.keyboard.press("h")
         wait_for(lambda n=number: len(own()) == n + 1)
         if blind:
-            page.get_by_text("You said hemorrhagic").wait_for()
+            page.get_by_text("You said hemorrhagic").first.wait_for()  # that of a scan before may still be fading
             page.locator(".st-key-next").get_by_text("Next").wait_for()  # drawn to its end: it was "Skip"
             settle(page)
             page.keyboard.press("i")  # in rhythm, meant for the next scan: the verdict stays as it was
