@@ -131,18 +131,6 @@ def test_blind_first_reveals_only_after_the_verdict(app, demo):
     assert all(b.proto.shortcut for b in verdict_buttons(app)), "whoever comes back to change it may use the keys"
 
 
-def test_a_blind_reader_is_not_told_what_others_said_before_their_own_verdict(app, demo):
-    read = cases(demo, "Reader 1")[0].scan
-    record(demo, read.id, reader="Ben", verdict="unusable", expected_version=read.version, click_id=new_click())
-    app.query_params["blind_first"], app.query_params["scan"] = "true", str(read.id)
-    on(app, "review")
-    told = [line.value for line in app.text]
-    assert not any("Ben" in line for line in told)
-    assert "shown with the model's answer" in words(app)
-    next(b for b in app.button if b.label == "Ischemic").click().run()
-    assert any("Ben" in line.value for line in app.text)
-
-
 def test_blind_first_after_the_answer_stood_there_is_not_called_blind(app, demo):
     on(app, "review")
     seen, listed = app.session_state["scan"], app.session_state["queue"]

@@ -11,6 +11,9 @@ from sqlalchemy import select
 from core import bundle
 from core import manifest as manifests
 from core.labels import CLASSES
+from core.manifest import Manifest
+from core.network import build
+from core.preprocess import InputSpec
 from core.settings import Recipe, Settings
 from db import models as tables
 from db import queries
@@ -35,7 +38,7 @@ from services.questions import Question
 from services.reporting import live_evaluation
 from services.review import new_click, record
 from services.workspace import open_workspace
-from tests.conftest import made_once, png, publish_network
+from tests.conftest import bundle_facts, made_once, png, publish_network
 
 RECIPE = Recipe(image_size=64, batch_size=8).model_dump(mode="json")
 
@@ -189,6 +192,19 @@ def test_a_run_that_was_interrupted_after_it_had_promoted_is_not_called_refused(
     *_, first = runs(reviewed)
     assert (first.candidate, first.decision) == (serving, "promoted")
     assert "interrupted" in first.reason
+
+
+@pytest.mark.parametrize("head", ["mean", "strongest"])
+def test_a_class_that_is_new_leaves_the_others_their_weights(head):
+    two, arch = (CLASSES[0], CLASSES[2]), {"arch": "lesion_cnn", "width": 8, "head": head}
+    facts = bundle_facts(two, version="v", created_at="2026-01-01T00:00:00Z", weights_sha256="0", **arch)
+    before = build("lesion_cnn", two, width=8, head=head)
+    state = learning._start_weights(bundle.Bundle(Manifest(**facts), before, InputSpec(size=64)), CLASSES)
+    after = build("lesion_cnn", CLASSES, width=8, head=head)
+    after.load_state_dict(state)
+    assert torch.equal(after.head.weight[[0, 2]], before.head.weight)
+    assert torch.equal(after.head.bias[[0, 2]], before.head.bias)
+    assert torch.equal(after.features[0].weight, before.features[0].weight)
 
 
 def test_an_interrupted_run_is_closed_by_the_next(reviewed):

@@ -1,0 +1,53 @@
+"""What stands beside the scan, without a browser."""
+
+import pytest
+
+from db.models import Reading
+from services.review import cases, history, new_click, record
+from tests.dashboard.conftest import on, words
+
+
+def test_a_blind_reader_is_not_told_what_others_said_before_their_own_verdict(app, demo):
+    read = cases(demo, "Reader 1")[0].scan
+    record(demo, read.id, reader="Ben", verdict="unusable", expected_version=read.version, click_id=new_click())
+    app.query_params["blind_first"], app.query_params["scan"] = "true", str(read.id)
+    on(app, "review")
+    told = [line.value for line in app.text]
+    assert not any("Ben" in line for line in told)
+    assert "shown with the model's answer" in words(app)
+    next(b for b in app.button if b.label == "Ischemic").click().run()
+    assert any("Ben" in line.value for line in app.text)
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_where_readers_differ_the_next_verdict_may_settle_it(app, demo, settles):
+    scan = next(c.scan.id for c in cases(demo, "Reader 1") if not c.hidden and c.verdict is None)
+    for version, (reader, verdict) in enumerate((("Ann", "ischemic"), ("Ben", "no_stroke"))):
+        record(demo, scan, reader=reader, verdict=verdict, expected_version=version, click_id=new_click())
+    app.query_params["scan"] = str(scan)
+    on(app, "review")
+    if settles:
+        [choice] = [pills for pills in app.pills if "adjudicates" in pills.label]
+        choice.set_value(choice.options[0]).run()
+    next(b for b in app.button if "Hemorrhagic" in b.label).click().run()
+    assert not app.exception
+    [line] = [line for line in history(demo, scan) if line.reader == "Reader 1"]
+    assert line.settles == settles
+    [case] = cases(demo, "Reader 1", ids=[scan])
+    assert case.verdict.label == ("hemorrhagic" if settles else None)
+
+
+def test_whoever_gives_no_name_is_told_whose_verdict_it_will_be(app, demo):
+    assert "Filed as “Reader 1”" in words(on(app, "review"))
+    app.text_input(key="reader").set_value("Ada").run()
+    assert "Filed as" not in words(app)
+
+
+@pytest.mark.parametrize(("label", "said"), [("no_stroke", True), ("hemorrhagic", False)])
+def test_beside_no_stroke_it_is_said_that_it_excludes_nothing(app, demo, label, said):
+    with demo.db.writing() as session:
+        for reading in session.query(Reading):
+            reading.label, reading.flags = label, []
+    scan = next(c.scan.id for c in cases(demo, "Reader 1") if not c.hidden and c.verdict is None)
+    app.query_params["scan"] = str(scan)
+    assert ("It excludes nothing" in words(on(app, "review"))) == said
