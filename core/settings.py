@@ -1,5 +1,6 @@
 """What a user may change. config.yaml first, then STROKE_* in the environment, then a command's flags."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,6 +166,8 @@ class RetrainSettings(BaseModel):
     min_answered: float = Field(0.5, ge=0, le=1)
 
 
+NO_SETTINGS = frozenset({"STROKE_TEST_DATA"})
+"""What begins as settings in the environment do, and is none: where tests find real scans."""
 _WHERE = "in config.yaml, or in the environment (STROKE_...)."
 
 
@@ -195,6 +198,10 @@ class Settings(BaseSettings):
     retrain: RetrainSettings = RetrainSettings()
 
     def __init__(self, **values: Any) -> None:
+        known = {f"STROKE_{name}".upper() for name in type(self).model_fields} | NO_SETTINGS
+        for name in os.environ:
+            if name.upper().startswith("STROKE_") and name.upper().split("__")[0] not in known:
+                raise BadSettings(f"There is no setting {name}. Correct it: parts are joined by two underscores.")
         try:
             super().__init__(**values)
         except ValidationError as error:

@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from db.private import close_to_others, make_file
@@ -79,7 +80,13 @@ class Database:
 def _engine(url: str) -> Engine:
     """Errors do not quote a statement's values: readers' names and verdicts have no business in a server's log."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        try:
+            return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        except (ArgumentError, ImportError) as error:
+            raise UnusableLog(
+                f"The case log's address cannot be used ({str(error).splitlines()[0]}). Correct database_url in "
+                "config.yaml or STROKE_DATABASE_URL, or install what it needs."
+            ) from error
     if file := _file(url):
         file.parent.mkdir(parents=True, exist_ok=True)
         make_file(file)  # SQLite gives its journal the same mode

@@ -245,16 +245,23 @@ def rollback(ws: Workspace, *, actor: str, instead_of: str | None = None) -> str
     """Let the version that served before serve again; returns it. With `instead_of` only in that version's place: two
     who go back from it at once go back one step.
 
-    Raises ServesNoMore, BadBundle, or NoSuchVersion where there is none before: the way back ends at the model of real
-    scans that ships."""
+    Raises ServesNoMore, BadBundle, or NoSuchVersion where there is none before."""
     with _switching(ws, instead_of):
-        order = serving_order(ws)
-        if len(order) < 2 or ((SHIPPED_BUNDLES / order[0][0]).is_dir() and (DEMO_BUNDLES / order[1][0]).is_dir()):
+        if way_back(ws) is None:
             raise NoSuchVersion("There is no earlier version to go back to.")
-        _, *rest = order
+        _, *rest = serving_order(ws)
         _checked(folder_of(ws, rest[0][0]))
         _serve(ws, rest, "rollback", actor)
     return rest[0][0]
+
+
+def way_back(ws: Workspace) -> str | None:
+    """The version that `rollback` lets serve; None where there is none: the way back ends at the model of real scans
+    that ships."""
+    order = [version for version, _ in serving_order(ws)]
+    if len(order) < 2 or ((SHIPPED_BUNDLES / order[0]).is_dir() and (DEMO_BUNDLES / order[1]).is_dir()):
+        return None
+    return order[1]
 
 
 @contextmanager

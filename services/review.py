@@ -46,6 +46,7 @@ class Case:
     verdict: Verdict | None
     state: State
     own_verdict: str | None  # what this reader said last
+    outdated: bool = False  # the reading is not by the model that serves, which has not read the scan yet
 
     @property
     def title(self) -> str:
@@ -103,7 +104,8 @@ def cases(
     with ws.db.reading() as session:
         rows = _scans(session, batch_id, ids)
         wanted = [row.id for row in rows] if (ids, batch_id) != (None, None) and len(rows) <= queries.AT_ONCE else None
-        readings = queries.readings(session, prefer=preferred(ws), scan_ids=wanted)
+        serving, *_ = order = [*preferred(ws), None]
+        readings = queries.readings(session, prefer=order, scan_ids=wanted)
         verdicts = review_queries.verdicts(session, wanted)
         own = {
             scan_id: review.verdict
@@ -124,6 +126,7 @@ def cases(
             blind,
             len(left.get(row.patient_key, set()) - {row.id}) if row.audit else 0,
             row.id in shown,
+            serving,
         )
         for row in rows
     ]
@@ -145,13 +148,16 @@ def _case(
     blind: bool,
     left: int,
     shown: bool,
+    serving: str | None,
 ) -> Case:
     """A drawn patient's answers are shown together at the end: that to one slice would sway who reads the next."""
     hidden = reading is not None and (left > 0 or (own is None and (blind or row.audit)))
     state = _state(reading, verdict)
     if hidden and state != "not read yet":
         state = "read"  # what it was would tell others' verdicts, or the model's answer
-    return Case(row, None if hidden else reading, hidden, left, shown, verdict, state, own)
+    told = None if hidden else reading
+    outdated = told is not None and not row.synthetic and told.model_version != serving
+    return Case(row, told, hidden, left, shown, verdict, state, own, outdated)
 
 
 def _state(reading: ReadingRow | None, verdict: Verdict | None) -> State:

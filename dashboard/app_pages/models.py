@@ -9,7 +9,7 @@ from dashboard import resources
 from dashboard.components import frame, words
 from services import jobs
 from services.corrections import labelled_scans, runs, to_keep, too_few
-from services.models import NoSuchVersion, ServesNoMore, Version, list_versions, promote, rollback
+from services.models import NoSuchVersion, ServesNoMore, Version, list_versions, promote, rollback, way_back
 from services.tables import percent
 
 st.title("Models")
@@ -111,6 +111,7 @@ start.button(
 )
 back.button(
     "Roll back",
+    disabled=way_back(ws) is None,
     width="stretch",
     on_click=_rollback,
     args=(serving,),

@@ -81,6 +81,7 @@ with picture:
         presets=case.scan.unit == "HU",
         sides_known=case.scan.sides_known,
         description=description,
+        verdict_keys="".join(panel.KEYS.values()),
     )
 
 with beside:

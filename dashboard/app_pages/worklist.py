@@ -90,7 +90,7 @@ pages = (len(shown) + PER_PAGE - 1) // PER_PAGE
 asked = states, wanted, answers, batch, order
 another_list = st.session_state.setdefault("worklist_asked", asked) != asked
 if another_list or st.session_state.get("worklist_page", 1) > pages:  # or it has become shorter
-    st.session_state["worklist_page"] = 1
+    st.session_state.pop("worklist_page", None)  # the first
 st.session_state["worklist_asked"] = asked
 if not shown:
     st.info("No scan is like that. Take a choice above back to see more.")

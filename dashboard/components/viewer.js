@@ -86,7 +86,7 @@ export default function ({ parentElement, data }) {
     root.querySelector(".corner").textContent = data.window + (changed ? ", greys changed" : "");
   };
 
-  // the slices around: looked at, never answered or filed
+  // the slices around: looked at, never answered or filed; a verdict's key leads back first
   const steps = data.around.map((near) => near.step);
   const look = (step) => {
     if (step && !steps.includes(step)) return;
@@ -169,6 +169,12 @@ export default function ({ parentElement, data }) {
       event.preventDefault();
       event.stopImmediatePropagation(); // the page's own arrow keys go to the next scan
       closer();
+    }
+    if (root.step && plain && !steered && !typing && data.verdict_keys.includes(event.key.toUpperCase())) {
+      event.preventDefault();
+      event.stopImmediatePropagation(); // it would file a verdict on the scan that is not seen
+      look(0);
+      root.querySelector(".elsewhere").textContent = "Back at the scan. Press again to file your verdict on it.";
     }
     if (["ArrowUp", "ArrowDown"].includes(event.key) && steps.length && plain && !steered) {
       event.preventDefault(); // the page would scroll

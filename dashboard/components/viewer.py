@@ -28,11 +28,12 @@ def draw(
     presets: bool,
     sides_known: bool,
     description: str,
+    verdict_keys: str,
 ) -> None:
     """Show one scan, and on request the slices around it. All of that happens in the browser; nothing comes back.
 
     `window`: how its greys came about; `presets`: the page offers other windows. `sides_known`: the patient's right
-    is at the image's left, and marked.
+    is at the image's left, and marked. `verdict_keys`: letters that file nothing while another slice is looked at.
     """
     _component(
         key=key,
@@ -46,6 +47,7 @@ def draw(
             "presets": presets,
             "sides_known": sides_known,
             "description": description,
+            "verdict_keys": verdict_keys,
         },
     )
 

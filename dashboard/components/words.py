@@ -30,7 +30,8 @@ def finding(reading: ReadingRow) -> str:
 def model_column(case: Case) -> str:
     if case.hidden:
         return "hidden until you have read all of this patient's scans" if case.left else HIDDEN
-    return finding(case.reading) if case.reading else "no reading"
+    said = finding(case.reading) if case.reading else "no reading"
+    return f"{said}; by an earlier version" if case.outdated else said
 
 
 def why_hidden(case: Case) -> str:

@@ -93,7 +93,12 @@ def test_the_slices_around_are_looked_at_with_the_arrow_keys(page, server, demon
     page.keyboard.press("ArrowUp")
     page.keyboard.press("m")  # is of the scan on the desk, which is not seen
     assert page.locator(".heat-switch input").is_checked()
-    page.keyboard.press("h")  # is of the scan on the desk all the same
+    page.keyboard.press("h")  # is of the scan on the desk, to which it leads back first
+    page.get_by_text("Back at the scan. Press again").wait_for()
+    assert scan.evaluate("e => e.closest('.away')") is None
+    page.wait_for_timeout(1500)
+    assert not history(ws, middle.id)
+    page.keyboard.press("h")
     wait_for(lambda: len(history(ws, middle.id)) == 1)
 
 

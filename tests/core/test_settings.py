@@ -37,6 +37,12 @@ def test_a_setting_that_makes_no_sense_is_refused(monkeypatch):
     monkeypatch.setenv("STROKE_REVIEW", "often")
     with pytest.raises(BadSettings, match="cannot be read"):
         Settings()
+    monkeypatch.delenv("STROKE_REVIEW")
+    for name in ("STROKE_BLIND_FIRST", "STROKE_REVIEW_BLIND_FIRST", "STROKE_REVEIW__BLIND_FIRST"):
+        monkeypatch.setenv(name, "true")
+        with pytest.raises(BadSettings, match=f"no setting {name}"):
+            Settings()
+        monkeypatch.delenv(name)
 
 
 def test_the_first_epochs_may_show_smaller_images():

@@ -22,6 +22,7 @@ def test_a_version_is_let_serve_and_taken_back(app, demo):
     button(app, "Roll back").click().run()
     assert not app.exception
     assert champion(demo) == before
+    assert button(app, "Roll back").disabled, "there is nothing before it"
 
 
 def test_a_click_on_a_page_that_is_out_of_date_changes_nothing(app, demo):

@@ -5,11 +5,11 @@ from sqlalchemy import select
 from core.reading import UNCERTAIN
 from core.scan import COLOURED
 from db import models
-from services.models import model_of, promote, rollback, serving_model
+from services.models import champion, model_of, promote, rollback, serving_model
 from services.questions import Question, unread_by_version
 from services.removal import undo
 from services.rereading import ensure_reading, read_stored
-from services.review import case, new_click, record, remarks
+from services.review import case, cases, new_click, record, remarks
 
 
 def test_a_new_champion_reads_a_scan_when_it_is_opened(ws, scan_ids, publish_untrained):
@@ -41,6 +41,18 @@ def test_a_damaged_image_costs_no_other_scan_its_reading(ws, scan_ids, publish_u
     for scan_id in scan_ids:
         record(ws, scan_id, reader="Ann", verdict="unsure", expected_version=0, click_id=new_click())
     assert unread_by_version(ws, Question(other)) == [lost.id]
+
+
+def test_what_a_version_that_serves_no_more_has_said_is_called_that(ws, scan_ids, publish_untrained):
+    before = serving_model(ws)
+    promote(ws, publish_untrained(5), actor="test")
+    assert all(case.outdated for case in cases(ws, "A"))
+    ensure_reading(ws, serving_model(ws), scan_ids[0])
+    assert [case.scan.id for case in cases(ws, "A") if not case.outdated] == [scan_ids[0]]
+    candidate = model_of(ws, publish_untrained(6))
+    read_stored(ws, candidate, scan_ids)
+    said = {case.scan.id: case.reading.model_version for case in cases(ws, "A")}
+    assert set(said.values()) == {champion(ws), before.manifest.version}, "what never served does not take their place"
 
 
 def test_a_batch_that_is_taken_back_while_it_is_read_stays_away(ws, scan_ids, publish_untrained, monkeypatch):

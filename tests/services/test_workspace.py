@@ -29,6 +29,12 @@ def test_where_it_cannot_run_it_says_so(tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("url", ["foo", "mysql+nodriver://u@h/x"])
+def test_an_address_of_no_database_is_said(tmp_path, url):
+    with pytest.raises(UnusableLog, match="STROKE_DATABASE_URL"):
+        open_workspace(Settings(home=tmp_path, database_url=url))
+
+
 def test_a_home_that_is_set_to_nothing_is_not_the_checkout(monkeypatch):
     monkeypatch.setenv("STROKE_HOME", "")
     assert Settings().home_dir == ROOT / "var"
