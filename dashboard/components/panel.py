@@ -19,7 +19,6 @@ from dashboard import resources
 from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow
 from services.figures import COLOURS
-from services.models import champion
 from services.review import Case, history
 from services.review import remarks as about
 from services.tables import percent
@@ -62,10 +61,10 @@ def answer(case: Case) -> None:
             ":material/priority_high: **Hemorrhage is not excluded**: "
             f"{percent(reading.probabilities[HEMORRHAGIC])} is too much to dismiss."
         )
-    _reservations(reading)
+    _reservations(reading, outdated=case.outdated)
 
 
-def _reservations(reading: ReadingRow) -> None:
+def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
     """What the model's answer rests on."""
     if NO_STROKE not in reading.probabilities:
         st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")
@@ -81,7 +80,7 @@ def _reservations(reading: ReadingRow) -> None:
         )
     if DEMONSTRATION in reading.flags:
         st.caption(":material/science: Read by a demonstration model that has only met synthetic images.")
-    if DEMONSTRATION not in reading.flags and reading.model_version != champion(resources.workspace()):
+    if outdated and DEMONSTRATION not in reading.flags:
         st.caption(f":material/history: Read by {reading.model_version}, which is not the model that serves now.")
     if SEEN_IN_TRAINING in reading.flags:
         st.caption(":material/history: The model was trained on scans of this patient: it may recognise them.")

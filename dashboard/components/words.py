@@ -31,7 +31,7 @@ def model_column(case: Case) -> str:
     if case.hidden:
         return "hidden until you have read all of this patient's scans" if case.left else HIDDEN
     said = finding(case.reading) if case.reading else "no reading"
-    return f"{said}; by an earlier version" if case.outdated else said
+    return f"Earlier version: {said}" if case.outdated else said  # first, for the column may cut the rest off
 
 
 def why_hidden(case: Case) -> str:
