@@ -40,10 +40,14 @@ def running(upload: Upload) -> None:
 
 
 def undo_button(ws: Workspace, scan_id: int) -> None:
-    """Takes back the batch that a scan came with, and draws the page anew with a word on it."""
-    until = "Possible until something in it has been reviewed or has come with a later upload."
-    if not st.button("Undo this batch", help=until, width="stretch"):
-        return
+    """Takes back the batch that a scan came with, asked once more, and draws the page anew with a word on it."""
+    with st.popover("Undo this batch", width="stretch"):
+        st.write(
+            "All scans that came with it leave the case log, for every reader. Possible until one of them has been "
+            "reviewed or has come with a later upload."
+        )
+        if not st.button("Take the batch back", type="primary"):
+            return
     try:
         gone = undo(ws, scan_id, actor=frame.reader())
     except BatchInUse as error:

@@ -23,7 +23,7 @@ def test_an_upload_says_what_became_of_its_files(app, demo):
     assert any(element.value == "1 stored, 1 refused" for element in app.subheader)
     assert not app.warning
     assert any(b.label == "Read 1 scan" for b in app.button)
-    assert any(b.label == "Undo this batch" for b in app.button)
+    assert any(b.label == "Take the batch back" for b in app.button)
 
 
 def test_a_reload_finds_the_upload_again_by_its_address(app, demo):
@@ -34,7 +34,7 @@ def test_a_reload_finds_the_upload_again_by_its_address(app, demo):
     app.query_params["upload"] = upload.token
     on(app, "upload")
     assert any(element.value == "1 stored, 1 refused" for element in app.subheader)
-    next(b for b in app.button if b.label == "Undo this batch").click().run()
+    next(b for b in app.button if b.label == "Take the batch back").click().run()
     assert not app.subheader, "once taken back it does not return"
     assert "upload" not in app.query_params
 
@@ -57,7 +57,7 @@ def test_a_batch_taken_back_elsewhere_is_not_offered_to_be_read(app, demo):
     on(app, "upload")
     assert "has been taken back" in words(app)
     assert not app.subheader
-    assert not any(b.label.startswith(("Read", "Undo")) for b in app.button)
+    assert not any(b.label.startswith(("Read", "Take")) for b in app.button)
 
 
 def test_after_an_undo_the_page_holds_no_file_that_was_sent_before(app, demo):
@@ -67,7 +67,7 @@ def test_after_an_undo_the_page_holds_no_file_that_was_sent_before(app, demo):
     field.upload("a.png", png(100)).run()
     app.session_state["upload"].wait()
     app.run()
-    next(b for b in app.button if b.label == "Undo this batch").click().run()
+    next(b for b in app.button if b.label == "Take the batch back").click().run()
     assert not app.exception
     assert app.file_uploader[0].key != field.key
     app.run()

@@ -86,10 +86,10 @@ def test_a_batch_can_be_undone_in_the_worklist_too(app, demo):
     upload.wait()
     app.session_state["worklist_batch"] = max(batches(demo))
     on(app, "worklist")
-    next(b for b in app.button if b.label == "Undo this batch").click().run()
+    next(b for b in app.button if b.label == "Take the batch back").click().run()
     assert "1 scan taken back." in words(app)
     assert not cases(demo, "Reader 1", ids=upload.scan_ids)
-    assert not any(b.label == "Undo this batch" for b in app.button), "all batches are shown again"
+    assert not any(b.label == "Take the batch back" for b in app.button), "all batches are shown again"
 
 
 def test_why_a_batch_is_not_undone_is_said_across_the_page(app, demo):
@@ -98,7 +98,7 @@ def test_why_a_batch_is_not_undone_is_said_across_the_page(app, demo):
     record(demo, read.scan.id, reader="Reader 1", **verdict)
     app.session_state["worklist_batch"] = read.scan.batch_id
     on(app, "worklist")
-    next(b for b in app.button if b.label == "Undo this batch").click().run()
+    next(b for b in app.button if b.label == "Take the batch back").click().run()
     [said] = [error.value for error in app.main.error]
     assert "reviewed" in said
     assert "**40** of 40 scans" in words(app)
