@@ -17,9 +17,9 @@ from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
 from core.settings import ROOT, Recipe
 from core.train import predict
 from services.crossvalidation import folds_of, train_part, without_copies
-from services.shipping import FOLDS, RECIPE, open_results, prepare_findings, read_recipe
+from services.shipping import FOLDS, RECIPE, open_results, prepare_findings
 from services.tables import with_interval
-from services.training import Prepared, checkpoint_path
+from services.training import Prepared, checkpoint_path, read_recipe
 from services.workspace import Workspace
 
 EPOCHS = 8
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     args = parser.parse_args()
     ws = open_results()
-    recipe = read_recipe(ws, RECIPE)
+    recipe = read_recipe(ws.settings.training, RECIPE)
     args.out.write_text(in_markdown(measure_all(ws, args.data / "ct_ich", recipe, args.epochs), recipe, args.epochs))
     print(args.out)
 

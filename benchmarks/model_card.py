@@ -27,8 +27,9 @@ from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
 from core.settings import ROOT
 from services.crossvalidation import CrossValidation
 from services.models import CARD
-from services.shipping import FOLDS, RECIPE, Trained, open_results, prepare_findings, read_recipe, train_shipped
+from services.shipping import FOLDS, RECIPE, Trained, open_results, prepare_findings, train_shipped
 from services.tables import how_many, measured_percent, percent, with_interval
+from services.training import read_recipe
 from services.workspace import SHIPPED_BUNDLES
 
 COVERAGES = (0.25, 0.5, 0.75, 1.0)
@@ -69,7 +70,7 @@ def main() -> None:
 def measure(data: Path) -> Measured:
     ws, root = open_results(), data / "ct_ich"
     mistakes = ws.settings.home_dir / "mistakes.png"
-    recipe = read_recipe(ws, RECIPE)
+    recipe = read_recipe(ws.settings.training, RECIPE)
     prepared = prepare_findings(ws, root, recipe)
     trained = train_shipped(ws, prepared, recipe)
     found = trained.found

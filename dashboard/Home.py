@@ -8,4 +8,5 @@ from dashboard.components import frame
 
 st.set_page_config(page_title="Second Read", page_icon=str(Path(__file__).parent / "icon.png"), layout="wide")
 frame.draw()
-frame.navigation().run()
+with frame.log_may_fail():
+    frame.navigation().run()

@@ -14,7 +14,7 @@ NOTES = ".notes"
 
 
 class ImageMissing(LookupError):
-    """The case log knows the image, the store does not."""
+    """The case log knows the image, the store does not give it."""
 
 
 class ImageStore:
@@ -70,6 +70,11 @@ class ImageStore:
         except FileNotFoundError as error:
             raise ImageMissing(
                 f"The image {content_hash[:12]} is not in the store. Restore it from the backup."
+            ) from error
+        except OSError as error:
+            raise ImageMissing(
+                f"The image {content_hash[:12]} cannot be read ({error.strerror}). See to the store's disk and to who "
+                "may read it."
             ) from error
 
 

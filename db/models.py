@@ -146,8 +146,8 @@ class Review(Base):
 
 
 class Shown(Base):
-    """That a model's answer to an image stood beside it before this reader had a verdict on it. Of the image, not of a
-    scan, which may be taken back and come again."""
+    """That this reader has seen a model's answer to an image, beside it. Of the image, not of a scan, which may be
+    taken back and come again."""
 
     __tablename__ = "shown"
     content_hash: Mapped[str] = mapped_column(String(64), primary_key=True)

@@ -1,6 +1,6 @@
 """What is asked of the case log. Queries never commit; the use case does, once."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,19 @@ from db.models import Batch, ModelVersion, Patient, Reading, Review, Scan, Snaps
 
 AT_ONCE = 10_000
 """Values in one statement: SQLite takes 32,766 where it was not built for more."""
+
+
+Query = Select[*tuple[Any, ...]]
+
+
+def rows_for(session: Session, query: Query, column: Any, values: Collection[Any] | None) -> list[Any]:
+    """The rows of a query for which a column has one of the values, asked for in as many statements as they take; all
+    rows where None are given."""
+    if values is None:
+        return list(session.execute(query))
+    asked = list(values)
+    parts = (asked[start : start + AT_ONCE] for start in range(0, len(asked), AT_ONCE))
+    return [row for part in parts for row in session.execute(query.where(column.in_(part)))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +91,8 @@ def scans(session: Session, *, batch_id: int | None = None, ids: Collection[int]
     query = select(*_SCAN_COLUMNS).join(Study)
     if batch_id is not None:
         query = query.where(Scan.batch_id == batch_id)
-    if ids is not None:
-        query = query.where(Scan.id.in_(ids))
-    rows: Iterable[Any] = session.execute(query.order_by(Scan.batch_id.desc(), Scan.study_key, Scan.number, Scan.id))
-    return [ScanRow(*row) for row in rows]
+    found = [ScanRow(*row) for row in rows_for(session, query, Scan.id, ids)]
+    return sorted(found, key=lambda scan: (-scan.batch_id, scan.study_key, scan.number or 0.0, scan.id))
 
 
 def alike_in_study(session: Session, scan: ScanRow) -> list[ScanRow]:
@@ -120,10 +131,8 @@ def readings(
     query = select(*_READING_COLUMNS)
     if version is not None:
         query = query.where(Reading.model_version == version)
-    if scan_ids is not None:
-        query = query.where(Reading.scan_id.in_(scan_ids))
     found: dict[int, ReadingRow] = {}
-    for row in session.execute(query.order_by(Reading.id)):  # later rows replace earlier ones
+    for row in rows_for(session, query.order_by(Reading.id), Reading.scan_id, scan_ids):  # later rows replace earlier
         before = found.get(row.scan_id)
         if before is None or rank.get(row.model_version, least) >= rank.get(before.model_version, least):
             found[row.scan_id] = ReadingRow(
@@ -163,9 +172,7 @@ def has_scans(session: Session) -> bool:
 def splits(session: Session, keys: Collection[str] | None = None) -> dict[str, str]:
     """Patient key -> split, for the patients the log has met."""
     query = select(Patient.key, Patient.split)
-    if keys is not None:
-        query = query.where(Patient.key.in_(keys))
-    return {row.key: row.split for row in session.execute(query)}
+    return {row.key: row.split for row in rows_for(session, query, Patient.key, keys)}
 
 
 def add_patients(session: Session, assigned: dict[str, str]) -> None:
@@ -248,6 +255,17 @@ def flag_readings(session: Session, version: str, patient_key: str, flag: str) -
     for reading in session.scalars(query):
         if flag not in reading.flags:
             reading.flags = [*reading.flags, flag]
+
+
+def spread_flag(session: Session, flag: str, patient_keys: Collection[str]) -> None:
+    """Where a version's reading of one of a patient's scans has a flag, its readings of the others get it."""
+    query = select(Study.patient_key, Reading.model_version, Reading.id, Reading.flags)
+    query = query.join(Scan, Scan.study_key == Study.key).join(Reading, Reading.scan_id == Scan.id)
+    rows = rows_for(session, query, Study.patient_key, patient_keys)
+    having = {(row.patient_key, row.model_version) for row in rows if flag in row.flags}
+    for row in rows:
+        if (row.patient_key, row.model_version) in having and flag not in row.flags:
+            session.get_one(Reading, row.id).flags = [*row.flags, flag]
 
 
 def _scan_ids_of(patient_key: str) -> Select[int]:

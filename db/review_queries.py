@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from db import queries
 from db.models import Review, Scan, Shown, Study
 
 
@@ -52,10 +53,8 @@ _REVIEW_COLUMNS = (
 def latest_reviews(session: Session, scan_ids: Collection[int] | None = None) -> dict[int, list[ReviewRow]]:
     """Scan id -> each reader's latest review, oldest first."""
     query = select(*_REVIEW_COLUMNS).order_by(Review.id)
-    if scan_ids is not None:
-        query = query.where(Review.scan_id.in_(scan_ids))
     latest: dict[int, dict[str, ReviewRow]] = defaultdict(dict)
-    for row in session.execute(query):
+    for row in queries.rows_for(session, query, Review.scan_id, scan_ids):
         earlier, said = latest[row.scan_id].pop(row.reader, None), (row.verdict, row.created_at)
         blind = said if row.blind else (earlier.blind_verdict, earlier.blind_at) if earlier else (None, None)
         own = said if not row.adjudication else (earlier.own_verdict, earlier.own_at) if earlier else (None, None)
@@ -86,12 +85,13 @@ def verdict_of(reviews: Sequence[ReviewRow]) -> Verdict:
 
 
 def blind_reviews(reviews: Sequence[ReviewRow]) -> list[ReviewRow]:
-    """What readers said before they saw the model's reading, whatever they said or settled afterwards."""
-    return [
+    """What readers said before they saw the model's reading, whatever they said or settled afterwards; oldest first."""
+    blind = [
         replace(review, verdict=review.blind_verdict, adjudication=False, created_at=review.blind_at)
         for review in reviews
         if review.blind_verdict is not None and review.blind_at is not None
     ]
+    return sorted(blind, key=lambda review: review.created_at)
 
 
 def has_settled(session: Session, reader: str, scan_id: int) -> bool:
@@ -110,14 +110,18 @@ def begun_blind(session: Session, reader: str) -> frozenset[int]:
 
 
 def shown_to(session: Session, reader: str, scan_ids: Collection[int] | None = None) -> set[int]:
-    """Ids of the scans beside which a model's answer stood before `reader` had a verdict on them."""
-    query = select(Scan.id).join(Shown, Shown.content_hash == Scan.content_hash).where(Shown.reader == reader)
-    return set(session.scalars(query if scan_ids is None else query.where(Scan.id.in_(scan_ids))))
+    """Ids of the scans of which `reader` has seen a model's answer beside them, or beside what is nearly the same
+    image."""
+    query = select(Scan.id, Scan.resembles_id).join(Shown, Shown.content_hash == Scan.content_hash)
+    query = query.where(Shown.reader == reader)
+    found = {i for row in session.execute(query) for i in row if i is not None}
+    found |= set(session.scalars(select(Scan.id).where(Scan.resembles_id.in_(query.with_only_columns(Scan.id)))))
+    return found if scan_ids is None else found.intersection(scan_ids)
 
 
 def may_have_seen(session: Session, reader: str, scan_id: int) -> bool:
-    """Whether a model's reading of a scan has been shown to `reader` at some time: beside it, before they read blind;
-    or, where it is drawn for the blind audit, when after one of their reviews none of its patient's scans was left,
+    """Whether a model's reading of a scan has been shown to `reader` at some time: beside it or beside a near copy; or,
+    where it is drawn for the blind audit, when after one of their reviews none of its patient's scans was left,
     whatever has come since and hides it again."""
     if shown_to(session, reader, [scan_id]):
         return True
@@ -136,9 +140,9 @@ def may_have_seen(session: Session, reader: str, scan_id: int) -> bool:
 def left_to_read_blind(session: Session, reader: str, patient_keys: Collection[str]) -> dict[str, set[int]]:
     """Patient key -> ids of the scans drawn for the blind audit that `reader` has yet to review."""
     reviewed = select(Review.id).where(Review.scan_id == Scan.id, Review.reader == reader).exists()
-    query = select(Study.patient_key, Scan.id).join(Study)
+    query = select(Study.patient_key, Scan.id).join(Study).where(Scan.audit, ~reviewed)
     left: dict[str, set[int]] = defaultdict(set)
-    for patient, scan_id in session.execute(query.where(Scan.audit, Study.patient_key.in_(patient_keys), ~reviewed)):
+    for patient, scan_id in queries.rows_for(session, query, Study.patient_key, patient_keys):
         left[patient].add(scan_id)
     return left
 

@@ -20,10 +20,26 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30
 _WRITES = "second_read_writes"
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_NOT_OURS = "Let whoever runs this read and write the file and its folder."
+_HELD = "Another program holds it: wait for that to end."
+_IN_THE_WAY = {
+    sqlite3.SQLITE_CANTOPEN: _NOT_OURS,
+    sqlite3.SQLITE_PERM: _NOT_OURS,
+    sqlite3.SQLITE_READONLY: _NOT_OURS,
+    sqlite3.SQLITE_BUSY: _HELD,
+    sqlite3.SQLITE_LOCKED: _HELD,
+    sqlite3.SQLITE_FULL: "The disk is full: make room on it.",
+    sqlite3.SQLITE_IOERR: "The disk it lies on, or the way there, fails: see to that.",
+}
+"""What keeps a file that may be sound from being used, and what to do."""
 
 
 class UnusableLog(ValueError):
-    """The case log is damaged, or newer than this program; the message says what to do."""
+    """The case log cannot be used; the message says why and what to do."""
+
+
+class DamagedLog(UnusableLog):
+    """Its file is damaged."""
 
 
 def wal_is_safe(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:
@@ -95,7 +111,7 @@ def _engine(url: str) -> Engine:
     )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
-    event.listen(engine, "handle_error", _say_damage)
+    event.listen(engine, "handle_error", _say_why)
     return engine
 
 
@@ -106,13 +122,16 @@ def _file(url: str) -> Path | None:
     return None if not name or name == ":memory:" or name.startswith("file:") else Path(name)
 
 
-def _say_damage(context: ExceptionContext) -> None:
-    code = getattr(context.original_exception, "sqlite_errorcode", None) or 0
-    if code & 0xFF in _DAMAGE:
-        raise UnusableLog(
-            f"The case log's file is damaged: SQLite says “{context.original_exception}”. Restore it from the backup; "
+def _say_why(context: ExceptionContext) -> None:
+    said = context.original_exception
+    code = (getattr(said, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in _DAMAGE:
+        raise DamagedLog(
+            f"The case log's file is damaged: SQLite says “{said}”. Restore it from the backup; "
             "scripts/check_log.py says more."
-        ) from context.original_exception
+        ) from said
+    if code in _IN_THE_WAY:
+        raise UnusableLog(f"The case log's file cannot be used: SQLite says “{said}”. {_IN_THE_WAY[code]}") from said
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _record: object) -> None:

@@ -17,9 +17,9 @@ from services.shipping import (
     open_results,
     prepare_findings,
     publish_shipped,
-    read_recipe,
     train_shipped,
 )
+from services.training import read_recipe
 from services.workspace import SHIPPED_BUNDLES
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     args = parser.parse_args()
     with sentences():
         ws = open_results()
-        recipe = read_recipe(ws, args.recipe)
+        recipe = read_recipe(ws.settings.training, args.recipe)
         with bar("reading scans, simulating lesions") as progress:
             prepared = prepare_findings(ws, args.data / "ct_ich", recipe, progress)
         with training_bar() as bar_of:

@@ -7,10 +7,8 @@ import argparse
 import json
 from pathlib import Path
 
-import yaml
 from console import bar, errors, figure_line, sentences, training_bar, writable
 from data_options import add_data_options, root_of, samples_from
-from pydantic import ValidationError
 
 from core.dataset import DatasetError
 from core.evaluate import Report
@@ -21,7 +19,7 @@ from core.settings import Recipe, Settings
 from core.train import stage_checkpoints
 from services.audit_report import summary, verdict
 from services.crossvalidation import cross_validate, forget_kept
-from services.training import Prepared, checkpoint_path, prepare, train_dataset
+from services.training import Prepared, checkpoint_path, prepare, read_recipe, train_dataset
 from services.workspace import Workspace, open_workspace
 
 RECIPE_FLAGS = {
@@ -34,7 +32,8 @@ def main() -> None:
     with sentences():
         _check(args)
         ws = open_workspace(Settings())
-        recipe = _recipe(ws.settings.training, args)
+        given = {name: getattr(args, name) for name in (*RECIPE_FLAGS, "arch", "weights", "crop")}
+        recipe = read_recipe(ws.settings.training, args.recipe, given)
         samples = samples_from(args, ws.pseudonym)
         split = "none" if args.folds is not None else args.split
         with bar("reading scans") as progress:
@@ -136,29 +135,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="OUT", help="with --folds: write all figures there")
     parser.add_argument("--predictions", type=Path, metavar="CSV", help="with --folds: write every scan's answer there")
     return parser.parse_args()
-
-
-def _recipe(defaults: Recipe, args: argparse.Namespace) -> Recipe:
-    given = {name: getattr(args, name) for name in (*RECIPE_FLAGS, "arch", "weights", "crop") if getattr(args, name)}
-    if args.seed is not None:
-        given["seed"] = args.seed
-    try:
-        return Recipe.model_validate({**defaults.model_dump(), **_recipe_file(args.recipe), **given})
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise DatasetError(f"The recipe{f' {args.recipe}' if args.recipe else ''} does not hold: {wrong}.") from error
-
-
-def _recipe_file(path: Path | None) -> dict[str, object]:
-    if path is None:
-        return {}
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise DatasetError(f"The recipe {path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise DatasetError(f"The recipe {path} must name values as config.yaml's training does.")
-    return values
 
 
 def _tell(prepared: Prepared) -> None:

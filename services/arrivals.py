@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from core import manifest as manifests
 from core.burned_in import BURNED_IN
 from core.labels import SHARES, SPLITS
 from core.likeness import Appearance
@@ -114,14 +115,22 @@ class _Owners:
         earlier, later = self.now(earlier), self.now(later)
         if earlier == later or not earlier.startswith(UNNAMED) or queries.is_used(self._session, earlier):
             return
+        dealt = queries.splits(self._session, [earlier, later])
+        if dealt.get(earlier) != dealt.get(later, dealt.get(earlier)) and self._was_trained_on(earlier):
+            return
         self._names[earlier] = later
-        split = queries.splits(self._session, [earlier]).get(earlier) or split_of(later)  # splits are for good
+        split = dealt.get(earlier) or split_of(later)  # splits are for good
         queries.add_patients(self._session, {later: split})
         studies = queries.give_studies(self._session, earlier, later)
         self.joined.append({"patient": earlier, "split": split, "studies": studies, "now": later})
         for version in queries.versions_with_readings(self._session, patient_key=later):
             if later in trained_patients(self._ws, version):
                 queries.flag_readings(self._session, version, later, SEEN_IN_TRAINING)
+
+    def _was_trained_on(self, patient: str) -> bool:
+        """Whether a version of this home was, before the image came here."""
+        made_here = manifests.versions(self._ws.models_dir)
+        return any(patient in trained_patients(self._ws, folder.name) for folder in made_here)
 
 
 def splits_of(session: Session, arrivals: Sequence[Arrival]) -> dict[str, str]:

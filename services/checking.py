@@ -19,7 +19,7 @@ from db import audit
 from db.batch_queries import TAKEN_BACK
 from db.images import ImageMissing, ImageStore
 from db.models import AuditEvent, Patient, Reading, Review, Scan, SnapshotItem
-from db.session import Database, UnusableLog
+from db.session import DamagedLog, Database, UnusableLog
 from services.workspace import KEY, image_of
 
 DAMAGED = "The database file is damaged: restore it from the backup."
@@ -58,8 +58,10 @@ def problems(
         yield from _of_the_log(db, settings, checked)
         with db.reading() as session:
             hashes = [(row.id, row.content_hash) for row in session.execute(select(Scan.id, Scan.content_hash))]
-    except (DatabaseError, JSONDecodeError, UnusableLog):  # whose messages quote rows
+    except (DatabaseError, JSONDecodeError, DamagedLog):  # whose messages quote rows
         yield f"{DAMAGED} It cannot be read to its end."
+    except UnusableLog as error:
+        yield str(error)
     checked.scans = len(hashes)
     images = ImageStore(settings.images_dir)
     for done, (scan_id, content_hash) in enumerate(hashes, 1):
@@ -67,8 +69,6 @@ def problems(
             image_of(images, content_hash)
         except (ImageMissing, UnreadableScan) as error:
             yield f"Scan {scan_id}: {error}"
-        except OSError as error:
-            yield f"Scan {scan_id}: its image cannot be read ({error.strerror})."
         progress(done, len(hashes))
 
 

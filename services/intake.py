@@ -8,7 +8,7 @@ from typing import Literal
 
 from core.likeness import appearance
 from core.preprocess import Box
-from core.reading import Model, Reading, for_patient
+from core.reading import SEEN_IN_TRAINING, Model, Reading, for_patient
 from core.scan import Scan, UnreadableScan, to_stored
 from core.settings import Limits
 from core.signatures import HEAD, may_hold_slices
@@ -208,6 +208,9 @@ def _store(
             audit.append(session, actor, batch_queries.JOINED, {"joined": joined, "upload": chunk.upload})
         if known:  # this upload too is told that they are stored
             audit.append(session, actor, batch_queries.MET_AGAIN, {"scans": known, "upload": chunk.upload})
+        session.flush()
+        met = {one.patient_key for one in arrivals} | {one["now"] for one in joined}
+        queries.spread_flag(session, SEEN_IN_TRAINING, met)  # a version may have known a patient by one image alone
         session.flush()
         shown = queries.readings(session, prefer=[model.manifest.version, *preferred(ws)], scan_ids=ids.values())
         audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}

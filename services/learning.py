@@ -66,13 +66,14 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
     if problem or dry_run:
         return Decision("refused", problem or "Dry run: nothing was trained.", champion.version)
     _end_interrupted_runs(ws)
-    run_id = _start_run(ws, items, champion.version)
+    run_id, candidate = _start_run(ws, items, champion.version), None
     try:
         trained = _train(ws, items, champion, synthetic, progress)
-        _note_candidate(ws, run_id, trained.candidate)
+        candidate = trained.candidate.manifest.version
+        _note_candidate(ws, run_id, candidate)
         decision = decide(ws, trained.champion, trained.candidate, trained.test, serve=champion is serving)
     except (DatasetError, BadBundle) as error:
-        decision = Decision("refused", str(error), champion.version)
+        decision = Decision("refused", str(error), champion.version, candidate)
     _end_run(ws, run_id, decision)
     return decision
 
@@ -177,10 +178,10 @@ def _start_run(ws: Workspace, items: Sequence[Item], champion: str) -> int:
         return run.id
 
 
-def _note_candidate(ws: Workspace, run_id: int, candidate: Bundle) -> None:
+def _note_candidate(ws: Workspace, run_id: int, candidate: str) -> None:
     """Before it may serve: should the run be interrupted then, it can be told that it does."""
     with ws.db.writing() as session:
-        session.get_one(models.TrainingRun, run_id).candidate = candidate.manifest.version
+        session.get_one(models.TrainingRun, run_id).candidate = candidate
 
 
 def _end_run(ws: Workspace, run_id: int, decision: Decision) -> None:

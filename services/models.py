@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -50,16 +50,18 @@ def folder_of(ws: Workspace, version: str) -> Path:
 
 def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:
     """(version, manifest SHA-256) to try in turn: the promoted one, or what ships now where that shipped before an
-    update; those of this home it replaced, the one that ships now, the demonstration."""
+    update; those it replaced, the one that ships now, the demonstration."""
     promoted = manifests.pointer(ws.models_dir)
-    own = [entry for entry in promoted[1:] if (ws.models_dir / entry[0]).is_dir()]
+    replaced = [
+        entry for entry in promoted[1:] if any((root / entry[0]).is_dir() for root in (ws.models_dir, SHIPPED_BUNDLES))
+    ]
     shipped = [
         (path.name, _digest(path))
         for root in (SHIPPED_BUNDLES, DEMO_BUNDLES)
         for path in reversed(manifests.versions(root))
     ]
     first = shipped[:1] if promoted and _left_with_an_update(ws, promoted[0][0]) else promoted[:1]
-    return tuple(dict.fromkeys([*first, *own, *shipped]))
+    return tuple(dict.fromkeys([*first, *replaced, *shipped]))
 
 
 def _left_with_an_update(ws: Workspace, version: str) -> bool:
@@ -126,6 +128,7 @@ def load_serving(ws: Workspace, order: tuple[tuple[str, str], ...]) -> tuple[Mod
         except ModelStopped:
             raise
         except (BadBundle, NoSuchVersion, OSError) as error:
+            _note_failure(ws, version, error)
             problems.append(f"{version} failed its check and does not serve ({str(error).removesuffix('.')})")
             continue
         _register(ws, model.manifest, digest)
@@ -169,7 +172,8 @@ def _register(ws: Workspace, manifest: Manifest, digest: str) -> None:
 
 
 def champion(ws: Workspace) -> str | None:
-    """The version that serves: the first whose files are as they were when it was promoted. None without one."""
+    """The version that serves: the first whose files are as they were when it was promoted, and that has not failed to
+    load in this process. None without one."""
     for version, digest in serving_order(ws):
         try:
             if _damage(_as_promoted(ws, version, digest)) is None:
@@ -186,13 +190,31 @@ def preferred(ws: Workspace) -> tuple[str, ...]:
 
 
 def _damage(folder: Path) -> str | None:
-    """What is not as published in a bundle; None where it is whole. Raises OSError where a file is missing."""
+    """Why a bundle cannot serve: what is not as published in it, or why it did not load; None where it is whole. Raises
+    OSError where a file is missing."""
+    state = _state(folder)
+    return _failed_to_load.get((folder, state)) or _damage_since(folder, state)
+
+
+_State = tuple[tuple[int, int], ...]
+_failed_to_load: dict[tuple[Path, _State], str] = {}
+"""Why bundles that are whole did not load, for as long as their files stay as they are."""
+
+
+def _state(folder: Path) -> _State:
+    """Its files' times and sizes."""
     files = [folder / name for name in (manifests.MANIFEST, manifests.MANIFEST_SHA, manifests.WEIGHTS)]
-    return _damage_since(folder, tuple((stat.st_mtime_ns, stat.st_size) for stat in (file.stat() for file in files)))
+    return tuple((stat.st_mtime_ns, stat.st_size) for stat in (file.stat() for file in files))
+
+
+def _note_failure(ws: Workspace, version: str, why: Exception) -> None:
+    with suppress(NoSuchVersion, OSError):
+        folder = folder_of(ws, version)
+        _failed_to_load[folder, _state(folder)] = str(why)
 
 
 @lru_cache(maxsize=64)
-def _damage_since(folder: Path, state: tuple[tuple[int, int], ...]) -> str | None:
+def _damage_since(folder: Path, state: _State) -> str | None:
     """The same, once for as long as the files' times and sizes stay: pages ask at every click."""
     try:
         manifests.read_weights(folder, manifests.read_manifest(folder))

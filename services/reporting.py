@@ -172,6 +172,7 @@ def _audit_stream(log: Log, question: Question, validated: Collection[str]) -> A
 
 
 def _rows(log: Log, labelled: Sequence[Labelled], validated: Collection[str]) -> pd.DataFrame:
+    met = {s.patient_key for s in log.scans if not {s.patient_key, unnamed(s.content_hash)}.isdisjoint(validated)}
     readings = [log.readings[scan.id] for scan, *_ in labelled]
     table = pd.DataFrame(
         [
@@ -185,8 +186,7 @@ def _rows(log: Log, labelled: Sequence[Labelled], validated: Collection[str]) ->
                 blind,
                 scan.audit,
                 SEEN_IN_TRAINING in reading.flags,
-                SEEN_IN_TRAINING not in reading.flags
-                and not {scan.patient_key, unnamed(scan.content_hash)}.isdisjoint(validated),
+                SEEN_IN_TRAINING not in reading.flags and scan.patient_key in met,
                 UNCERTAIN not in reading.flags and NOT_HEAD_CT not in reading.flags,
                 NOT_HEAD_CT in reading.flags,
                 at,

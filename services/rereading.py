@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from core.reading import Model
+from core.reading import SEEN_IN_TRAINING, Model
 from core.scan import Scan, UnreadableScan
 from db import queries
 from db.images import ImageMissing
@@ -53,5 +53,7 @@ def read_stored(
                 for scan_id, reading in zip(found, readings, strict=True)
                 if scan_id in there and scan_id not in since
             )
+            session.flush()
+            queries.spread_flag(session, SEEN_IN_TRAINING, {scan.patient_key or "" for scan in found.values()})
         progress(min(start + size, len(rows)), len(rows))
     return damaged

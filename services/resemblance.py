@@ -26,13 +26,10 @@ class Resemblances:
         if seen.shows_nothing:
             return None
         away = distances(seen.bits, self._bits)
-        for place in np.argsort(away, kind="stable")[: LOOKED_AT + 1]:
-            row = self._rows[int(place)]
-            if away[place] > HASH_DISTANCE:
-                break
-            if row.study_key != study_key and self._difference(seen, row) < NEAR_DIFFERENCE:
-                return row
-        return None
+        order = np.argsort(away, kind="stable")
+        near = (self._rows[place] for place in order[away[order] <= HASH_DISTANCE].tolist())
+        others = [row for row in near if row.study_key != study_key]
+        return next((row for row in others[:LOOKED_AT] if self._difference(seen, row) < NEAR_DIFFERENCE), None)
 
     def _difference(self, seen: Appearance, row: queries.LookRow) -> float:
         try:

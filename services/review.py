@@ -42,7 +42,7 @@ class Case:
     reading: ReadingRow | None
     hidden: bool  # there is a reading, not to be shown before this reader's verdict
     left: int  # for how many more of the patient's scans, drawn for the blind audit, it stays hidden after that
-    shown: bool  # to this reader before their verdict, now or once: that verdict does not count as blind
+    shown: bool  # to this reader, now or once, it or a near copy's: a verdict to come does not count as blind
     verdict: Verdict | None
     state: State
     own_verdict: str | None  # what this reader said last
@@ -102,8 +102,8 @@ def cases(
 ) -> list[Case]:
     """Scans with what `reader` may know of them, in the order of their studies."""
     with ws.db.reading() as session:
-        rows = _scans(session, batch_id, ids)
-        wanted = [row.id for row in rows] if (ids, batch_id) != (None, None) and len(rows) <= queries.AT_ONCE else None
+        rows = queries.scans(session, batch_id=batch_id, ids=ids)
+        wanted = [row.id for row in rows] if (ids, batch_id) != (None, None) else None
         serving, *_ = order = [*preferred(ws), None]
         readings = queries.readings(session, prefer=order, scan_ids=wanted)
         verdicts = review_queries.verdicts(session, wanted)
@@ -130,14 +130,6 @@ def cases(
         )
         for row in rows
     ]
-
-
-def _scans(session: Session, batch_id: int | None, ids: Collection[int] | None) -> list[ScanRow]:
-    """Where too many are asked for at once, all, and the others left out."""
-    if ids is None or len(ids) <= queries.AT_ONCE:
-        return queries.scans(session, batch_id=batch_id, ids=ids)
-    chosen = frozenset(ids)
-    return [row for row in queries.scans(session, batch_id=batch_id) if row.id in chosen]
 
 
 def _case(
@@ -187,13 +179,18 @@ def case(ws: Workspace, scan_id: int, reader: str, *, blind_first: bool = False)
 
 
 def note_shown(ws: Workspace, case: Case, reader: str) -> None:
-    """Remember that the model's answer stands beside a scan that `reader` has no verdict on: a later verdict of theirs
-    on it is not blind, whatever they choose then."""
-    if case.shown or case.reading is None or case.own_verdict is not None:
-        return
+    """Remember that the model's answer stands beside a scan: a later verdict of `reader` on it is not blind, whatever
+    they choose then, and whatever comes and hides it again."""
+    if not case.shown and case.reading is not None:
+        pass_on_shown(ws, [case.scan.content_hash], reader)
+
+
+def pass_on_shown(ws: Workspace, content_hashes: Collection[str], reader: str) -> None:
+    """Remember the same of images that whoever is `reader` now has seen under no name."""
     with ws.db.writing() as session:
-        if session.get(models.Shown, (case.scan.content_hash, reader)) is None:
-            session.add(models.Shown(content_hash=case.scan.content_hash, reader=reader))
+        for content_hash in content_hashes:
+            if session.get(models.Shown, (content_hash, reader)) is None:
+                session.add(models.Shown(content_hash=content_hash, reader=reader))
 
 
 def held_back(ws: Workspace, reader: str) -> frozenset[int]:
@@ -319,7 +316,7 @@ def remarks(ws: Workspace, case: Case) -> list[str]:
     with ws.db.reading() as session:
         meta = queries.meta_of(session, scan.id)
         first = queries.first_day(session, scan.patient_key) if "day" in meta else None
-    if scan.resembles_id:
+    if scan.resembles_id and not case.hidden:  # whose answer they may have seen
         said.append(f"Nearly the same image as scan {scan.resembles_id}.")
     if BURNED_IN in meta and not scan.synthetic:
         said.append(BURNED_IN_NOTE)

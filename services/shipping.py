@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from core.labels import ISCHEMIC
 from core.listing import ManifestColumns, from_manifest
 from core.manifest import Manifest
@@ -42,11 +40,6 @@ def open_results() -> Workspace:
     settings = Settings()
     of_its_own = Settings(home=settings.home_dir / "results", database_url="")
     return replace(open_workspace(of_its_own), pseudonym=PUBLIC)
-
-
-def read_recipe(ws: Workspace, path: Path) -> Recipe:
-    """A recipe file over config.yaml's training."""
-    return Recipe.model_validate({**ws.settings.training.model_dump(), **yaml.safe_load(path.read_text())})
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
+from pydantic import ValidationError
 
 from core.dataset import (
+    DatasetError,
     Examples,
     Loaded,
     Sample,
@@ -37,6 +41,27 @@ SPLIT_SALT = "second-read"
 
 class NoSplit(ValueError):
     """The split asked for is not in the data."""
+
+
+def read_recipe(defaults: Recipe, path: Path | None, given: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe: what is `given`, over what a YAML file names, over the defaults. Raises DatasetError where the file
+    cannot be read or the values do not hold."""
+    given = {name: value for name, value in (given or {}).items() if value is not None}
+    try:
+        return Recipe.model_validate({**defaults.model_dump(), **(_recipe_file(path) if path else {}), **given})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise DatasetError(f"The recipe{f' {path}' if path else ''} does not hold: {wrong}.") from error
+
+
+def _recipe_file(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DatasetError(f"The recipe {path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise DatasetError(f"The recipe {path} must name values as config.yaml's training does.")
+    return values
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dashboard import resources
 from dashboard.components import frame, panel, reading_desk, viewer, words
 from db.images import ImageMissing
 from services.rereading import ensure_reading
-from services.review import NoSuchScan, note_shown
+from services.review import NoSuchScan
 from services.review import case as get_case
 
 ws = resources.workspace()
@@ -52,7 +52,7 @@ except (ImageMissing, NoSuchScan, UnreadableScan) as error:
     st.button("Next scan", shortcut="Right", on_click=reading_desk.step, args=(1, scan_id))
     st.stop()
 
-note_shown(ws, case, frame.reader())
+frame.note_seen(case)
 ids = reading_desk.current_queue()
 picture, beside = st.columns([2.4, 1], gap="medium")
 

@@ -72,13 +72,14 @@ shown = [
     and case.is_meant_by(wanted)
 ]
 shown.sort(key=ORDERS[order])
+by_answers = bool(answers) or not {"confirmed", "corrected"}.isdisjoint(states)  # so that the list tells them
 waiting = queue(shown, second_readings=True, order=ORDERS[order])
 count, back, start = st.columns([5, 2, 2], vertical_alignment="center")
 told = f"; **{len(waiting)}** of them not read by you. Tick one to open it." if shown else "."
 count.markdown(f"**{len(shown)}** of {len(everything)} scans{told}")
 these = "Read this one" if len(waiting) == 1 else f"Read these {len(waiting)}"
 if waiting and start.button(these, type="primary", shortcut="S", width="stretch"):
-    frame.go_through(waiting, by_answer=bool(answers))
+    frame.go_through(waiting, by_answer=by_answers)
     st.switch_page("app_pages/review.py")
 if batch != ALL:
     with back:
@@ -132,5 +133,5 @@ event = st.dataframe(
 )
 if event.selection.rows:
     asked_for = visible[event.selection.rows[0]].scan.id
-    frame.go_through([case.scan.id for case in shown], asked_for, by_answer=bool(answers))
+    frame.go_through([case.scan.id for case in shown], asked_for, by_answer=by_answers)
     st.switch_page("app_pages/review.py")

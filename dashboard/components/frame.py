@@ -15,7 +15,7 @@ from core.reading import Model
 from core.settings import BadSettings
 from dashboard import resources
 from db.session import UnusableLog
-from services.review import known_reader
+from services.review import Case, known_reader, note_shown, pass_on_shown
 from services.uploads import Upload
 
 PAGES = {
@@ -61,15 +61,15 @@ def draw() -> None:
     st.html(_STYLE)
     try:
         always = resources.workspace().settings.review.blind_first
+        if "reading_as" not in st.session_state:
+            _begin_from_address(always)
+        for key, value in zip(("reader", "blind_first"), st.session_state["reading_as"], strict=True):
+            st.session_state.setdefault(key, value)
+        if (known := known_reader(resources.workspace(), reader())) != st.session_state["reader"]:
+            st.session_state["reader"] = known
     except (WrongKey, UnusableLog, BadSettings, OSError) as error:
         st.error(f"**The case log is not opened.** {error}", icon=":material/lock:")
         st.stop()
-    if "reading_as" not in st.session_state:
-        _begin_from_address(always)
-    for key, value in zip(("reader", "blind_first"), st.session_state["reading_as"], strict=True):
-        st.session_state.setdefault(key, value)
-    if (known := known_reader(resources.workspace(), reader())) != st.session_state["reader"]:
-        st.session_state["reader"] = known
     with st.sidebar:
         st.text_input(
             "Reading as",
@@ -169,10 +169,21 @@ def list_batch(batch_id: int) -> None:
     st.session_state["worklist_page"] = 1
 
 
+def note_seen(case: Case) -> None:
+    """What the model says of a scan, unless it is hidden, is shown to this session's reader."""
+    note_shown(resources.workspace(), case, reader())
+    if case.reading is not None and reader() == NOBODY:
+        st.session_state.setdefault("seen_unnamed", set()).add(case.scan.content_hash)
+
+
 def _another_reader() -> None:
-    """What one reader may know, another may have yet to read blind."""
-    if st.session_state["reading_as"][0] != NOBODY:  # else it is the same one, who says their name
+    """What one reader may know, another may have yet to read blind; but whoever had given no name is the same one, and
+    has seen under it what they have seen."""
+    if st.session_state["reading_as"][0] != NOBODY:
         _tell_nothing()
+        return
+    ws = resources.workspace()
+    pass_on_shown(ws, st.session_state.pop("seen_unnamed", set()), known_reader(ws, reader()))
 
 
 def _keep_list() -> None:
@@ -212,6 +223,15 @@ def serving() -> Model | None:
     if model.manifest.demonstration:
         demonstration_note()
     return model
+
+
+@contextmanager
+def log_may_fail() -> Iterator[None]:
+    """A page in which the case log becomes unusable says so."""
+    try:
+        yield
+    except UnusableLog as error:
+        st.error(f"**The case log cannot be used.** {error}", icon=":material/lock:")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import streamlit as st
 from core.labels import in_words
 from dashboard import resources
 from dashboard.components import frame, words
+from db.session import UnusableLog
 from services.review import Case, NoSuchScan, ScanChanged, cases, new_click, queue, record
 
 
@@ -81,6 +82,9 @@ def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, stay:
         )
     except (ScanChanged, NoSuchScan) as error:
         st.session_state["notice"] = ("error", str(error))
+        return
+    except UnusableLog as error:
+        st.session_state["notice"] = ("error", f"Your verdict was not stored. {error}")
         return
     st.session_state["notice"] = ("stored", f"scan {scan_id}, {in_words(verdict)}")
     if not stay:

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
 from core.model_process import ModelStopped
@@ -38,14 +37,6 @@ def test_every_page_draws_and_says_that_the_demo_is_one(app, demo, page):
 @pytest.mark.parametrize("page", ["upload", "worklist", "review", "evaluation", "models"])
 def test_every_page_draws_over_an_empty_log(app, page):
     on(app, page)
-
-
-def test_a_setting_that_is_none_is_said_where_the_page_would_be(app, monkeypatch):
-    monkeypatch.setenv("STROKE_REVIEW__AUDIT_SHARE", "often")
-    app.run()
-    [error] = app.error
-    assert "The case log is not opened" in error.value
-    assert "audit_share" in error.value
 
 
 def test_where_a_model_of_real_scans_serves_a_demo_case_still_says_who_read_it(home):
@@ -85,28 +76,6 @@ def test_a_click_from_the_scan_before_neither_files_nor_skips(app, demo):
     app.session_state["scan"] = first  # while the browser still shows the second
     app.button(key="next").click().run()
     assert app.session_state["scan"] == first, "nobody has looked at it yet"
-
-
-@pytest.mark.parametrize("by_answer", [True, False])
-@pytest.mark.parametrize("change", ["blind first", "another reader", "their name"])
-def test_a_list_chosen_by_answers_is_left_where_they_may_not_be_known(app, demo, by_answer, change):
-    app.query_params["reader"] = "" if change == "their name" else "Ada"
-    on(app, "review")
-    chosen = sorted(app.session_state["queue"], reverse=True)[:3]
-    app.session_state["queue"], app.session_state["scan"] = list(chosen), chosen[0]
-    app.session_state["by_answer"] = by_answer
-    app.run()
-    if change == "blind first":
-        app.toggle(key="blind_first").set_value(True).run()
-    else:
-        app.text_input(key="reader").set_value("Ben").run()
-    assert app.session_state["scan"] == chosen[0]
-    if change == "their name":
-        assert app.session_state["queue"] == chosen
-    elif by_answer:
-        assert len(app.session_state["queue"]) > len(chosen)
-    else:
-        assert app.session_state["queue"] == [chosen[0], *sorted(chosen[1:])]
 
 
 def test_blind_first_reveals_only_after_the_verdict(app, demo):
@@ -233,51 +202,6 @@ def test_the_last_verdict_of_a_list_is_confirmed_there_and_can_be_gone_back_to(a
     assert "You said hemorrhagic" in words(app)
     app.session_state["scan"] = other
     assert "Stored" not in words(app.run())
-
-
-def test_without_its_key_the_case_log_stays_closed_and_says_so(app, home):
-    app.run()
-    resources.workspace.clear()
-    (Settings().home_dir / "patient.key").unlink()
-    app.run()
-    assert not app.exception
-    assert "Put the key back" in app.error[0].value
-
-
-def test_a_case_log_newer_than_the_program_stays_closed_and_says_so(app, home):
-    app.run()
-    with resources.workspace().db.writing() as session:
-        session.execute(text("update alembic_version set version_num = '9999'"))
-    resources.workspace.clear()
-    app.run()
-    assert not app.exception
-    assert "newer than this program" in app.error[0].value
-
-
-@pytest.mark.parametrize("by", ["the field", "a link"])
-def test_a_name_in_another_spelling_is_the_reader_whom_the_log_knows(app, demo, by):
-    read = cases(demo, "Ada")[0].scan
-    record(demo, read.id, reader="Ada", verdict="unsure", expected_version=read.version, click_id=new_click())
-    app.query_params["scan"] = str(read.id)
-    if by == "a link":
-        app.query_params["reader"] = " ada"
-    on(app, "review")
-    if by == "the field":
-        app.text_input(key="reader").set_value("ADA ").run()
-    assert app.text_input(key="reader").value == "Ada"
-    assert "Ada" in app.query_params["reader"]
-    assert "You said unsure" in words(app)
-
-
-def test_a_reader_with_a_name_goes_from_page_to_page(app, demo):
-    app.query_params["reader"] = "Dr A"
-    app.query_params["blind_first"] = "true"
-    on(app, "overview")
-    assert app.text_input(key="reader").value == "Dr A"
-    next(b for b in app.button if b.label == "Start reading").click().run()
-    assert not app.exception, app.exception
-    assert app.session_state["reader"] == "Dr A"
-    assert app.session_state["blind_first"]
 
 
 def test_what_a_file_says_of_itself_is_shown_and_not_obeyed(app, demo):

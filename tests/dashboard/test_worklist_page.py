@@ -80,6 +80,18 @@ def test_a_scan_whose_image_is_gone_costs_the_worklist_no_other(app, demo):
     assert app.dataframe[0].value["Scan"].isna().sum() == 1
 
 
+def test_a_list_of_what_was_confirmed_tells_answers(app, demo):
+    for state, tells in (("not read yet", False), ("confirmed", True)):
+        if state == "confirmed":
+            one = next(c for c in cases(demo, "Ben") if c.reading and c.verdict is None)
+            verdict = {"verdict": one.reading.label, "expected_version": one.scan.version, "click_id": new_click()}
+            record(demo, one.scan.id, reader="Ben", **verdict)
+        app.session_state["worklist_states"] = [state]
+        on(app, "worklist")
+        next(b for b in app.button if b.label.startswith("Read th")).click().run()
+        assert app.session_state["by_answer"] is tells
+
+
 def test_a_batch_can_be_undone_in_the_worklist_too(app, demo):
     upload = Upload(demo, serving_model(demo), [("a.png", png(100))], actor="Reader 1")
     upload.start()

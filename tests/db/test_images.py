@@ -15,6 +15,13 @@ def test_what_is_put_can_be_got(tmp_path):
         store.get("ff00")
 
 
+def test_an_image_that_cannot_be_read_is_missing_and_says_why(tmp_path):
+    store = ImageStore(tmp_path)
+    store.path("ab12").mkdir(parents=True)
+    with pytest.raises(ImageMissing, match="cannot be read"):
+        store.get("ab12")
+
+
 def test_a_write_that_fails_leaves_no_file(tmp_path, monkeypatch):
     def full(_descriptor):
         raise OSError("no space left on device")

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from db.models import Base, Patient
-from db.session import Database, UnusableLog, wal_is_safe
+from db.session import DamagedLog, Database, UnusableLog, wal_is_safe
 
 
 @pytest.fixture
@@ -128,6 +128,25 @@ def test_a_log_newer_than_the_program_is_not_touched_and_says_what_to_do(db, tmp
     with pytest.raises(UnusableLog, match=r"newer than this program.*9999.*Use the version that wrote it, or restore"):
         db.migrate()
     assert (tmp_path / "log.sqlite").read_bytes() == before
+
+
+def test_a_log_that_somebody_holds_says_so_and_is_not_called_damaged(db, tmp_path, monkeypatch):
+    monkeypatch.setattr("db.session.BUSY_TIMEOUT_S", 0.1)
+    other = Database(db.url)
+    why = r"cannot be used.*locked.*wait for that to end"
+    with db.writing() as session:
+        session.add(Patient(key="a", split="train"))
+        session.flush()
+        with pytest.raises(UnusableLog, match=why) as said, other.writing() as late:
+            late.scalar(text("select 1"))
+    assert not isinstance(said.value, DamagedLog)
+
+
+def test_a_log_that_cannot_be_opened_says_so_and_is_not_called_damaged(tmp_path):
+    (tmp_path / "log.sqlite").mkdir()
+    with pytest.raises(UnusableLog, match=r"unable to open.*read and write the file and its folder") as said:
+        Database(f"sqlite:///{tmp_path / 'log.sqlite'}").migrate()
+    assert not isinstance(said.value, DamagedLog)
 
 
 @pytest.mark.parametrize("harm", ["the header", "a page"])

@@ -10,7 +10,7 @@ from services.intake import Incoming, receive
 from services.models import champion, promote, serving_model
 from services.questions import Question
 from services.reporting import live_evaluation
-from services.review import new_click, record
+from services.review import case, new_click, record
 from services.workspace import open_workspace
 from tests.conftest import dicom, made_once, png
 
@@ -80,3 +80,9 @@ def scan_ids(ws, publish_untrained):
     with ws.db.writing() as session:
         session.execute(text("update scans set audit = 0"))
     return [r.scan_id for r in received]
+
+
+def say(ws, scan_id, verdict, reader="Ann", version=None, **more):
+    if version is None:
+        version = case(ws, scan_id, reader).scan.version
+    return record(ws, scan_id, reader=reader, verdict=verdict, expected_version=version, click_id=new_click(), **more)

@@ -126,7 +126,27 @@ def test_who_was_trained_on_without_a_name_stays_so_under_a_name(ws, publish_unt
     assert set(patients(ws).values()) == {key}
     with ws.db.reading() as session:
         assert queries.splits(session, [key]) == {key: "validation"}
-        assert SEEN_IN_TRAINING in queries.readings(session)[first.scan_id].flags
+        readings = queries.readings(session)
+        assert SEEN_IN_TRAINING in readings[first.scan_id].flags
+    assert all(SEEN_IN_TRAINING in reading.flags for reading in readings.values()), "the patient was, not an image"
+    take(ws, model, [("77 (3).png", png(3)), ("78 (1).png", png(4))])
+    with ws.db.reading() as session:
+        flagged = {scan: SEEN_IN_TRAINING in reading.flags for scan, reading in queries.readings(session).items()}
+    assert sorted(flagged.values()) == [False, True, True, True]
+    assert patients(ws)[next(scan for scan in flagged if not flagged[scan])] == ws.pseudonym.of("file", "78")
+
+
+def test_an_image_that_was_trained_on_is_not_given_to_a_patient_of_another_part(ws, publish_untrained):
+    image = read(png(1)).content_hash
+    with ws.db.writing() as session:
+        queries.add_patients(session, {unnamed(image): "train", ws.pseudonym.of("file", "77"): "test"})
+    promote(ws, publish_untrained(patients={"train": [unnamed(image)]}), actor="a")
+    model = serving_model(ws)
+    take(ws, model, [("export.png", png(1)), ("77 (2).png", png(2))])
+    take(ws, model, [("77 (1).png", png(1))])
+    assert set(patients(ws).values()) == {unnamed(image), ws.pseudonym.of("file", "77")}
+    with ws.db.reading() as session:
+        assert queries.splits(session) == {unnamed(image): "train", ws.pseudonym.of("file", "77"): "test"}
 
 
 def test_who_was_dealt_a_part_without_a_name_has_it_under_the_name_they_come_with(ws, predictor):
@@ -221,6 +241,15 @@ def test_a_patient_with_a_verdict_stays_who_they_are(ws, predictor):
     record(ws, first.scan_id, reader="R", verdict="unsure", expected_version=0, click_id=new_click())
     take(ws, predictor, [("1.dcm", slice_of(1, "1.2.9", "P7"))])
     assert len(set(owners(ws))) == 2
+
+
+def test_alike_slices_of_its_own_study_do_not_hide_what_a_scan_copies(ws, predictor):
+    """Several reconstructions of one place are more alike than an export of it."""
+    take(ws, predictor, [("export.jpg", jpg_of(slice_of(1, "1.2.9")))])
+    again = [(f"{i}.dcm", slice_of(1, "1.2.9", "P7", RescaleIntercept=i * 0.2)) for i in range(6)]
+    received = take(ws, predictor, again)
+    assert [one.reason and one.reason[:15] for one in received] == ["Nearly the same"] * 6
+    assert len(set(owners(ws))) == 1
 
 
 def test_near_empty_slices_are_no_copies(ws, predictor):

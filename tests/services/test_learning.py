@@ -11,7 +11,7 @@ from sqlalchemy import select
 from core import bundle
 from core import manifest as manifests
 from core.labels import CLASSES
-from core.manifest import Manifest
+from core.manifest import BadBundle, Manifest
 from core.network import build
 from core.preprocess import InputSpec
 from core.settings import Recipe, Settings
@@ -33,7 +33,7 @@ from services.models import (
     trained_elsewhere,
 )
 from services.overview import overview
-from services.publishing import _inherited, answers_of
+from services.publishing import _inherited
 from services.questions import Question
 from services.reporting import live_evaluation
 from services.review import new_click, record
@@ -194,6 +194,21 @@ def test_a_run_that_was_interrupted_after_it_had_promoted_is_not_called_refused(
     assert "interrupted" in first.reason
 
 
+def test_a_candidate_that_cannot_be_let_serve_is_named_all_the_same(reviewed, monkeypatch):
+    """It is published and has been compared, and can be let serve later."""
+    for name in ("_objection", "_lost"):
+        monkeypatch.setattr(f"services.gate.{name}", lambda *_: None)
+
+    def too_little_memory(*_, **__):
+        raise BadBundle("Too little memory.")
+
+    monkeypatch.setattr("services.models.promote", too_little_memory)
+    decision = retrain(reviewed)
+    assert (decision.decision, decision.reason) == ("refused", "Too little memory.")
+    assert folder_of(reviewed, decision.candidate).is_dir()
+    assert runs(reviewed)[0].candidate == decision.candidate
+
+
 @pytest.mark.parametrize("head", ["mean", "strongest"])
 def test_a_class_that_is_new_leaves_the_others_their_weights(head):
     two, arch = (CLASSES[0], CLASSES[2]), {"arch": "lesion_cnn", "width": 8, "head": head}
@@ -315,16 +330,6 @@ def test_a_candidate_that_abstains_on_most_scans_does_not_serve(reviewed, publis
     assert f"the candidate is right on 10 and answers {answered}," in decision.reason
     assert decision.metrics["answered"] == {"champion": 10, "candidate": answered}
     assert decision.decision == ("promoted" if answered >= 5 else "kept")
-
-
-def test_a_model_answers_what_it_neither_abstains_on_nor_flags(publish_untrained, ws):
-    model = bundle.load(folder_of(ws, publish_untrained(abstain_below=1.0)))
-    x = torch.zeros(3, 1, 64, 64, dtype=torch.uint8)
-    p, answered = answers_of(model, x)
-    assert p.shape == (3, 3)
-    assert not answered.any()
-    asked_for_all = replace(model, manifest=model.manifest.model_copy(update={"abstain_below": None}))
-    assert answers_of(asked_for_all, x)[1].all()
 
 
 def held_out(ws):

@@ -4,6 +4,7 @@ from core import manifest as manifests
 from core.manifest import BadBundle
 from core.model_process import ModelStopped
 from core.settings import Settings
+from services import models
 from services.models import (
     NoSuchVersion,
     ServesNoMore,
@@ -35,6 +36,36 @@ def test_promotions_can_be_taken_back_one_by_one(ws, publish_untrained):
     assert rollback(ws, actor="a") == shipped
     with pytest.raises(NoSuchVersion, match="no earlier"):
         rollback(ws, actor="a")
+
+
+def test_a_shipped_version_let_serve_over_another_is_gone_back_to(ws, publish_untrained, tmp_path, monkeypatch):
+    bad, better, shipped = publish_untrained(1), publish_untrained(2), publish_untrained(3)
+    (tmp_path / "shipped").mkdir()
+    folder_of(ws, shipped).rename(tmp_path / "shipped" / shipped)
+    monkeypatch.setattr("services.models.SHIPPED_BUNDLES", tmp_path / "shipped")
+    for version in (bad, shipped, better):
+        promote(ws, version, actor="a")
+    assert [version for version, _ in serving_order(ws)][:3] == [better, shipped, bad]
+    assert rollback(ws, actor="a") == shipped
+
+
+def test_a_whole_version_that_does_not_load_is_not_said_to_serve(ws, publish_untrained, monkeypatch):
+    old, new = publish_untrained(1), publish_untrained(2)
+    promote(ws, old, actor="a")
+    promote(ws, new, actor="a")
+    loads = models.ModelProcess
+
+    def an_update_knows_it_no_more(folder):
+        if folder.name == new:
+            raise BadBundle("It does not rebuild.")
+        return loads(folder)
+
+    monkeypatch.setattr(models, "ModelProcess", an_update_knows_it_no_more)
+    model, notice = load_serving(ws, serving_order(ws))
+    assert (model.manifest.version, champion(ws)) == (old, old)
+    assert "It does not rebuild" in notice
+    assert next(v.problem for v in list_versions(ws) if v.name == new) == "It does not rebuild."
+    assert promote(ws, old, actor="a", instead_of=old).version == old
 
 
 def test_who_means_to_replace_a_version_that_serves_no_more_changes_nothing(ws, publish_untrained):

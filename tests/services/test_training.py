@@ -1,7 +1,9 @@
-from core.dataset import Examples
+import pytest
+
+from core.dataset import DatasetError, Examples
 from core.settings import Recipe
 from services import training
-from services.training import checkpoint_path
+from services.training import checkpoint_path, read_recipe
 
 
 def test_what_was_trained_by_other_code_is_not_gone_on_with(ws, tmp_path, monkeypatch):
@@ -15,3 +17,27 @@ def test_what_was_trained_by_other_code_is_not_gone_on_with(ws, tmp_path, monkey
         paths.append(checkpoint_path(ws, nothing, recipe))
     assert paths[0] == paths[1]
     assert len(set(paths)) == 3
+
+
+def test_what_is_given_stands_over_the_file_and_that_over_the_defaults(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("epochs: 7\nwidth: 8\n")
+    recipe = read_recipe(Recipe(batch_size=3), path, {"epochs": 2, "seed": 0, "patience": None})
+    assert (recipe.epochs, recipe.width, recipe.batch_size, recipe.seed) == (2, 8, 3, 0)
+    assert recipe.patience == Recipe().patience
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "said"),
+    [
+        ("epochs: [", {}, "cannot be read"),
+        ("- epochs", {}, "must name values"),
+        ("widht: 8", {}, "widht"),
+        ("epochs: 3", {"epochs": 0}, "epochs"),
+    ],
+)
+def test_a_recipe_that_does_not_hold_says_why(tmp_path, text, given, said):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=rf"recipe\.yaml .*{said}"):
+        read_recipe(Recipe(), path, given)

@@ -1,0 +1,107 @@
+"""What every page has: who reads, what they may know, and a case log that opens."""
+
+import pytest
+from sqlalchemy import text
+
+from core.settings import Settings
+from dashboard import resources
+from db.session import UnusableLog
+from services.review import case, cases, new_click, record
+from tests.dashboard.conftest import on, words
+
+
+def test_a_setting_that_is_none_is_said_where_the_page_would_be(app, monkeypatch):
+    monkeypatch.setenv("STROKE_REVIEW__AUDIT_SHARE", "often")
+    app.run()
+    [error] = app.error
+    assert "The case log is not opened" in error.value
+    assert "audit_share" in error.value
+
+
+@pytest.mark.parametrize("by_answer", [True, False])
+@pytest.mark.parametrize("change", ["blind first", "another reader", "their name"])
+def test_a_list_chosen_by_answers_is_left_where_they_may_not_be_known(app, demo, by_answer, change):
+    app.query_params["reader"] = "" if change == "their name" else "Ada"
+    on(app, "review")
+    chosen = sorted(app.session_state["queue"], reverse=True)[:3]
+    app.session_state["queue"], app.session_state["scan"] = list(chosen), chosen[0]
+    app.session_state["by_answer"] = by_answer
+    app.run()
+    if change == "blind first":
+        app.toggle(key="blind_first").set_value(True).run()
+    else:
+        app.text_input(key="reader").set_value("Ben").run()
+    assert app.session_state["scan"] == chosen[0]
+    if change == "their name":
+        assert app.session_state["queue"] == chosen
+    elif by_answer:
+        assert len(app.session_state["queue"]) > len(chosen)
+    else:
+        assert app.session_state["queue"] == [chosen[0], *sorted(chosen[1:])]
+
+
+def test_who_says_their_name_has_seen_what_they_saw_before(app, demo):
+    on(app, "review")
+    scan = app.session_state["scan"]
+    app.text_input(key="reader").set_value("Ada").run()
+    assert case(demo, scan, "Ada", blind_first=True).shown
+    app.text_input(key="reader").set_value("Ben").run()
+    app.toggle(key="blind_first").set_value(True).run()
+    unseen = next(c for c in cases(demo, "Ben", blind_first=True) if c.scan.id != scan)
+    assert not unseen.shown
+
+
+def test_a_case_log_that_fails_under_a_page_is_said(app, demo, monkeypatch):
+    def held(*_, **__):
+        raise UnusableLog("Another program holds it.")
+
+    on(app, "worklist")
+    monkeypatch.setattr("services.review.queries.scans", held)
+    app.run()
+    assert not app.exception
+    assert "**The case log cannot be used.** Another program holds it." in [said.value for said in app.error]
+
+
+def test_without_its_key_the_case_log_stays_closed_and_says_so(app, home):
+    app.run()
+    resources.workspace.clear()
+    (Settings().home_dir / "patient.key").unlink()
+    app.run()
+    assert not app.exception
+    assert "Put the key back" in app.error[0].value
+
+
+def test_a_case_log_newer_than_the_program_stays_closed_and_says_so(app, home):
+    app.run()
+    with resources.workspace().db.writing() as session:
+        session.execute(text("update alembic_version set version_num = '9999'"))
+    resources.workspace.clear()
+    app.run()
+    assert not app.exception
+    assert "newer than this program" in app.error[0].value
+
+
+@pytest.mark.parametrize("by", ["the field", "a link"])
+def test_a_name_in_another_spelling_is_the_reader_whom_the_log_knows(app, demo, by):
+    read = cases(demo, "Ada")[0].scan
+    record(demo, read.id, reader="Ada", verdict="unsure", expected_version=read.version, click_id=new_click())
+    app.query_params["scan"] = str(read.id)
+    if by == "a link":
+        app.query_params["reader"] = " ada"
+    on(app, "review")
+    if by == "the field":
+        app.text_input(key="reader").set_value("ADA ").run()
+    assert app.text_input(key="reader").value == "Ada"
+    assert "Ada" in app.query_params["reader"]
+    assert "You said unsure" in words(app)
+
+
+def test_a_reader_with_a_name_goes_from_page_to_page(app, demo):
+    app.query_params["reader"] = "Dr A"
+    app.query_params["blind_first"] = "true"
+    on(app, "overview")
+    assert app.text_input(key="reader").value == "Dr A"
+    next(b for b in app.button if b.label == "Start reading").click().run()
+    assert not app.exception, app.exception
+    assert app.session_state["reader"] == "Dr A"
+    assert app.session_state["blind_first"]
