@@ -1,4 +1,5 @@
-"""What each part of the shipped recipe is worth: short trainings on one fold, one thing changed at a time.
+"""What each part of the shipped recipe is worth: short trainings on one fold, one thing changed at a time, as many side
+by side as there are cores.
 
     python -m benchmarks.ablation --data ../shared/data [--out docs/ablation.md]
 
@@ -14,16 +15,27 @@ from typing import Any
 from core.evaluate import Report, evaluate
 from core.intervals import Figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
+from core.network import Network
 from core.settings import ROOT, Recipe
 from core.train import predict
-from services.crossvalidation import folds_of, train_part, without_copies
+from services.crossvalidation import Tell, folds_of, train_part, without_copies
 from services.shipping import FOLDS, RECIPE, open_results, prepare_findings
+from services.side_by_side import side_by_side
 from services.tables import with_interval
 from services.training import Prepared, checkpoint_path, read_recipe
 from services.workspace import Workspace
 
 EPOCHS = 8
 PART = "ablation"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One training."""
+
+    name: str
+    recipe: Recipe
+    prepared: Prepared
 
 
 @dataclass(frozen=True)
@@ -67,36 +79,47 @@ def measure_all(ws: Workspace, root: Path, shipped: Recipe, epochs: int = EPOCHS
     plain = {"image_size": shipped.size_in(1), "first_size": None, "last_stage": None}
     base = shipped.model_copy(update={"epochs": epochs, "patience": epochs, **plain})
     usual = prepare_findings(ws, root, base)
-    found = []
+    plans = []
     for name, change in variants(base, shipped.image_size).items():
         recipe = Recipe.model_validate({**base.model_dump(), **_plain(change)})
         as_usual = recipe.input_spec == usual.spec and recipe.simulation and recipe.simulation.lookalikes
-        prepared = usual if as_usual else prepare_findings(ws, root, recipe)
-        found.append(_measured(ws, name, prepared, recipe, usual))
-        print(f"{name}: {_row(found[-1])}", flush=True)
-    return found
+        plans.append(_Plan(name, recipe, usual if as_usual else prepare_findings(ws, root, recipe)))
+
+    def work(number: int, _tell: Tell) -> None:
+        _trained(ws, plans[number], usual)
+        print(plans[number].name, flush=True)
+
+    side_by_side(work, list(reversed(range(len(plans)))), lambda *told: None)  # resnet18, which takes longest, first
+    return [_measured(ws, plan, usual) for plan in plans]
 
 
 def _plain(change: dict[str, Any]) -> dict[str, Any]:
     return {key: value.model_dump() if hasattr(value, "model_dump") else value for key, value in change.items()}
 
 
-def _measured(ws: Workspace, name: str, prepared: Prepared, recipe: Recipe, usual: Prepared) -> Variant:
-    examples = without_copies(prepared.examples)
-    train, test = folds_of(examples, FOLDS, recipe.seed)[0]
-    kept = checkpoint_path(ws, usual.examples, recipe).with_suffix("")
-    fit = train_part(prepared, examples.at(train), recipe, PART, kept)
-    tested = usual if recipe.input_spec == usual.spec else prepared  # the same infarcts, where the size allows
+def _trained(ws: Workspace, plan: _Plan, usual: Prepared) -> tuple[Network, list[int]]:
+    """The network, and the places of the scans to test it on."""
+    examples = without_copies(plan.prepared.examples)
+    train, test = folds_of(examples, FOLDS, plan.recipe.seed)[0]
+    kept = checkpoint_path(ws, usual.examples, plan.recipe).with_suffix("")
+    return train_part(plan.prepared, examples.at(train), plan.recipe, PART, kept).network, test
+
+
+def _measured(ws: Workspace, plan: _Plan, usual: Prepared) -> Variant:
+    network, test = _trained(ws, plan, usual)
+    tested = (
+        usual if plan.recipe.input_spec == usual.spec else plan.prepared
+    )  # the same infarcts, where the size allows
     part = tested.with_missing_classes(without_copies(tested.examples).at(test))
-    p = predict(fit.network, part.x).logits.softmax(dim=1).numpy()
+    p = predict(network, part.x).logits.softmax(dim=1).numpy()
 
     def against_none(label: str) -> Report:
         keep = [i for i, of in enumerate(part.labels) if of in (label, NO_STROKE)]
         labels, patients = [part.labels[i] for i in keep], [part.patients[i] for i in keep]
-        return evaluate(labels, p[keep], prepared.classes, patients=patients)
+        return evaluate(labels, p[keep], plan.prepared.classes, patients=patients)
 
     return Variant(
-        name,
+        plan.name,
         against_none(HEMORRHAGIC).per_class[HEMORRHAGIC].auc,
         against_none(ISCHEMIC).per_class[ISCHEMIC].auc,
     )
