@@ -100,7 +100,7 @@ def _plain(change: dict[str, Any]) -> dict[str, Any]:
 def _trained(ws: Workspace, plan: _Plan, usual: Prepared) -> tuple[Network, list[int]]:
     """The network, and the places of the scans to test it on."""
     examples = without_copies(plan.prepared.examples)
-    train, test = folds_of(examples, FOLDS, plan.recipe.seed)[0]
+    train, test = folds_of(examples, FOLDS, plan.recipe.seed, plan.prepared.units)[0]
     kept = checkpoint_path(ws, usual.examples, plan.recipe).with_suffix("")
     return train_part(plan.prepared, examples.at(train), plan.recipe, PART, kept).network, test
 

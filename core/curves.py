@@ -80,11 +80,13 @@ def risk_coverage(confidence: np.ndarray, right: np.ndarray) -> RiskCoverage:
 def risk_coverage_area(confidence: np.ndarray, right: np.ndarray) -> float:
     """Mean risk over all coverages (AURC; Geifman, Uziel & El-Yaniv, ICLR 2019). Lower is better.
 
-    A confidence that says nothing has the error rate as its area.
+    A confidence that says nothing has the error rate as its area: scans of one confidence count as answered in random
+    order.
     """
-    order = np.argsort(-confidence, kind="stable")
-    answered = np.arange(1, len(right) + 1)
-    return float((np.cumsum(~right[order]) / answered).mean())
+    _, of, counts = np.unique(-confidence, return_inverse=True, return_counts=True)
+    answered, ends = np.arange(1, len(right) + 1), np.append(0, np.cumsum(counts))
+    wrong_by_then = np.append(0, np.cumsum(np.bincount(of, weights=~right)))
+    return float((np.interp(answered, ends, wrong_by_then) / answered).mean())
 
 
 def reliability(confidence: np.ndarray, right: np.ndarray, clusters: Clusters) -> tuple[ReliabilityBin, ...]:

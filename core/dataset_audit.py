@@ -175,7 +175,7 @@ def clean_samples(samples: Sequence[Sample], found: Audit, root: Path) -> list[S
     """What is left to train and test on: of every image the first file, none that stands under two labels, every
     patient in one part, and with them whoever shows the same image or nearly."""
     contradicted = {root / name for pair in found.conflicts for name in (pair.first, pair.second)}
-    copies = {root / pair.second for pair in found.exact}
+    copies = {root / pair.second for pair in found.exact if pair.first != pair.second}
     of_image = groups_of_images(found, root)
     groups = [of_image.get(sample.path) for sample in samples]
     named = [sample.patient or unnamed(sample.content_hash or "") for sample in samples]
@@ -186,6 +186,7 @@ def clean_samples(samples: Sequence[Sample], found: Audit, root: Path) -> list[S
         for sample, patient in zip(samples, patients, strict=True)
         if sample.path not in contradicted | copies
     ]
+    kept = list({sample.path: sample for sample in reversed(kept)}.values())[::-1]  # a list may name a file twice
     units = [replace(sample, patient=unit[sample.patient or ""]) for sample in kept]
     splits = assign_splits(patient_classes(units), salt="clean")
     return [replace(sample, split=splits[of.patient or ""]) for sample, of in zip(kept, units, strict=True)]

@@ -29,13 +29,20 @@ class Decoder:
         self._lock = threading.Lock()
 
     def read_all(
-        self, data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, megapixels: float = 16
+        self,
+        data: bytes,
+        name: str = "",
+        *,
+        pseudonym: Pseudonym | None = None,
+        megapixels: float = 16,
+        megabytes: float = 1024,
     ) -> Iterator[Scan]:
         """As `core.volume.read_all`; also raises UnreadableScan where a slice takes too long or too much memory.
 
         Slices come one by one, so that a large volume never lies here whole. The child is held until the last.
         """
-        head = {"name": name, "megapixels": megapixels, "secret": pseudonym.secret.hex() if pseudonym else None}
+        limits = {"megapixels": megapixels, "megabytes": megabytes}
+        head = {"name": name, "limits": limits, "secret": pseudonym.secret.hex() if pseudonym else None}
         with self._lock:
             ended = False
             try:
@@ -80,7 +87,7 @@ def answers_to(head: dict[str, Any], data: bytes) -> Iterator[Frame]:
 
     pseudonym = Pseudonym(bytes.fromhex(head["secret"])) if head["secret"] is not None else None
     try:
-        for scan in read_all(data, head["name"], pseudonym=pseudonym, megapixels=head["megapixels"]):
+        for scan in read_all(data, head["name"], pseudonym=pseudonym, **head["limits"]):
             facts = {name: getattr(scan, name) for name in ("unit", "patient_key", "study_key", "meta")}
             yield {**facts, "shape": scan.pixels.shape}, scan.pixels.tobytes()
     except UnreadableScan as error:

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from core.burned_in import BURNED_IN, letters_in
 from core.geometry import Plane
 from core.picture import read_picture
 from core.pseudonym import Pseudonym
 from core.scan import AIR_HU, Meta, Scan, UnreadableScan, check, check_size
-from core.signatures import ZIP, is_dicom, is_picture
+from core.signatures import GZIP, ZIP, is_dicom, is_nifti, is_picture
 
 # pydicom quotes header bytes in its messages, a patient's name among them.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
@@ -69,6 +70,11 @@ def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, meg
         return _read_dicom(data, pseudonym, megapixels)
     if is_picture(data):
         return _with_series(read_picture(data, megapixels), name, pseudonym)
+    if is_nifti(data) or data.startswith(GZIP):
+        raise UnreadableScan(
+            "A NIfTI or packed file may hold many slices, so that one label cannot be of it. Export one image a slice "
+            "to train on or to measure."
+        )
     if data.startswith(ZIP):
         raise UnreadableScan("This is a damaged zip, or a zip inside a zip. Unpack it and send what is in it.")
     raise UnreadableScan(
@@ -94,7 +100,7 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            header = pydicom.dcmread(io.BytesIO(data), force=True)
+            header = header_of(data)
             check_is_axial_ct(header)
             check_size(int(header.Columns), int(header.Rows), megapixels)
             plane = plane_of(header)
@@ -109,6 +115,16 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
     patient = identity_of(header, "PatientID", pseudonym)
     study = identity_of(header, "StudyInstanceUID", pseudonym)
     return Scan(hu, "HU", patient, study, meta)
+
+
+def header_of(data: bytes) -> Dataset:
+    """A DICOM file's data set. One that was written without file meta does not name its transfer syntax: it is the one
+    by which it could be read."""
+    header = pydicom.dcmread(io.BytesIO(data), force=True)
+    if "TransferSyntaxUID" not in header.file_meta:
+        implicit, _ = header.original_encoding
+        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return header
 
 
 def damaged(error: Exception) -> UnreadableScan:
@@ -170,13 +186,13 @@ class Rescale:
             raise UnreadableScan(
                 "The DICOM file keeps its values in the upper bits (high bit), as old ones do. Export the series again."
             )
-        hu = stored.astype(np.float64) * self.slope + self.intercept
-        if (self.slope, self.intercept) == (1, 0) and hu.min() > LOWEST_AIR_HU:
+        hu, padding = stored.astype(np.float64) * self.slope + self.intercept, padding_of(header, stored)
+        if (self.slope, self.intercept) == (1, 0) and hu.min(where=~padding, initial=np.inf) > LOWEST_AIR_HU:
             raise UnreadableScan(
                 "The DICOM file is not in Hounsfield units: its rescale changes nothing, and nothing in it is as dark "
                 "as air. Send the series as the scanner made it."
             )
-        hu[padding_of(header, stored)] = AIR_HU  # after the check, which must not take this for the scanner's air
+        hu[padding] = AIR_HU  # after the check, which must not take this for the scanner's air
         return plane.upright(hu) if plane else hu
 
 
@@ -207,7 +223,8 @@ def plane_of(header: Dataset) -> Plane | None:
 
 
 _NOBODY = re.compile(
-    r"(anon(ymou?s|ymi[sz]ed)?|unknown|no|unnamed)?[ ^_-]*(patient|name|id)?"
+    r"(anon(ym|ymou?s|ymi[sz]ed)?|unknown|no|unnamed)?([ ^_-]*(patient|name|id))*[ ^_-]*"
+    r"|(un|not[ _-]?)(defined|available|known|specified|applicable|assigned)"
     r"|removed|redacted|deleted|masked|de-?identified|none|null|n/?a|0+|x+|[?*._-]+",
     re.IGNORECASE,
 )
@@ -221,9 +238,19 @@ def patient_id(header: Dataset) -> str:
 
 
 def identity_of(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:
-    """A tag that identifies, as a keyed hash; None where it is not there or there is no key."""
-    value = patient_id(header) if tag == "PatientID" else str(header.get(tag, "")).strip()
+    """PatientID or StudyInstanceUID as a keyed hash; None where it is not there, what stands there identifies nothing,
+    or there is no key."""
+    value = patient_id(header) if tag == "PatientID" else _study_uid(header)
     return pseudonym.of(tag, value) if pseudonym and value else None
+
+
+_UID = re.compile(r"\d+(\.\d+){2,}")
+
+
+def _study_uid(header: Dataset) -> str:
+    """ "" where there is none or what stands there is no UID: a word put in place of it would make one study of all."""
+    value = str(header.get("StudyInstanceUID", "")).strip()
+    return value if _UID.fullmatch(value) else ""
 
 
 def relative_day(header: Dataset, pseudonym: Pseudonym | None) -> Meta:

@@ -121,10 +121,10 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest, its own hash checked. Raises BadBundle."""
     try:
         text = (folder / MANIFEST).read_bytes()
-        expected = (folder / MANIFEST_SHA).read_text().strip()
+        expected = (folder / MANIFEST_SHA).read_bytes().strip()
     except OSError as error:
         raise BadBundle(f"{folder.name} is not a whole bundle: {error.strerror}.") from error
-    if hashlib.sha256(text).hexdigest() != expected:
+    if hashlib.sha256(text).hexdigest().encode() != expected:
         raise BadBundle(f"The manifest of {folder.name} has been changed or damaged (SHA-256 differs).")
     try:
         manifest = Manifest.model_validate_json(text)

@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -14,7 +14,7 @@ from pydantic_settings import (
 )
 from yaml import YAMLError
 
-from core.labels import HEMORRHAGIC, ISCHEMIC
+from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC
 from core.preprocess import WINDOWS, InputSpec
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +33,11 @@ class Limits(BaseModel):
     seconds: float = Field(10, gt=0)
     memory_mb: float = Field(2048, ge=512)
     batch_size: int = Field(16, gt=0)
+
+    @property
+    def unpacked_mb(self) -> float:
+        """What a volume may take once it is unpacked: its values lie there in four bytes, in a file often in two."""
+        return 2 * self.volume_mb
 
     @property
     def upload_mb(self) -> float:
@@ -105,7 +110,7 @@ class Recipe(BaseModel):
     image_size: int = Field(128, ge=32, le=1024)
     first_size: int | None = Field(None, ge=32, le=1024, description="pixels a side of what the first epochs show")
     first_share: float = Field(0.7, ge=0, le=1, description="of the epochs that show `first_size`")
-    window: tuple[float, float] = WINDOWS["Brain"]
+    window: tuple[float, Annotated[float, Field(gt=0)]] = WINDOWS["Brain"]
     crop: Literal["none", "head"] = "none"
     epochs: int = Field(60, gt=0)
     batch_size: int = Field(32, gt=0)
@@ -148,8 +153,15 @@ class CalibrationSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     error_rate: float = Field(0.05, gt=0, lt=1)
-    sensitivity: dict[str, float] = {HEMORRHAGIC: 0.95, ISCHEMIC: 0.95}
+    sensitivity: dict[str, Annotated[float, Field(gt=0, le=1)]] = {HEMORRHAGIC: 0.95, ISCHEMIC: 0.95}
     false_flags: float = Field(0.05, gt=0, lt=1)
+
+    @field_validator("sensitivity")
+    @classmethod
+    def _of_known_classes(cls, asked: dict[str, float]) -> dict[str, float]:
+        if unknown := asked.keys() - set(CLASSES):
+            raise ValueError(f"{', '.join(sorted(unknown))} must be one of {', '.join(CLASSES)}")
+        return asked
 
 
 class RetrainSettings(BaseModel):

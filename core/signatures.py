@@ -6,7 +6,8 @@ HEAD = 348
 _PICTURES = (JPEG, PNG, b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8")
 """JPG, PNG, TIFF and BigTIFF of either byte order, GIF."""
 _NIFTI = (b"n+1\0", b"ni1\0")
-_BARE_DICOM = (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00", b"\x02\x00\x00\x00")
+_NIFTI_2 = (b"n+2\0", b"ni2\0")
+_BARE_DICOM = tuple(bytes([group, 0, element, 0]) for group, element in ((2, 0), (8, 0), (8, 5), (8, 8), (8, 0x16)))
 """How a little-endian data set begins that was written without the preamble of PS3.10."""
 
 
@@ -22,8 +23,13 @@ def is_picture(head: bytes) -> bool:
 
 
 def is_nifti(head: bytes) -> bool:
-    """NIfTI-1, unpacked."""
-    return head[344:348] in _NIFTI
+    """NIfTI, unpacked."""
+    return head[344:348] in _NIFTI or is_nifti_2(head)
+
+
+def is_nifti_2(head: bytes) -> bool:
+    """NIfTI-2, unpacked."""
+    return head[4:8] in _NIFTI_2
 
 
 def may_hold_slices(head: bytes) -> bool:

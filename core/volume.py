@@ -28,6 +28,7 @@ from core.formats import (
     check_is_axial_ct,
     check_tissue,
     damaged,
+    header_of,
     identity_of,
     plane_of,
     read,
@@ -37,7 +38,7 @@ from core.formats import (
 from core.geometry import Plane
 from core.pseudonym import Pseudonym
 from core.scan import Scan, UnreadableScan, check, check_size
-from core.signatures import GZIP, is_dicom, is_nifti
+from core.signatures import GZIP, is_dicom, is_nifti, is_nifti_2
 
 MAX_SLICES = 2000
 SQUARE = 1.1
@@ -61,6 +62,9 @@ def read_all(
         yield read(data, name, pseudonym=pseudonym, megapixels=megapixels)
 
 
+_LARGER = "Send the series as DICOM slices, or raise limits.volume_mb in config.yaml."
+
+
 def _unpacked(data: bytes, megabytes: float) -> bytes:
     limit = int(megabytes * 1e6)
     try:
@@ -69,7 +73,7 @@ def _unpacked(data: bytes, megabytes: float) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise UnreadableScan("The packed file is damaged or cut off. Export or copy it again.") from error
     if len(whole) > limit:
-        raise UnreadableScan(f"The packed file unpacks to more than {megabytes:g} MB. Send the series as DICOM slices.")
+        raise UnreadableScan(f"The packed file unpacks to more than {megabytes:g} MB. {_LARGER}")
     return whole
 
 
@@ -93,7 +97,7 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) ->
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            header = pydicom.dcmread(io.BytesIO(data), force=True)
+            header = header_of(data)
             check_is_axial_ct(header, frames=True)
             check_size(int(header.Columns), int(header.Rows), megapixels)
             count = int(header.get("NumberOfFrames", 1) or 1)
@@ -171,7 +175,8 @@ def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]
 
 def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
     try:
-        image = _checked_nifti(nibabel.Nifti1Image.from_bytes(data), megabytes)
+        kind = nibabel.Nifti2Image if is_nifti_2(data) else nibabel.Nifti1Image
+        image = _checked_nifti(kind.from_bytes(data), megabytes)
         image = nibabel.as_closest_canonical(image)  # right, front, up
         _check_axial(*map(float, image.header.get_zooms()[:2]))
         volume = np.asarray(image.dataobj, np.float32)
@@ -202,7 +207,7 @@ def _checked_nifti(image: Any, megabytes: float) -> Any:
     if len(image.shape) != 3:
         raise UnreadableScan(f"The NIfTI file has {len(image.shape)} dimensions; a CT volume has 3.")
     if int(np.prod(image.shape)) * 4 > megabytes * 1e6:
-        raise UnreadableScan(f"The NIfTI volume has more than {megabytes:g} MB. Send the series as DICOM slices.")
+        raise UnreadableScan(f"The NIfTI volume has more than {megabytes:g} MB. {_LARGER}")
     if not (int(image.header["qform_code"]) or int(image.header["sform_code"])):
         raise UnreadableScan(
             "The NIfTI file does not say how the head lies (no qform, no sform), so left could be right. "

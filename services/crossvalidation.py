@@ -7,10 +7,11 @@ ensemble=False does).
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -96,13 +97,16 @@ Tell = Callable[[int, int, int, float, Epoch | None], None]
 """Told (fold, then as core.train.Progress)."""
 
 
-def folds_of(examples: Examples, k: int, seed: int) -> list[tuple[list[int], list[int]]]:
-    """(train, test) places of each fold: patients apart, classes in proportion
-    (scikit-learn's StratifiedGroupKFold). Raises DatasetError where there are too few patients."""
-    people = len(set(examples.patients))
+def folds_of(
+    examples: Examples, k: int, seed: int, units: Mapping[str, str] = MappingProxyType({})
+) -> list[tuple[list[int], list[int]]]:
+    """(train, test) places of each fold: patients apart, and with each whoever shows the same image (`Prepared.units`),
+    classes in proportion (scikit-learn's StratifiedGroupKFold). Raises DatasetError where there are too few."""
+    together = [units.get(patient, patient) for patient in examples.patients]
+    people = len(set(together))
     if people < 2 * k:
         raise DatasetError(f"{k} folds need at least {2 * k} patients; {people} were found. Use fewer folds.")
-    y, patients = examples.y.numpy(), np.array(examples.patients)
+    y, patients = examples.y.numpy(), np.array(together)
     splitter = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
     return [(train.tolist(), test.tolist()) for train, test in splitter.split(y, y, patients)]
 
@@ -123,7 +127,7 @@ def cross_validate(
     """
     examples = without_copies(prepared.examples)
     unmet = []
-    for number, (train, test) in enumerate(folds_of(examples, k, recipe.seed), 1):
+    for number, (train, test) in enumerate(folds_of(examples, k, recipe.seed, prepared.units), 1):
         part = examples.at(train)
         network = train_part(prepared, part, recipe, str(number), checkpoints, partial(tell, number)).network
         tested = prepared.with_missing_classes(examples.at(test))

@@ -129,7 +129,13 @@ def _decoded(ws: Workspace, incoming: Incoming) -> Iterator[tuple[str, Scan | Un
         if problem:
             raise UnreadableScan(problem)
         for number, scan in enumerate(
-            ws.decoder.read_all(incoming.data, incoming.file, pseudonym=ws.pseudonym, megapixels=limits.megapixels),
+            ws.decoder.read_all(
+                incoming.data,
+                incoming.file,
+                pseudonym=ws.pseudonym,
+                megapixels=limits.megapixels,
+                megabytes=limits.unpacked_mb,
+            ),
             1,
         ):
             if number == 1:

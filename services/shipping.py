@@ -70,7 +70,7 @@ def train_shipped(
     kept = checkpoint_path(ws, prepared.examples, recipe).with_suffix("")
     examples = without_copies(prepared.examples)
     parts = {FOLDS + 1: (ALL, examples)}  # first, for it takes the longest
-    for number, (train, _) in enumerate(folds_of(examples, FOLDS, recipe.seed), 1):
+    for number, (train, _) in enumerate(folds_of(examples, FOLDS, recipe.seed, prepared.units), 1):
         parts[number] = str(number), examples.at(train)
 
     def work(number: int, tell: Tell) -> None:

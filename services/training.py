@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ class Prepared:
     audit: Audit  # of the data as it came, before `split` was applied
     grouped: int  # scans of unknown patients that were kept together because they show one image
     leaking_patients: int  # patients that stand in more than one part of the split used
+    units: Mapping[str, str] = field(default_factory=dict)  # patient -> who share images, see `dealt_with`
     simulated: Simulated | None = None  # lesions simulated into the scans without stroke, where the recipe says so
 
     def with_missing_classes(self, part: Examples) -> Examples:
@@ -128,15 +129,16 @@ def prepare(
     of_image = groups_of_images(found, root)
     groups = [of_image.get(sample.path) for sample in loaded.examples.samples]
     examples, grouped = _with_groups(loaded.examples, groups)
+    units = dealt_with(examples.patients, groups)
     if split == "patient":
-        examples = with_splits(examples, _sticky_splits(ws, examples, dealt_with(examples.patients, groups)))
+        examples = with_splits(examples, _sticky_splits(ws, examples, units))
     elif split == "folders" and any(sample.split is None for sample in examples.samples):
         raise NoSplit("Some scans are in no train, validation or test folder. Use --split patient.")
     leaking = len(patients_in_several_splits(examples.samples)) if split != "none" else 0
     classes, simulated = loaded.classes, None
     if recipe.simulation:
         examples, classes, simulated = _simulated(examples, recipe, recipe.simulation, progress)
-    return Prepared(examples, classes, spec, split, loaded, found, grouped, leaking, simulated)
+    return Prepared(examples, classes, spec, split, loaded, found, grouped, leaking, units, simulated)
 
 
 def _simulated(

@@ -52,6 +52,19 @@ def test_a_single_flipped_bit_is_found(published, name, place, bit):
         path.write_bytes(good)
 
 
+@pytest.mark.parametrize("bit", range(8))
+def test_a_bit_flipped_in_the_manifests_hash_is_found(published, bit):
+    models, manifest, _ = published
+    path = models / manifest.version / "manifest.sha256"
+    good = path.read_bytes()
+    path.write_bytes(bytes([good[0] ^ 1 << bit]) + good[1:])
+    try:
+        with pytest.raises(BadBundle):
+            bundle.load(models / manifest.version)
+    finally:
+        path.write_bytes(good)
+
+
 @pytest.mark.parametrize("name", ["weights.safetensors", "manifest.json", "manifest.sha256"])
 def test_a_bundle_with_a_file_missing_is_refused(published, name):
     models, manifest, _ = published

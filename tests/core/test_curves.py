@@ -23,6 +23,17 @@ def test_ties_are_answered_together():
     np.testing.assert_allclose(curve.risk, [0.5, 0.5])
 
 
+@pytest.mark.parametrize("right_first", [True, False])
+def test_a_confidence_that_says_nothing_has_the_error_rate_as_its_area(right_first):
+    right = np.repeat([right_first, not right_first], 50)
+    assert risk_coverage_area(np.full(100, 0.7), right) == pytest.approx(0.5)
+    confidence = np.random.default_rng(0).random(300)
+    order = np.argsort(-confidence)
+    right = np.arange(300) % 3 > 0
+    plain = (np.cumsum(~right[order]) / np.arange(1, 301)).mean()
+    assert risk_coverage_area(confidence, right) == pytest.approx(plain), "without ties as published"
+
+
 def test_every_scan_is_in_one_reliability_bin():
     confidence, right = np.array([0.34, 0.5, 0.52, 0.99, 1.0]), np.array([0, 1, 0, 1, 1], bool)
     bins = reliability(confidence, right, Clusters.of(None, 5))

@@ -198,6 +198,14 @@ def test_neither_a_patient_nor_an_image_crosses_a_split(rows):
     assert all(len(of) == 1 for of in parts.values())
 
 
+def test_a_file_that_a_list_names_twice_is_left_once(clean):
+    twice = [sample for sample in from_folders(clean) for _ in range(2)]
+    auditor = Auditor(clean)
+    look_at_all(twice, auditor, reader=READER)
+    left = [sample.path for sample in clean_samples(auditor.samples, auditor.findings(), clean)]
+    assert left == [sample.path for sample in twice[::2]]
+
+
 def test_an_image_under_two_labels_is_left_out_of_what_is_clean(clean):
     source = next((clean / "train" / CLASSES[0]).iterdir())
     (clean / "train" / CLASSES[1] / source.name).write_bytes(source.read_bytes())

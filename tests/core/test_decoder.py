@@ -111,6 +111,8 @@ def test_the_child_ends_with_its_parent(decoder):
 
 
 def test_slices_nobody_waits_for_do_not_answer_the_next_question(decoder):
+    with pytest.raises(UnreadableScan, match=r"more than 0\.01 MB"):
+        list(decoder.read_all(nifti(volume(6)), megabytes=0.01))
     slices = decoder.read_all(nifti(volume(6)))
     next(slices)
     slices.close()

@@ -27,6 +27,9 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
 
 
 GREY_16 = np.abs(pydicom.dcmread(io.BytesIO(dicom())).pixel_array).tobytes()
+PADDED_GREY = (
+    np.where(np.eye(96, dtype=bool), -2000, np.frombuffer(GREY_16, "<i2").reshape(96, 96)).astype("<i2").tobytes()
+)
 GRADIENT = np.arange(64 * 48, dtype=np.uint8).reshape(64, 48)
 
 
@@ -139,6 +142,36 @@ def test_a_dicom_file_without_its_preamble_is_read():
     np.testing.assert_array_equal(scan.pixels, read(whole).pixels)
 
 
+@pytest.mark.parametrize("implicit", [True, False])
+@pytest.mark.parametrize("group_length", [True, False])
+def test_a_data_set_that_names_no_transfer_syntax_is_read_by_the_one_it_has(implicit, group_length):
+    header = pydicom.dcmread(io.BytesIO(dicom()))
+    out = io.BytesIO()
+    pydicom.filewriter.write_dataset(_writer(out, implicit), header)
+    data = out.getvalue()
+    if group_length:
+        data = b"\x08\0\0\0" + (b"\4\0\0\0" if implicit else b"UL\4\0") + b"\0\0\0\0" + data
+    np.testing.assert_array_equal(read(data).pixels, read(dicom()).pixels)
+
+
+def _writer(out, implicit):
+    writer = pydicom.filebase.DicomFileLike(out)
+    writer.is_implicit_VR, writer.is_little_endian = implicit, True
+    return writer
+
+
+@pytest.mark.parametrize("said", ["REMOVED", "0", "ANONYMIZED", "1.2", ""])
+def test_what_stands_for_a_study_taken_out_makes_no_study(said):
+    assert read(changed_dicom(StudyInstanceUID=said), pseudonym=Pseudonym(b"k")).study_key is None
+    assert read(changed_dicom(StudyInstanceUID="1.2.840.9"), pseudonym=Pseudonym(b"k")).study_key
+
+
+def test_a_volume_is_nothing_that_one_label_is_of():
+    for data in (b"\0" * 344 + b"n+1\0", b"\x1f\x8b" + bytes(400)):
+        with pytest.raises(UnreadableScan, match="Export one image a slice to train on"):
+            read(data)
+
+
 def test_rescale_and_padding_are_applied():
     scan = read(changed_dicom(RescaleSlope=2, RescaleIntercept=-10, PixelPaddingValue=-1024))
     plain = read(dicom()).pixels
@@ -174,6 +207,10 @@ def test_rescale_and_padding_are_applied():
                 PixelData=GREY_16,
                 PixelPaddingValue=int.from_bytes(GREY_16[:2], "little"),
             ),
+            "nothing in it is as dark as air",
+        ),
+        (
+            changed_dicom(RescaleSlope="1", RescaleIntercept="0", PixelData=PADDED_GREY, PixelPaddingValue=-2000),
             "nothing in it is as dark as air",
         ),
         (changed_dicom(RescaleSlope=None), "no rescale"),
@@ -215,6 +252,11 @@ def test_a_patient_is_a_keyed_hash_and_the_header_is_dropped():
         "no name",
         "PATIENT",
         "de-identified",
+        "PatientID",
+        "Anonymous Patient ID",
+        "ANONYM",
+        "undefined",
+        "not available",
     ],
 )
 def test_what_stands_for_a_patient_taken_out_is_no_patient(name):

@@ -45,6 +45,21 @@ def test_a_setting_that_makes_no_sense_is_refused(monkeypatch):
         monkeypatch.delenv(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STROKE_CALIBRATION__SENSITIVITY", '{"haemorrhagic": 0.99}'),
+        ("STROKE_CALIBRATION__SENSITIVITY", '{"hemorrhagic": 95}'),
+        ("STROKE_CALIBRATION__SENSITIVITY", '{"hemorrhagic": 0}'),
+        ("STROKE_TRAINING__WINDOW", "[40, 0]"),
+    ],
+)
+def test_what_would_cost_a_training_or_its_guard_is_refused_before(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSettings):
+        Settings()
+
+
 def test_the_first_epochs_may_show_smaller_images():
     recipe = Recipe(image_size=192, first_size=160, first_share=0.7, epochs=10)
     assert [recipe.size_in(epoch) for epoch in range(1, 11)] == [160] * 7 + [192] * 3

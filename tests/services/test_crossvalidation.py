@@ -40,6 +40,15 @@ def test_no_patient_stands_on_two_sides_of_a_fold_and_every_scan_is_tested_once(
     assert sorted(tested) == list(range(len(patients)))
 
 
+def test_whoever_shows_the_same_image_is_in_the_same_fold():
+    examples = examples_of([p for p in range(20) for _ in range(3)], [p % 2 for p in range(20) for _ in range(3)])
+    units = {str(p): str(p // 2) for p in range(20)}
+    for train, test in folds_of(examples, 5, 0, units):
+        assert not {units[examples.patients[i]] for i in train} & {units[examples.patients[i]] for i in test}
+    with pytest.raises(DatasetError, match="10 were found"):
+        folds_of(examples, 6, 0, units)
+
+
 def test_too_few_patients_for_the_folds_are_said():
     with pytest.raises(DatasetError, match="5 folds need at least 10 patients; 3 were found"):
         folds_of(examples_of([0, 1, 2], [0, 1, 0]), 5, 0)
