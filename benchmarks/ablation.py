@@ -3,8 +3,8 @@ by side as there are cores.
 
     python -m benchmarks.ablation --data ../shared/data [--out docs/ablation.md]
 
-Short, so that all fit into about an hour; the full recipe trains several times as long, and is better. What has
-been trained once lies in STROKE_HOME/results.
+Short, so that on two cores all fit into about half an hour after reading; the full recipe trains several times as long,
+and is better. What has been trained once lies in STROKE_HOME/results.
 """
 
 import argparse
