@@ -107,9 +107,8 @@ def _trained(ws: Workspace, plan: _Plan, usual: Prepared) -> tuple[Network, list
 
 def _measured(ws: Workspace, plan: _Plan, usual: Prepared) -> Variant:
     network, test = _trained(ws, plan, usual)
-    tested = (
-        usual if plan.recipe.input_spec == usual.spec else plan.prepared
-    )  # the same infarcts, where the size allows
+    # on the same infarcts, where the size allows
+    tested = usual if plan.recipe.input_spec == usual.spec else plan.prepared
     part = tested.with_missing_classes(without_copies(tested.examples).at(test))
     p = predict(network, part.x).logits.softmax(dim=1).numpy()
 

@@ -248,7 +248,7 @@ _UID = re.compile(r"\d+(\.\d+){2,}")
 
 
 def _study_uid(header: Dataset) -> str:
-    """ "" where there is none or what stands there is no UID: a word put in place of it would make one study of all."""
+    """Empty where there is none, or a word in its place, which would make one study of all."""
     value = str(header.get("StudyInstanceUID", "")).strip()
     return value if _UID.fullmatch(value) else ""
 

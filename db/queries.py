@@ -92,7 +92,12 @@ def scans(session: Session, *, batch_id: int | None = None, ids: Collection[int]
     if batch_id is not None:
         query = query.where(Scan.batch_id == batch_id)
     found = [ScanRow(*row) for row in rows_for(session, query, Scan.id, ids)]
-    return sorted(found, key=lambda scan: (-scan.batch_id, scan.study_key, scan.number or 0.0, scan.id))
+    return sorted(found, key=_listed)
+
+
+def _listed(scan: ScanRow) -> tuple[Any, ...]:
+    """What lists are sorted by: what has no place in its study comes first in it."""
+    return -scan.batch_id, scan.study_key, scan.number is not None, scan.number or 0.0, scan.id
 
 
 def alike_in_study(session: Session, scan: ScanRow) -> list[ScanRow]:
