@@ -38,6 +38,10 @@ class ImageStore:
         make_folder(self.root)
         return _write_whole(target, data)
 
+    def count(self) -> int:
+        """How many images lie there."""
+        return sum(1 for _ in self.root.glob("??/*.png"))
+
     def delete(self, content_hash: str) -> None:
         """Remove an image; one that is not there is no error."""
         self.path(content_hash).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, make_url, select, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.orm import Session
 
 from core.labels import counted
@@ -44,26 +44,48 @@ def problems(
 ) -> Iterator[str]:
     """What is wrong, a sentence each; nothing where the file is sound, the audit chain holds, the key is the one that
     patients were named with, and every scan's image is the one that was received. Raises NoLog."""
-    url = make_url(settings.url)
+    try:
+        url = make_url(settings.url)
+    except ArgumentError as error:
+        raise NoLog(f"The case log's address cannot be used ({str(error).splitlines()[0]}).") from error
     sqlite = url.get_backend_name() == "sqlite"
     if sqlite and not Path(url.database or "").exists():
         raise NoLog(f"There is no case log at {url.database}. Restore it, or set STROKE_HOME to where it lies.")
-    db, hashes = Database(settings.url), list[tuple[int, str]]()
+    hashes, images = list[tuple[int, str]](), ImageStore(settings.images_dir)
     try:
-        if sqlite:
-            with db.engine.connect() as connection:
-                said = connection.scalars(text("PRAGMA integrity_check")).all()
-            if said != ["ok"]:
-                yield f"{DAMAGED} SQLite finds {counted(len(said), 'fault')}."
-        yield from _of_the_log(db, settings, checked)
-        with db.reading() as session:
-            hashes = [(row.id, row.content_hash) for row in session.execute(select(Scan.id, Scan.content_hash))]
-    except (DatabaseError, JSONDecodeError, DamagedLog):  # whose messages quote rows
+        yield from _of_the_database(Database(settings.url), sqlite, settings, checked, hashes)
+        if not hashes and (left := images.count()):
+            yield (
+                f"The case log knows of no scan, and the store holds {counted(left, 'image')}: it is not the log that "
+                "they came into. Restore that from the backup."
+            )
+    except (JSONDecodeError, DamagedLog):  # whose messages quote rows, as the next one's do
         yield f"{DAMAGED} It cannot be read to its end."
+    except DatabaseError:
+        yield "The database is no case log, or a part of it is missing: restore it from the backup."
     except UnusableLog as error:
         yield str(error)
     checked.scans = len(hashes)
-    images = ImageStore(settings.images_dir)
+    yield from _of_the_images(images, hashes, progress)
+
+
+def _of_the_database(
+    db: Database, sqlite: bool, settings: Settings, checked: Checked, hashes: list[tuple[int, str]]
+) -> Iterator[str]:
+    """Also appends every scan's id and content hash to `hashes`."""
+    if sqlite:
+        with db.engine.connect() as connection:
+            said = connection.scalars(text("PRAGMA integrity_check")).all()
+        if said != ["ok"]:
+            yield f"{DAMAGED} SQLite finds {counted(len(said), 'fault')}."
+    yield from _of_the_log(db, settings, checked)
+    with db.reading() as session:
+        hashes += [(row.id, row.content_hash) for row in session.execute(select(Scan.id, Scan.content_hash))]
+
+
+def _of_the_images(
+    images: ImageStore, hashes: list[tuple[int, str]], progress: Callable[[int, int], None]
+) -> Iterator[str]:
     for done, (scan_id, content_hash) in enumerate(hashes, 1):
         try:
             image_of(images, content_hash)

@@ -58,7 +58,7 @@ def _recipe_file(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DatasetError(f"The recipe {path} cannot be read: {error}") from error
+        raise DatasetError(f"The recipe {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise DatasetError(f"The recipe {path} must name values as config.yaml's training does.")
     return values

@@ -143,6 +143,28 @@ def test_a_lost_or_other_key_is_named(log):
     assert not ws.settings.key_file.exists()
 
 
+def test_a_log_that_is_none_is_not_called_damaged(log):
+    ws, _ = log
+    with ws.db.writing() as session:
+        session.execute(text("drop table shown"))
+        session.execute(text("alter table readings rename to others"))
+    assert found_in(ws) == ["The database is no case log, or a part of it is missing: restore it from the backup."]
+
+
+def test_an_empty_log_beside_images_is_not_called_whole(log):
+    ws, file = log
+    ws.db.engine.dispose()
+    file.unlink()
+    ws.db.migrate()
+    problem = found_in(ws)[0]
+    assert "knows of no scan, and the store holds 40 images" in problem
+
+
+def test_an_address_that_is_none_is_said():
+    with pytest.raises(NoLog, match="address cannot be used"):
+        list(problems(Settings(database_url="nonsense"), Checked()))
+
+
 def test_where_there_is_no_log_none_is_made(tmp_path):
     with pytest.raises(NoLog, match="STROKE_HOME"):
         list(problems(Settings(home=tmp_path / "none"), Checked()))
