@@ -6,6 +6,7 @@ from core import manifest as manifests
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE
 from db import models
 from services.corrections import Item, labelled_scans, to_keep, too_few
+from services.learning import retrain
 from services.review import new_click, record
 from services.workspace import DEMO_BUNDLES, SHIPPED_BUNDLES
 from tests.conftest import png
@@ -95,3 +96,10 @@ def test_only_a_training_from_scratch_may_forget_classes():
     demonstration = manifests.read_manifest(manifests.versions(DEMO_BUNDLES)[-1])
     assert to_keep(demonstration) == ()
     assert to_keep(demonstration, synthetic=True) == demonstration.classes
+
+
+def test_too_few_labels_are_said_not_trained_on(ws):
+    decision = retrain(ws)
+    assert decision.decision == "refused"
+    assert "there are 0" in decision.reason
+    assert not list(ws.models_dir.glob("*")) if ws.models_dir.exists() else True

@@ -115,13 +115,6 @@ def test_a_worse_candidate_does_not_serve(reviewed, monkeypatch):
     assert folder_of(ws, decision.candidate).is_dir(), "the candidate is kept, to be looked at"
 
 
-def test_too_few_labels_are_said_not_trained_on(ws):
-    decision = retrain(ws)
-    assert decision.decision == "refused"
-    assert "there are 0" in decision.reason
-    assert not list(ws.models_dir.glob("*")) if ws.models_dir.exists() else True
-
-
 def test_a_dry_run_writes_nothing(reviewed):
     ws = reviewed
     versions = manifests.versions(ws.models_dir)
