@@ -16,7 +16,8 @@ from torch import nn
 
 from core import bundle
 from core import manifest as manifests
-from core.network import fused, mixed_precision
+from core.network import fused
+from core.precision import mixed_precision
 from core.vision import torchvision_models
 from services.workspace import SHIPPED_BUNDLES
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from core.regions import filled
+
 BONE_HU, FLUID_HU = 88.0, 17.0
 
 
@@ -66,7 +68,7 @@ def anatomy(hu: np.ndarray, ceiling: float = np.inf) -> Anatomy | None:
     bone_hu = min(BONE_HU, ceiling - 2)
     bone = hu > bone_hu
     shut = ndimage.binary_closing(np.pad(bone, 8), iterations=max(1, round(size / 55)))[8:-8, 8:-8]
-    inside = ndimage.binary_fill_holes(shut) & ~bone & (smooth > -5) & (smooth < bone_hu)
+    inside = filled(shut) & ~bone & (smooth > -5) & (smooth < bone_hu)
     inside = ndimage.binary_opening(inside, iterations=max(1, round(size / 70)))
     regions, count = ndimage.label(inside)
     brain = np.zeros_like(inside)
@@ -74,7 +76,7 @@ def anatomy(hu: np.ndarray, ceiling: float = np.inf) -> Anatomy | None:
         region = regions == i
         if region.sum() > 0.015 * size**2 and 18 < np.median(hu[region]) < 50:
             brain |= region
-    brain = ndimage.binary_fill_holes(brain)
+    brain = filled(brain)
     if brain.sum() < 0.06 * size**2:
         return None
     return _coordinates(brain, smooth, smooth > bone_hu)

@@ -4,6 +4,8 @@ out. A line of small bright shapes of one height, side by side, outside the head
 import numpy as np
 from scipy import ndimage
 
+from core.regions import filled
+
 BURNED_IN = "burned_in_letters"
 """How a scan's `meta` says so."""
 BRIGHT = 0.45
@@ -23,7 +25,7 @@ def letters_in(grey: np.ndarray) -> bool:
     if count < LETTERS:
         return False
     sizes = np.bincount(regions.ravel())[1:]
-    head = ndimage.binary_fill_holes(regions == int(sizes.argmax()) + 1)
+    head = filled(regions == int(sizes.argmax()) + 1)
     kept = sizes >= SMALLEST  # of so few pixels no letter is
     if not LETTERS <= kept.sum() <= SHAPES:
         return False

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from core.anatomy import BONE_HU, Anatomy
-from core.lesions import DRAWS, VISIBLE, Lesion, angle_off, contrast_to_noise, mean_over, noise
+from core.lesions import DRAWS, VISIBLE, Lesion, angle_off, clutter_of, contrast_to_noise, mean_over, noise
 
 COMPARTMENTS = ("parenchymal", "contusions", "subdural", "epidural", "subarachnoid", "intraventricular")
 OLD = "old subdural"
@@ -19,11 +19,12 @@ def simulate_hemorrhage(
     """A hemorrhage of one compartment, now and then of two; None where it finds no room or does not stand out from what
     it replaces, as blood that is as dense as brain or a rim no thicker than the skull's edge is blurred; brighter,
     but for what is left of blood after weeks."""
+    clutter = clutter_of(hu, brain)
     for _ in range(DRAWS):
         lesion = _hemorrhage(hu, brain, rng, compartment)
         if not lesion:
             continue
-        darker = contrast_to_noise(hu, lesion.hu, lesion.mask, brain)
+        darker = contrast_to_noise(hu, lesion.hu, lesion.mask, clutter)
         if (darker if lesion.kind == OLD else -darker) > VISIBLE:
             return lesion
     return None

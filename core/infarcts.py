@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from core.anatomy import Anatomy
-from core.lesions import DRAWS, VISIBLE, Lesion, contrast_to_noise, mean_over, noise
+from core.lesions import DRAWS, VISIBLE, Lesion, clutter_of, contrast_to_noise, mean_over, noise
 
 TERRITORIES = ("MCA", "MCA branch", "ACA", "PCA", "lacunar", "striatocapsular", "watershed", "cerebellar")
 DEEP = ("lacunar", "striatocapsular")
@@ -24,9 +24,10 @@ def simulate_infarct(
         territory = str(rng.choice(choices, p=weights))
     if territory in DEEP and not brain.at_ventricles:
         return None
+    clutter = clutter_of(hu, brain)
     for _ in range(DRAWS):
         lesion = _infarct(hu, brain, rng, territory, age or _age(territory, rng))
-        if lesion and contrast_to_noise(hu, lesion.hu, lesion.mask, brain) > VISIBLE:
+        if lesion and contrast_to_noise(hu, lesion.hu, lesion.mask, clutter) > VISIBLE:
             return lesion
     return None
 

@@ -48,15 +48,26 @@ def mean_over(values: np.ndarray, where: np.ndarray, sigma: float) -> np.ndarray
     return ndimage.gaussian_filter(np.where(where, values, 0), sigma) / np.maximum(weight, 1e-3)
 
 
-def contrast_to_noise(before: np.ndarray, after: np.ndarray, mask: np.ndarray, brain: Anatomy) -> float:
-    """How far a lesion stands out, darker or, below 0, brighter than what it replaces: its mean contrast over the
-    spread of the tissue around, grey and white matter and noise as an eye averages them, times the root of how many
-    such averages it holds (Rose 1948, eq. 5)."""
-    eye = before.shape[0] / 160
+def clutter_of(hu: np.ndarray, brain: Anatomy) -> float:
+    """The spread of a slice's tissue: grey and white matter and noise as an eye averages them; infinite where there is
+    none: nothing stands out from it."""
+    eye = _eye(hu)
     tissue = brain.brain & ~brain.fluid & (brain.depth > 0.05)
-    if not tissue.any() or not mask.any():
+    if not tissue.any():
+        return np.inf
+    seen = ndimage.gaussian_filter(hu, eye)
+    return float((seen - mean_over(seen, tissue, 8 * eye))[tissue].std())
+
+
+def contrast_to_noise(before: np.ndarray, after: np.ndarray, mask: np.ndarray, clutter: float) -> float:
+    """How far a lesion stands out, darker or, below 0, brighter than what it replaces: its mean contrast over the
+    `clutter` around, times the root of how many averages of an eye it holds (Rose 1948, eq. 5)."""
+    if not mask.any():
         return 0.0
-    seen = ndimage.gaussian_filter(before, eye)
-    clutter = (seen - mean_over(seen, tissue, 8 * eye))[tissue].std()
     contrast = ((before - after) * mask).sum() / mask.sum()
-    return float(contrast / (clutter + 1e-6) * np.sqrt(mask.sum() / (4 * np.pi * eye**2)))
+    return float(contrast / (clutter + 1e-6) * np.sqrt(mask.sum() / (4 * np.pi * _eye(before) ** 2)))
+
+
+def _eye(hu: np.ndarray) -> float:
+    """Pixels that an eye averages over, as a standard deviation."""
+    return float(hu.shape[0] / 160)

@@ -21,6 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from core.features import Features, Sides, features_of
 from core.labels import ISCHEMIC
 from core.normalise import BRAIN_GREY, BRAIN_SPREAD, CENTRINGS, centred, lying, reflection
+from core.precision import mixed_precision
 
 ENLARGED = 1.2
 """How much larger the mirror image is read."""
@@ -32,13 +33,6 @@ class Output(NamedTuple):
     logits: Tensor  # (N, C)
     maps: Tensor  # (N, C, h, w); pooled over h, w they give the logits (of one image: see `Network.mirror`)
     profile: Tensor  # (N, F), mean and spread of every channel at every depth: what the image looks like
-
-
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 where the processor multiplies it natively, else float32. What a network reads differs by as little as
-    between two processors (docs/decisions.md)."""
-    native = device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    return torch.autocast(device.type, torch.bfloat16, enabled=native)
 
 
 _FLIPPED = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.precision import multiplies_bfloat16
 from core.settings import Recipe
 
 
@@ -31,7 +32,7 @@ class Optimiser:
         self._optimisers: list[torch.optim.Optimizer] = [kind(others, **how)]
         if self._as_matrices:
             matrices = [matrix for _, matrix in self._as_matrices]
-            self._optimisers.append(torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **how))
+            self._optimisers.append(Muon(matrices, adjust_lr_fn="match_rms_adamw", **how))
         self._schedules = [_schedule(of, recipe, steps_per_epoch) for of in self._optimisers]
 
     def zero_grad(self) -> None:
@@ -68,6 +69,39 @@ class Optimiser:
             optimiser.load_state_dict(saved)
         for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
             schedule.load_state_dict(saved)
+
+
+class Muon(torch.optim.Muon):
+    """torch's, step for step, but that a processor which only emulates bfloat16 is given float32: without, an update
+    took longer than the forward and the backward pass together (docs/decisions.md)."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Move every matrix once. Takes no closure."""
+        for group in self.param_groups:
+            rate, decay, momentum = group["lr"], group["weight_decay"], group["momentum"]
+            for matrix in group["params"]:
+                state = self.state[matrix]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+                average = state["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
+                ahead = matrix.grad.lerp(average, momentum)  # Nesterov's
+                update = _orthogonal(ahead, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                matrix.mul_(1 - rate * decay)
+                matrix.add_(update, alpha=-rate * 0.2 * math.sqrt(max(matrix.shape)))
+
+
+def _orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+    """The nearest matrix whose singular values are all about 1, by Newton and Schulz's iteration (Jordan 2024)."""
+    a, b, c = coefficients
+    x = matrix.bfloat16() if multiplies_bfloat16(matrix.device) else matrix
+    tall = len(x) > x.shape[1]
+    x = x.T if tall else x
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x
 
 
 def _matrix(weight: Tensor) -> nn.Parameter:

@@ -78,6 +78,8 @@ class Simulated:
 
 _Made = list[tuple[str, str, np.ndarray, np.ndarray]]
 """(label, kind, HU, mask) of what was made of one slice."""
+_Kept = list[tuple[str, str, np.ndarray, Tensor]]
+"""The same as it is kept: (label, kind, bytes, outline)."""
 
 
 def simulate(
@@ -98,15 +100,16 @@ def simulate(
     scale = Window(centre - width / 2, width)
     bases = [i for i, label in enumerate(examples.labels) if label == NO_STROKE]
 
-    def of(place: int) -> _Made:
+    def of(place: int) -> _Kept:
         rng = np.random.default_rng([seed, int(examples.samples[place].content_hash or "0", 16) % 2**63])
         hu = scale.hu(examples.x[place, 0].numpy() / np.float32(255))
-        return _made(hu, centre + width / 2, how, rng)
+        made = _made(hu, centre + width / 2, how, rng)
+        return [(label, kind, _bytes(scale.grey(hu)), _outline(mask)) for label, kind, hu, mask in made]
 
     made = []
-    with ThreadPoolExecutor() as workers:
+    with ThreadPoolExecutor(torch.get_num_threads()) as workers:  # more wait for one another
         for done, (place, images) in enumerate(zip(bases, workers.map(of, bases), strict=True), 1):
-            made += [(place, label, kind, _bytes(scale.grey(hu)), _outline(mask)) for label, kind, hu, mask in images]
+            made += [(place, *image) for image in images]
             progress(done, len(bases))
     if not made:
         raise DatasetError(

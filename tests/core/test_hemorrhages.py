@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from core.hemorrhages import COMPARTMENTS, OLD, simulate_hemorrhage
-from core.lesions import VISIBLE, contrast_to_noise
+from core.lesions import VISIBLE, clutter_of, contrast_to_noise
 from tests.core.slices import at_the_base, base, change_inside, drawn
 
 
@@ -18,7 +18,7 @@ def test_a_collection_draws_no_bone_into_the_brain():
 @pytest.mark.parametrize("compartment", [*COMPARTMENTS, None])
 def test_a_hemorrhage_that_nobody_could_see_is_not_made(compartment):
     for hu, brain, lesion in drawn(lambda h, b, rng: simulate_hemorrhage(h, b, rng, compartment)):
-        darker = contrast_to_noise(hu, lesion.hu, lesion.mask, brain)
+        darker = contrast_to_noise(hu, lesion.hu, lesion.mask, clutter_of(hu, brain))
         assert (darker if lesion.kind == OLD else -darker) > VISIBLE
 
 

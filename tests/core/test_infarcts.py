@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core.infarcts import AGES, TERRITORIES, simulate_infarct
-from core.lesions import VISIBLE, contrast_to_noise
+from core.lesions import VISIBLE, clutter_of, contrast_to_noise
 from tests.core.slices import at_the_base, base, change_inside, drawn
 
 
@@ -33,7 +33,7 @@ def test_an_infarct_darkens_with_age():
 @pytest.mark.parametrize("territory", ["lacunar", "MCA", "watershed"])
 def test_an_infarct_that_nobody_could_see_is_not_made(territory):
     for hu, brain, lesion in drawn(lambda h, b, rng: simulate_infarct(h, b, rng, territory)):
-        assert contrast_to_noise(hu, lesion.hu, lesion.mask, brain) > VISIBLE
+        assert contrast_to_noise(hu, lesion.hu, lesion.mask, clutter_of(hu, brain)) > VISIBLE
 
 
 def test_a_lacune_lies_in_tissue():

@@ -3,7 +3,7 @@ import pytest
 
 from core.hemorrhages import simulate_hemorrhage
 from core.infarcts import simulate_infarct
-from core.lesions import contrast_to_noise
+from core.lesions import clutter_of, contrast_to_noise
 from tests.core.slices import SIDE, base, drawn
 
 
@@ -16,10 +16,10 @@ def test_contrast_to_noise_is_that_of_a_disc_in_noise():
     noises = {}
     for radius, drop in ((10, 5.0), (20, 5.0), (10, 10.0)):
         mask = (r < radius).astype(np.float32) * tissue
-        noises[radius, drop] = contrast_to_noise(hu, hu - drop * mask, mask, brain)
+        noises[radius, drop] = contrast_to_noise(hu, hu - drop * mask, mask, clutter_of(hu, brain))
     assert noises[20, 5.0] == pytest.approx(2 * noises[10, 5.0], rel=0.05)
     assert noises[10, 10.0] == pytest.approx(2 * noises[10, 5.0], rel=0.01)
-    assert contrast_to_noise(hu, hu, np.ones_like(hu), brain) == 0
+    assert contrast_to_noise(hu, hu, np.ones_like(hu), clutter_of(hu, brain)) == 0
 
 
 @pytest.mark.parametrize("make", [simulate_infarct, simulate_hemorrhage])

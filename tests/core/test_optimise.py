@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.optimise import Optimiser
+import core.optimise
+from core.optimise import Muon, Optimiser
 from core.settings import Recipe
 
 RECIPE = Recipe(optimizer="muon", learning_rate=0.01, weight_decay=0, scheduler="plateau", patience=3)
@@ -53,6 +54,35 @@ def test_muon_moves_filters_alike_in_all_directions_and_as_far_as_adam_would():
         assert stretched.max() < 1.5, name
         assert stretched.median() > 0.5, name
         assert 0.1 < matrix.square().mean().sqrt() / RECIPE.learning_rate < 0.3  # Adam's steps have about 0.2
+
+
+SHAPES = (16, 72), (48, 16), (16, 16)
+
+
+def orthogonalised(kind, steps=4):
+    """Matrices after some steps of an optimiser."""
+    generator = torch.Generator().manual_seed(2)
+    matrices = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES]
+    optimiser = kind(matrices, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(steps):
+        for matrix in matrices:
+            matrix.grad = torch.randn(matrix.shape, generator=generator)
+        optimiser.step()
+    return matrices
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_muon_steps_as_torchs_does_and_where_bfloat16_is_emulated_as_exactly_in_float32(native, monkeypatch):
+    monkeypatch.setattr(core.optimise, "multiplies_bfloat16", lambda device: native)
+    used = set()
+    multiply = torch.addmm
+    monkeypatch.setattr(torch, "addmm", lambda x, *others, **how: used.add(x.dtype) or multiply(x, *others, **how))
+    ours = orthogonalised(Muon)
+    assert used == {torch.bfloat16 if native else torch.float32}
+    for own, theirs, start in zip(ours, orthogonalised(torch.optim.Muon), orthogonalised(Muon, steps=0), strict=True):
+        if native:
+            assert torch.equal(own, theirs)
+        assert (own - theirs).norm() < 0.05 * (theirs - start).norm()
 
 
 @pytest.mark.parametrize("name", ["features.0.weight", "features.3.weight", "features.1.bias", "head.weight"])
