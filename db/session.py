@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
@@ -80,8 +80,14 @@ class Database:
         scripts = ScriptDirectory.from_config(config)
         with self.engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
+            foreign = inspect(connection).get_table_names() if current is None and _file(self.url) else []
         if current == scripts.get_current_head():
             return
+        if foreign:
+            raise UnusableLog(
+                f"{_file(self.url)} is no case log: it holds {', '.join(sorted(foreign)[:3])} of some other program's. "
+                "Name a file of its own in STROKE_DATABASE_URL or config.yaml."
+            )
         if current and current not in {script.revision for script in scripts.walk_revisions()}:
             raise UnusableLog(
                 f"The case log is newer than this program, which does not know its revision {current}. Use the version "
@@ -104,6 +110,8 @@ def _engine(url: str) -> Engine:
                 "config.yaml or STROKE_DATABASE_URL, or install what it needs."
             ) from error
     if file := _file(url):
+        if file.is_dir():
+            raise UnusableLog(f"{file} is a folder, where the case log's file should be. Take it away, or name a file.")
         file.parent.mkdir(parents=True, exist_ok=True)
         make_file(file)  # SQLite gives its journal the same mode
     engine = create_engine(

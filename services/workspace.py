@@ -39,16 +39,26 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
 
     A home that others have made keeps its mode; what lies in it of patients is closed to everybody but its owner.
     Raises WrongKey where the key is not the one that the case log's patients were named with, and UnusableLog where
-    the log is damaged or newer than this program.
+    the log or the home cannot be used.
     """
     if sys.platform == "win32":  # processes are spoken to and folders kept on the disk by means it has not
         raise UnusableLog("Second Read runs on Linux and macOS. On Windows start it under WSL 2.")
     settings = settings or Settings()
+    try:
+        return _opened(settings)
+    except OSError as error:
+        raise UnusableLog(
+            f"{error.filename or settings.home_dir} cannot be used ({error.strerror or error}). {settings.home_dir} "
+            "(STROKE_HOME) must be a folder that whoever runs this may write in, with room left on its disk."
+        ) from error
+
+
+def _opened(settings: Settings) -> Workspace:
     make_folder(settings.home_dir)
     db, images = Database(settings.url), ImageStore(settings.images_dir)
+    db.migrate()
     db.keep_private()
     images.keep_private()
-    db.migrate()
     pseudonym = _key(db, settings.key_file)
     limits = settings.limits
     return Workspace(

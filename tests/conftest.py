@@ -24,6 +24,7 @@ from core.network import build
 from core.phantom import phantom, to_dicom
 from core.predict import Predictor
 from core.preprocess import InputSpec, windowed
+from core.pseudonym import SECRET_BYTES
 from core.scan import Scan
 from core.settings import ROOT, Settings
 from services.demo import load_demo
@@ -66,9 +67,17 @@ def demonstration_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("services.models.SHIPPED_BUNDLES", tmp_path / "no bundles")
 
 
+def _with_a_key(home: Path) -> Settings:
+    """The key decides whose scans are read blind and who is in which part: in tests it is always the same one."""
+    if not home.exists():
+        home.mkdir(mode=0o700, parents=True)
+        (home / "patient.key").write_bytes(bytes(range(SECRET_BYTES)))
+    return Settings(home=home)
+
+
 @pytest.fixture
 def ws(home: Path, demonstration_serves: None) -> Workspace:
-    return open_workspace(Settings())
+    return open_workspace(_with_a_key(home))
 
 
 @contextlib.contextmanager
@@ -77,7 +86,7 @@ def made_once(folder: Path) -> Iterator[Workspace]:
     with pytest.MonkeyPatch.context() as patch:
         as_in_tests(patch)
         patch.setattr("services.models.SHIPPED_BUNDLES", folder / "no bundles")
-        ws = open_workspace(Settings(home=folder / "home"))
+        ws = open_workspace(_with_a_key(folder / "home"))
         yield ws
         ws.db.engine.dispose()
 

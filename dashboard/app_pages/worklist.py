@@ -8,18 +8,13 @@ from core.reading import abstains, not_head_ct
 from dashboard import resources
 from dashboard.components import frame, words
 from dashboard.components.uploading import notice, undo_button
+from services.ordering import ORDERS
 from services.review import Case, batches, cases, queue
 from services.tables import whole_percent
 
 PER_PAGE = 50
 ALL = 0  # no batch has this number; None would be no choice at all once it has been kept for another page
 STATES = ("not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ")
-ORDERS = {
-    "newest first": lambda case: (-case.scan.batch_id, case.scan.study_key, case.scan.number or 0),
-    "least certain first": lambda case: case.reading.confidence if case.reading else 2,
-    "most certain first": lambda case: -case.reading.confidence if case.reading else 2,
-}
-
 ABSTAINS, NO_HEAD = "Abstains", "No head CT"
 
 st.title("Worklist")
@@ -71,9 +66,10 @@ shown = [
     and (batch == ALL or case.scan.batch_id == batch)
     and case.is_meant_by(wanted)
 ]
-shown.sort(key=ORDERS[order])
+place = ORDERS[order](shown)
+shown.sort(key=place)
 by_answers = bool(answers) or not {"confirmed", "corrected"}.isdisjoint(states)  # so that the list tells them
-waiting = queue(shown, second_readings=True, order=ORDERS[order])
+waiting = queue(shown, second_readings=True, order=place)
 count, back, start = st.columns([5, 2, 2], vertical_alignment="center")
 told = f"; **{len(waiting)}** of them not read by you. Tick one to open it." if shown else "."
 count.markdown(f"**{len(shown)}** of {len(everything)} scans{told}")

@@ -112,8 +112,8 @@ def test_the_bootstrap_widens_for_few_patients_and_is_not_asked_of_a_handful():
     assert math.isnan(none.low)
 
 
-@pytest.mark.parametrize("patients", [20, 80])
-def test_intervals_cover_the_truth_as_often_as_they_say(patients):
-    """A thousand simulated studies; the binomial error of a coverage of 95 % in so many is 0.7 %."""
-    for name, share_covered in cover(studies=1000, patients=patients, scans=12, seed=1).items():
+@pytest.mark.parametrize(("patients", "studies"), [(20, 700), (80, 400)])
+def test_intervals_cover_the_truth_as_often_as_they_say(patients, studies):
+    """The binomial error of a coverage of 95 % is 0.8 % in 700 simulated studies, 1.1 % in 400."""
+    for name, share_covered in cover(studies=studies, patients=patients, scans=12, seed=1).items():
         assert 0.93 <= share_covered <= 0.97, name

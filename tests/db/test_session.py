@@ -143,10 +143,25 @@ def test_a_log_that_somebody_holds_says_so_and_is_not_called_damaged(db, tmp_pat
 
 
 def test_a_log_that_cannot_be_opened_says_so_and_is_not_called_damaged(tmp_path):
+    db = Database(f"sqlite:///{tmp_path / 'log.sqlite'}")
+    (tmp_path / "log.sqlite").unlink()
     (tmp_path / "log.sqlite").mkdir()
     with pytest.raises(UnusableLog, match=r"unable to open.*read and write the file and its folder") as said:
-        Database(f"sqlite:///{tmp_path / 'log.sqlite'}").migrate()
+        db.migrate()
     assert not isinstance(said.value, DamagedLog)
+    with pytest.raises(UnusableLog, match=r"log.sqlite is a folder.*Take it away, or name a file"):
+        Database(db.url)
+
+
+def test_another_programs_database_is_left_as_it_is(tmp_path):
+    file = tmp_path / "history.sqlite"
+    with sqlite3.connect(file) as other:
+        other.execute("create table visits (page text)")
+    other.close()
+    before = file.read_bytes()
+    with pytest.raises(UnusableLog, match=r"history.sqlite is no case log: it holds visits .*Name a file of its own"):
+        Database(f"sqlite:///{file}").migrate()
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("harm", ["the header", "a page"])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sqlalchemy import text
@@ -302,13 +303,20 @@ def test_demo_cases_fill_an_empty_log_once(home):
     assert "not empty" in run("demo").stdout
 
 
-def test_the_real_set_is_read_as_it_is_published(home, real_data):
-    """One epoch at a tiny size: what is checked is that the folder works and what is said about it."""
-    result = run("train", "--data", real_data / "ct_ich", "--split", "folders", "--image-size", "32", "--epochs", "1")
-    assert "train: 1843 scans of 82 patients" in result.stderr
-    assert "test: 437 scans of 82 patients" in result.stderr
-    assert "82 patients stand in more than one part (82 in train and test" in result.stderr
+def test_a_part_of_the_real_set_is_read_as_it_is_published(home, tmp_path, real_data):
+    """Ten patients, all who have copies among them, one epoch at a tiny size: what is checked is that the folder works
+    and what is said about it."""
+    published = pd.read_csv(real_data / "ct_ich" / "findings.csv")
+    few = published[published.patient.isin([49, 50, 51, 58, 62, 64, 66, 67, 68, 85])]
+    for name in few.file:
+        (tmp_path / "few" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "few" / name).symlink_to((real_data / "ct_ich" / name).resolve())
+    result = run("train", "--data", tmp_path / "few", "--split", "folders", "--image-size", "32", "--epochs", "1")
+    for part in ("train", "test"):
+        assert f"{part}: {(few.published_split == part).sum()} scans of 10 patients" in result.stderr
+    assert "10 patients stand in more than one part (10 in train and test" in result.stderr
     assert "The split leaks" in result.stderr
+    assert few.duplicate.sum() == 14
     assert "14 files are copies" in result.stderr
 
 

@@ -45,6 +45,7 @@ def as_jpg(data, side=200):
 
 
 def test_a_near_duplicate_is_stored_and_says_of_what(ws, predictor):
+    ws.settings.review.audit_share = 0.0  # of what is read blind it is not told
     [first] = take(ws, predictor, [("a.png", png(1, size=256))])
     again, other = take(ws, predictor, [("b.jpg", as_jpg(png(1, size=256))), ("c.png", png(2, size=256))])
     assert again.outcome == "stored"

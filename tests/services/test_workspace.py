@@ -52,6 +52,18 @@ def test_damage_past_the_first_pages_is_said_at_opening_too(tmp_path):
         open_workspace(Settings(home=tmp_path))
 
 
+def test_what_stands_in_the_way_of_a_home_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UnusableLog, match=r"file.* cannot be used .*STROKE_HOME.* must be a folder"):
+        open_workspace(Settings(home=tmp_path / "file"))
+    (tmp_path / "patient.key").mkdir()
+    with pytest.raises(UnusableLog, match=r"patient\.key cannot be used \(Is a directory\)"):
+        open_workspace(Settings(home=tmp_path))
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere" / "home")
+    with pytest.raises(UnusableLog, match=r"gone.* cannot be used"):
+        open_workspace(Settings(home=tmp_path / "gone"))
+
+
 def test_a_case_log_is_not_gone_on_with_under_another_key(tmp_path):
     settings = Settings(home=tmp_path)
     key = open_workspace(settings).pseudonym

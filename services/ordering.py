@@ -1,0 +1,59 @@
+"""In which order the worklist has its scans."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from heapq import nlargest
+from statistics import fmean
+from typing import Any
+
+from core.evaluate import SLICES_THAT_SPEAK
+from core.labels import HEMORRHAGIC
+from core.reading import not_head_ct
+from services.review import Case
+
+Place = Callable[[Case], Any]
+"""What a scan is sorted by, smallest first."""
+
+
+def _newest(_cases: Sequence[Case]) -> Place:
+    return lambda case: (-case.scan.batch_id, case.scan.study_key, case.scan.number or 0)
+
+
+def _least_certain(_cases: Sequence[Case]) -> Place:
+    return lambda case: case.reading.confidence if case.reading else 2
+
+
+def _most_certain(_cases: Sequence[Case]) -> Place:
+    return lambda case: -case.reading.confidence if case.reading else 2
+
+
+def _hemorrhage(cases: Sequence[Case]) -> Place:
+    """Patient by patient, each by the slices that speak for them (`core.evaluate.per_patient`) and with the most
+    suspicious first; what is hidden from the reader, and what seems to be no head CT, at the end."""
+    of_patients = defaultdict(list)
+    for case in cases:
+        if (told := _suspicion(case)) is not None:
+            of_patients[case.scan.patient_key].append(told)
+    patients = {key: fmean(nlargest(SLICES_THAT_SPEAK, told)) for key, told in of_patients.items()}
+
+    def place(case: Case) -> Any:
+        told, key = _suspicion(case), case.scan.patient_key
+        return told is None, -patients.get(key, 0), key, -(told or 0), case.scan.number or 0
+
+    return place
+
+
+def _suspicion(case: Case) -> float | None:
+    """The probability of hemorrhage, as far as the reader may know it."""
+    if case.reading is None or not_head_ct(case.reading):
+        return None
+    return case.reading.probabilities.get(HEMORRHAGIC, 0.0)
+
+
+ORDERS: Mapping[str, Callable[[Sequence[Case]], Place]] = {
+    "newest first": _newest,
+    "hemorrhage first": _hemorrhage,
+    "least certain first": _least_certain,
+    "most certain first": _most_certain,
+}
+"""By name; each is given the scans that it is to order."""
