@@ -243,8 +243,13 @@ class Settings(BaseSettings):
 
     @property
     def url(self) -> str:
-        """The case log's SQLAlchemy URL."""
-        return self.database_url or f"sqlite:///{self.home_dir / 'second_read.sqlite'}"
+        """The case log's SQLAlchemy URL; a relative file of SQLite's is taken from the checkout, as `home` is, wherever
+        a command is called from."""
+        if not self.database_url:
+            return f"sqlite:///{self.home_dir / 'second_read.sqlite'}"
+        kind, _, place = self.database_url.partition(":///")
+        relative = kind.startswith("sqlite") and place and not place.startswith(("/", ":memory:", "file:"))
+        return f"{kind}:///{ROOT / place}" if relative else self.database_url
 
     @property
     def key_file(self) -> Path:

@@ -19,8 +19,24 @@ def test_config_yaml_gives_the_defaults_and_the_environment_overrides_them(monke
     assert Settings().home_dir == tmp_path
     assert Settings().url == f"sqlite:///{tmp_path / 'second_read.sqlite'}"
     assert Settings().training.epochs == 3
-    monkeypatch.setenv("STROKE_DATABASE_URL", "sqlite:///elsewhere.sqlite")
-    assert Settings().url == "sqlite:///elsewhere.sqlite"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("sqlite:///logs/a.sqlite", f"sqlite:///{ROOT}/logs/a.sqlite"),
+        ("sqlite+pysqlite:///a.sqlite", f"sqlite+pysqlite:///{ROOT}/a.sqlite"),
+        *[
+            (url, url)
+            for url in ("sqlite:////a/b.sqlite", "sqlite://", "sqlite:///:memory:", "sqlite:///file:a?uri=true")
+        ],
+        ("postgresql+psycopg:///second_read", "postgresql+psycopg:///second_read"),
+    ],
+)
+def test_a_case_log_is_the_same_one_wherever_a_command_is_called_from(said, meant, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STROKE_DATABASE_URL", said)
+    assert Settings().url == meant
 
 
 def test_the_server_takes_what_the_upload_page_offers_to_take():
