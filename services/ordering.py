@@ -28,8 +28,8 @@ def _most_certain(_cases: Sequence[Case]) -> Place:
 
 
 def _hemorrhage(cases: Sequence[Case]) -> Place:
-    """Patient by patient, each by the slices that speak for them (`core.evaluate.per_patient`) and with the most
-    suspicious first; what is hidden from the reader, and what seems to be no head CT, at the end."""
+    """Real scans first, patient by patient, each by the slices that speak for them (`core.evaluate.per_patient`) and
+    with the most suspicious first; what is hidden from the reader, and what seems to be no head CT, at their end."""
     of_patients = defaultdict(list)
     for case in cases:
         if (told := _suspicion(case)) is not None:
@@ -38,7 +38,7 @@ def _hemorrhage(cases: Sequence[Case]) -> Place:
 
     def place(case: Case) -> Any:
         told, key = _suspicion(case), case.scan.patient_key
-        return told is None, -patients.get(key, 0), key, -(told or 0), case.scan.number or 0
+        return case.scan.synthetic, told is None, -patients.get(key, 0), key, -(told or 0), case.scan.number or 0
 
     return place
 

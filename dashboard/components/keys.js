@@ -1,4 +1,5 @@
-// A field that was filled in would take the page's keys as more letters: the reader's name, another reader's.
+// A field that was filled in, or a choice from a list that was made, would take the page's keys as more letters: the
+// reader's name, another reader's.
 // And a key that is held repeats itself: on the next scan, before anybody has looked at it.
 const FIELDS = "input, textarea, select, canvas, [contenteditable], [role=radio], [role=option], [role=slider]";
 
@@ -10,10 +11,17 @@ export default function () {
   };
   const leave = (event) => {
     const field = event.composedPath()[0];
-    if (event.key === "Enter" && field?.closest?.('[data-testid="stTextInput"]')) setTimeout(() => field.blur());
+    const open = field?.getAttribute?.("aria-expanded") === "true"; // Enter chooses, where it does not open the list
+    const done = field?.closest?.('[data-testid="stTextInput"]') || (open && field.closest('[data-testid="stSelectbox"]'));
+    if (event.key === "Enter" && done) setTimeout(() => field.blur());
   };
-  for (const listener of [held, leave]) document.addEventListener("keydown", listener, true);
+  const choose = (event) => {
+    if (!event.composedPath()[0]?.closest?.("[role=option]")) return;
+    setTimeout(() => document.activeElement?.closest('[data-testid="stSelectbox"]') && document.activeElement.blur(), 50);
+  };
+  const listeners = [["keydown", held], ["keydown", leave], ["click", choose]];
+  for (const [kind, listener] of listeners) document.addEventListener(kind, listener, true);
   return () => {
-    for (const listener of [held, leave]) document.removeEventListener("keydown", listener, true);
+    for (const [kind, listener] of listeners) document.removeEventListener(kind, listener, true);
   };
 }

@@ -10,10 +10,10 @@ from services.ordering import ORDERS
 from services.review import Case
 
 
-def case(scan_id, patient, bleeds=None, *, flags=()):
+def case(scan_id, patient, bleeds=None, *, flags=(), synthetic=False):
     """A scan whose reading, where it is not hidden, gives hemorrhage that probability."""
     scan = ScanRow(
-        scan_id, f"{scan_id}", patient, patient, 1, None, False, "display", False, False, 0, datetime.now(UTC), None
+        scan_id, f"{scan_id}", patient, patient, 1, None, False, "display", synthetic, False, 0, datetime.now(UTC), None
     )
     p = {"hemorrhagic": bleeds, "ischemic": 0.0, "no_stroke": 1 - bleeds} if bleeds is not None else {}
     sure = max(p.values(), default=0)
@@ -35,6 +35,7 @@ def test_hemorrhage_first_goes_by_patient_and_then_by_slice():
 def test_what_is_hidden_or_no_head_comes_last_and_says_nothing_of_its_patient():
     cases = [case(1, "a"), case(2, "b", 0.99, flags=(NOT_HEAD_CT,)), case(3, "b", 0.3), case(4, "c", 0.4)]
     assert in_order("hemorrhage first", cases) == [4, 3, 2, 1]
+    assert in_order("hemorrhage first", [case(5, "d", 0.9, synthetic=True), *cases]) == [4, 3, 2, 1, 5]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.one_of(st.none(), st.floats(0.01, 0.99))), max_size=9))
