@@ -181,21 +181,24 @@ def test_a_whole_folder_is_uploaded_and_shown_in_the_worklist(page, server, home
     wait_for(lambda: page.get_by_role("combobox", name="Batch").input_value().startswith("Upload, "))
 
 
+def choose_order(page, name, by):
+    order = page.get_by_role("combobox", name="Order")
+    order.click()
+    page.get_by_role("option", name=name).wait_for()
+    if by == "mouse":
+        page.get_by_role("option", name=name).click()
+    else:
+        order.press("ArrowDown")
+        order.press("Enter")
+    wait_for(lambda: order.input_value() == name)
+    settle(page)
+
+
 def test_an_order_that_was_chosen_leaves_the_keys_to_the_page(page, server):
     for by in ("mouse", "keys"):
         page.goto(f"{server}/worklist")
         settle(page)
-        order = page.get_by_role("combobox", name="Order")
-        order.click()
-        chosen = page.get_by_role("option", name="hemorrhage first")
-        chosen.wait_for()
-        if by == "mouse":
-            chosen.click()
-        else:
-            order.press("ArrowDown")
-            order.press("Enter")
-        wait_for(lambda: order.input_value() == "hemorrhage first")  # noqa: B023
-        settle(page)
+        choose_order(page, "hemorrhage first", by)
         page.keyboard.press("s")
         page.get_by_text("1 of 40").wait_for()
 
