@@ -71,10 +71,11 @@ def abstention_threshold(
     sorted_confidence = confidence[order]
     rate = np.cumsum(wrong * counts) / np.cumsum(counts)
     last_of_ties = np.append(sorted_confidence[1:] < sorted_confidence[:-1], True)
-    kept = np.flatnonzero((rate <= error_rate) & last_of_ties)
-    if len(kept) and kept[-1] == len(wrong) - 1:
-        return FLOOR  # the promise holds for every scan
-    return max(FLOOR, float(sorted_confidence[kept[-1]])) if len(kept) else 1.0
+    above = sorted_confidence >= FLOOR
+    kept = np.flatnonzero((rate <= error_rate) & last_of_ties & above)
+    if len(kept) and kept[-1] == above.sum() - 1:
+        return FLOOR  # the promise holds for every scan there
+    return float(sorted_confidence[kept[-1]]) if len(kept) else 1.0
 
 
 def operating_point(

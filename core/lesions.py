@@ -1,8 +1,9 @@
 """Stroke simulated into real slices, so that finding and scanner cannot be confused. Always marked synthetic.
 
 What `core/infarcts.py` and `core/hemorrhages.py` share: what a lesion is, how tissue varies, whether it can be seen.
-Densities follow textbook values: fluid 0-15 HU, white matter 20-30, grey matter 32-40, an infarct 2-4 HU below its
-surroundings in the first hours, 8-16 after a day, near fluid when old, fresh blood 50-85.
+Densities follow textbook values: fluid 0-15 HU, white matter 20-30, grey matter 32-40, an infarct a few HU below its
+surroundings in the first hours (drawn from 3.5, for less is not seen), 6-16 after a day, near fluid when old, fresh
+blood 50-85.
 """
 
 from dataclasses import dataclass

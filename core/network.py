@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from core.features import Features, Sides, features_of
-from core.labels import ISCHEMIC
+from core.labels import ISCHEMIC, NO_STROKE
 from core.normalise import BRAIN_GREY, BRAIN_SPREAD, CENTRINGS, centred, lying, reflection
 from core.precision import mixed_precision
 
 ENLARGED = 1.2
-"""How much larger the mirror image is read."""
+"""How much larger the mirror image is read, rounded to whole cells of 16 pixels: 224 of 192."""
 
 
 class Output(NamedTuple):
@@ -220,10 +220,16 @@ def build(
     torchvision's names for `arch`. `head`, `intensity`, `upright` and `mirror`: see `HEADS` and
     `Network`.
 
-    Raises ValueError for an unknown architecture or a state dict that does not fit, ConnectionError where
+    Raises ValueError for an unknown architecture, a state dict that does not fit, or classes that the head or the
+    architecture cannot tell apart, ConnectionError where
     weights cannot be downloaded.
     """
     features = features_of(arch, width, weights)
+    if head == "strongest" and classes[-1] != NO_STROKE:
+        raise ValueError(
+            "A head that looks for the strongest place (head: strongest) needs scans without stroke, which show what a "
+            "place without a finding looks like. Add a class no_stroke, or choose head: mean."
+        )
     if features.compared and ISCHEMIC not in classes:
         raise ValueError(
             f"{arch} compares the sides of a head for the ischemic class alone, which is not among "

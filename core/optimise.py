@@ -50,11 +50,12 @@ class Optimiser:
             for schedule in self._schedules:
                 schedule.step()
 
-    def end_epoch(self, validation_loss: float) -> None:
-        """After the last step of an epoch. The loss matters to a plateau's schedule alone."""
+    def end_epoch(self, loss: float) -> None:
+        """After the last step of an epoch. Its loss, in training where nothing is validated, matters to a plateau's
+        schedule alone."""
         for schedule in [] if self._every_step else self._schedules:
             plateau = isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau)
-            schedule.step(*[validation_loss] if plateau else [])
+            schedule.step(*[loss] if plateau else [])
 
     def state_dict(self) -> dict[str, list[dict[str, Any]]]:
         """What `load_state_dict` takes, after the network has been given its weights back."""

@@ -1,6 +1,6 @@
 """A pool of simulated lesions to train and test on: every slice without a finding, several times over."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -40,10 +40,10 @@ class Simulated:
     def __len__(self) -> int:
         return len(self.y)
 
-    def of(self, patients: Collection[str]) -> "Simulated":
-        """Those made of these patients' slices."""
-        wanted = set(patients)
-        return self.at([i for i, patient in enumerate(self.patients) if patient in wanted])
+    def of(self, part: Examples) -> "Simulated":
+        """Those made of the slices of a part: of a patient who stands in several parts, not those of the others."""
+        wanted = {sample.content_hash for sample in part.samples}
+        return self.at([i for i, sample in enumerate(self.samples) if sample.content_hash in wanted])
 
     def at(self, keep: Sequence[int]) -> "Simulated":
         """Those at the places in `keep`."""

@@ -1,6 +1,7 @@
 """Fit a network: readable from top to bottom.
 
-The same seed on the same machine gives the same network, interrupted and resumed or not.
+The same seed on the same processor and number of threads gives the same network, interrupted and resumed or not; on a
+GPU, whose sums are not always added in the same order, nearly the same.
 """
 
 import copy
@@ -166,7 +167,7 @@ def _fit_stage(
             done += 1
             progress(done, recipe.epochs * steps, loss.item(), None)
         epoch = _validate(_averaged(average), validation, number, total_loss / met, time.monotonic() - epoch_began)
-        optimiser.end_epoch(epoch.validation_loss)
+        optimiser.end_epoch(epoch.train_loss if validation is None else epoch.validation_loss)
         state.end_epoch(epoch)
         if checkpoint:
             state.save(checkpoint)

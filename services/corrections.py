@@ -1,5 +1,6 @@
 """What readers' verdicts give a retraining, and how those before have ended."""
 
+import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ def too_few(
         _too_few_to_judge(ws, [item for item in items if item.split == "test"])
         or _too_few_to_settle([item for item in items if item.split == "validation"])
         or _too_few_to_learn(items, classes)
-        or (None if champion is None or champion.demonstration else _too_few_to_say_as_much(items, champion))
+        or (None if champion is None or champion.demonstration else _too_little_to_say_as_much(ws, items, champion))
     )
 
 
@@ -115,8 +116,9 @@ def _too_few_to_learn(items: Sequence[Item], classes: Collection[str]) -> str | 
     return None
 
 
-def _too_few_to_say_as_much(items: Sequence[Item], champion: Manifest) -> str | None:
+def _too_little_to_say_as_much(ws: Workspace, items: Sequence[Item], champion: Manifest) -> str | None:
     """What the champion tells its readers a candidate must be able to tell them too."""
+    asked = ws.settings.calibration
     validation = [item.label for item in items if item.split == "validation"]
     train = sum(item.split == "train" for item in items)
     calibrated = champion.calibration.scans or champion.abstain_below is not None
@@ -124,6 +126,11 @@ def _too_few_to_say_as_much(items: Sequence[Item], champion: Manifest) -> str | 
         return (
             f"At least {CALIBRATED_FROM} reviewed scans of patients kept for validation are needed to settle what "
             f"confidence means, as it is for the model that serves; there are {len(validation)}."
+        )
+    if HEMORRHAGIC in champion.operating_points and HEMORRHAGIC not in asked.sensitivity:
+        return (
+            "The model that serves says where hemorrhage is not excluded; a new one could not, for "
+            "calibration.sensitivity names no hemorrhagic. Put it back in config.yaml."
         )
     if HEMORRHAGIC in champion.operating_points and validation.count(HEMORRHAGIC) < OPERATING_POINT_FROM:
         return (
@@ -134,6 +141,12 @@ def _too_few_to_say_as_much(items: Sequence[Item], champion: Manifest) -> str | 
         return (
             f"At least {TYPICAL_FROM} reviewed scans to train on are needed to tell head CT from other images, as the "
             f"model that serves does; there are {train}."
+        )
+    if champion.false_flags is not None and len(validation) < 1 / asked.false_flags:
+        return (
+            f"At least {math.ceil(1 / asked.false_flags)} reviewed scans of patients kept for validation are needed to "
+            f"flag no more than {asked.false_flags:.1%} of them as no head CT (calibration.false_flags); there are "
+            f"{len(validation)}."
         )
     return None
 

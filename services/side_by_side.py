@@ -27,12 +27,17 @@ def side_by_side(work: Work, parts: Sequence[int], tell: Tell, processes: int | 
     """`work` for every part, in the order given, as many at a time as there are cores or `processes`.
 
     The processes are forks of this one, so that they share what it has in memory, and compute with one thread, as
-    torch's own data loaders do. Where a system cannot fork, on a GPU, or with one process, the parts follow each other
-    in this one. What a part raises is raised here, ChildProcessError where the system ends one; parts that have not
-    begun are then left.
+    torch's own data loaders do; a single part too, for another number of threads gives another network. Where a system
+    cannot fork, on a GPU, or with `processes` 1, the parts follow each other in this one. What a part raises is raised
+    here, ChildProcessError where the system ends one; parts that have not begun are then left.
     """
     count = min(len(parts), processes or cores())
-    if count < 2 or torch.cuda.is_available() or "fork" not in multiprocessing.get_all_start_methods():
+    if (
+        not parts
+        or processes == 1
+        or torch.cuda.is_available()
+        or "fork" not in multiprocessing.get_all_start_methods()
+    ):
         for part in parts:
             work(part, tell)
         return

@@ -48,10 +48,21 @@ def read_recipe(defaults: Recipe, path: Path | None, given: Mapping[str, Any] | 
     cannot be read or the values do not hold."""
     given = {name: value for name, value in (given or {}).items() if value is not None}
     try:
-        return Recipe.model_validate({**defaults.model_dump(), **(_recipe_file(path) if path else {}), **given})
+        named = _over(defaults.model_dump(), _recipe_file(path) if path else {})
+        return Recipe.model_validate({**named, **given})
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise DatasetError(f"The recipe{f' {path}' if path else ''} does not hold: {wrong}.") from error
+
+
+def _over(values: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with those that are named in place of theirs, group by group."""
+    groups = {
+        name: _over(values[name], value)
+        for name, value in named.items()
+        if isinstance(value, dict) and isinstance(values.get(name), dict)
+    }
+    return {**values, **named, **groups}
 
 
 def _recipe_file(path: Path) -> dict[str, Any]:
@@ -80,22 +91,22 @@ class Prepared:
     simulated: Simulated | None = None  # lesions simulated into the scans without stroke, where the recipe says so
 
     def with_missing_classes(self, part: Examples) -> Examples:
-        """A part and, of a class that has no real scan anywhere, what was simulated into this part's patients."""
+        """A part and, of a class that has no real scan anywhere, what was simulated into its scans."""
         if self.simulated is None:
             return part
         present = set(self.examples.y.tolist())
         for label in range(len(self.classes)):
             if label not in present:
-                part = part.and_also(self.simulated.of(part.patients).examples(label))
+                part = part.and_also(self.simulated.of(part).examples(label))
         return part
 
     def with_lesions(self, part: Examples) -> Examples:
-        """A part and as many simulated lesions in its patients: a stroke must not make a scan look like no head CT."""
-        return part.and_also(self.simulated.of(part.patients).thinned(len(part))) if self.simulated else part
+        """A part and as many simulated lesions in its scans: a stroke must not make a scan look like no head CT."""
+        return part.and_also(self.simulated.of(part).thinned(len(part))) if self.simulated else part
 
     def simulated_for(self, part: Examples) -> Simulated | None:
-        """What was simulated into the scans of this part's patients."""
-        return self.simulated.of(part.patients) if self.simulated else None
+        """What was simulated into the scans of this part."""
+        return self.simulated.of(part) if self.simulated else None
 
     def table(self) -> list[tuple[str, int, int, dict[str, int]]]:
         """(split, scans, patients, scans by class) for the person who trains."""

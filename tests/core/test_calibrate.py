@@ -68,6 +68,14 @@ def test_a_promise_kept_by_all_still_asks_for_more_than_a_coin():
     assert abstention_threshold(p, np.zeros(50, int), 0.05) == FLOOR
 
 
+def test_what_lies_below_the_floor_does_not_help_to_keep_a_promise():
+    """Of ten scans above it one is wrong; that many right ones below it would dilute it."""
+    sure, unsure = np.tile([0.6, 0.2, 0.2], (20, 1)), np.tile([0.4, 0.3, 0.3], (80, 1))
+    labels = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 1] * 2 + [0] * 80)
+    assert abstention_threshold(np.concatenate([sure, unsure]), labels, 0.05) == 1
+    assert abstention_threshold(np.concatenate([sure, unsure]), labels, 0.1) == FLOOR
+
+
 def test_an_operating_point_keeps_its_sensitivity_and_no_more():
     rng = np.random.default_rng(0)
     is_it = np.arange(1000) < 200

@@ -140,7 +140,7 @@ def test_a_lying_head_is_read_upright_and_its_map_turned_back():
 
 def test_one_strong_place_counts_more_than_many_weak_ones():
     torch.manual_seed(0)
-    network = build("lesion_cnn", CLASSES[:2], width=8, head="strongest").eval()
+    network = build("lesion_cnn", (HEMORRHAGIC, NO_STROKE), width=8, head="strongest").eval()
     network.features = nn.Sequential(nn.Identity())
     network.head = nn.Conv2d(1, 2, 1, bias=False)
     network.head.weight.data = torch.tensor([1.0, 0.0]).reshape(2, 1, 1, 1)
@@ -148,6 +148,11 @@ def test_one_strong_place_counts_more_than_many_weak_ones():
     spot[..., 3, 3] = 12.8  # the same mean
     with torch.inference_mode():
         assert network(spot).logits[0, 0] > network(haze).logits[0, 0] + 5
+
+
+def test_the_strongest_place_is_not_looked_for_where_no_class_is_without_a_finding():
+    with pytest.raises(ValueError, match=r"needs scans without stroke.*head: mean"):
+        build("lesion_cnn", CLASSES[:2], width=8, head="strongest")
 
 
 def test_sides_are_not_compared_for_nothing():

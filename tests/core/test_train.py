@@ -49,6 +49,16 @@ def test_the_first_epochs_are_trained_on_smaller_images(parts, monkeypatch):
     assert shown == [32] * 2 * steps + [64] * steps
 
 
+def test_without_validation_a_plateau_is_one_of_the_loss_in_training(parts, monkeypatch):
+    told = []
+    monkeypatch.setattr("core.optimise.Optimiser.end_epoch", lambda self, loss: told.append(loss))
+    recipe = RECIPE.model_copy(update={"scheduler": "plateau", "epochs": 2})
+    fitted = fit(parts[0], None, CLASSES[:2], recipe)
+    assert told == [epoch.train_loss for epoch in fitted.history]
+    validated = fit(*parts, CLASSES[:2], recipe)
+    assert told[2:] == [epoch.validation_loss for epoch in validated.history]
+
+
 @pytest.mark.parametrize(("scheduler", "optimizer"), [("onecycle", "muon"), ("cosine", "adam"), ("plateau", "muon")])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(parts, tmp_path, scheduler, optimizer):
     recipe = RECIPE.model_copy(update={"scheduler": scheduler, "optimizer": optimizer})

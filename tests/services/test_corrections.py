@@ -4,6 +4,7 @@ import pytest
 
 from core import manifest as manifests
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE
+from core.settings import CalibrationSettings
 from db import models
 from services.corrections import Item, labelled_scans, to_keep, too_few
 from services.learning import retrain
@@ -89,7 +90,12 @@ def test_what_the_champion_says_of_its_answers_must_be_settled_again(ws):
     assert "10 hemorrhagic scans" in too_few(ws, more, (), shipped)
     more += items("validation", HEMORRHAGIC)
     assert "At least 100 reviewed scans to train on" in too_few(ws, more, (), shipped)
-    assert too_few(ws, [*more, *items("train", *[NO_STROKE] * 76)], (), shipped) is None
+    more += items("train", *[NO_STROKE] * 76)
+    assert too_few(ws, more, (), shipped) is None
+    ws.settings.calibration = CalibrationSettings(false_flags=0.01)
+    assert "At least 100 reviewed scans of patients kept for validation" in too_few(ws, more, (), shipped)
+    ws.settings.calibration = CalibrationSettings(sensitivity={"ischemic": 0.9})
+    assert "names no hemorrhagic. Put it back" in too_few(ws, more, (), shipped)
 
 
 def test_only_a_training_from_scratch_may_forget_classes():

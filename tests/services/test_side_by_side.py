@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+import torch
 
 from services.side_by_side import side_by_side
 
@@ -18,6 +19,16 @@ def test_every_part_is_done_in_another_process_and_tells_of_it():
     )
     assert sorted((part, value) for part, value, *_ in told) == [(1, 10), (2, 20), (3, 30)]
     assert os.getpid() not in {process for _, _, process, *_ in told}
+
+
+def test_a_single_part_computes_as_it_would_among_others():
+    """As the last one that is missing when a run is gone on with: other threads, other sums, another network."""
+    threads = []
+    for parts in ([1, 2], [1]):
+        side_by_side(
+            lambda part, tell: tell(part, torch.get_num_threads(), 0, 0.0, None), parts, lambda *m: threads.append(m[1])
+        )
+    assert threads == [1, 1, 1]
 
 
 def test_with_one_process_the_parts_follow_each_other_here():

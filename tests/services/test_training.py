@@ -1,7 +1,7 @@
 import pytest
 
 from core.dataset import DatasetError, Examples
-from core.settings import Recipe
+from core.settings import Augmentation, Recipe, Simulation
 from services import training
 from services.training import checkpoint_path, read_recipe
 
@@ -25,6 +25,15 @@ def test_what_is_given_stands_over_the_file_and_that_over_the_defaults(tmp_path)
     recipe = read_recipe(Recipe(batch_size=3), path, {"epochs": 2, "seed": 0, "patience": None})
     assert (recipe.epochs, recipe.width, recipe.batch_size, recipe.seed) == (2, 8, 3, 0)
     assert recipe.patience == Recipe().patience
+
+
+def test_of_a_group_a_file_names_in_part_the_rest_stays_as_it_was(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("augmentation: {elsewhere: 0.5}\nsimulation: {per_slice: 2}\n")
+    usual = Recipe(augmentation=Augmentation(rotation=3, motion=0.4))
+    recipe = read_recipe(usual, path)
+    assert recipe.augmentation == Augmentation(rotation=3, motion=0.4, elsewhere=0.5)
+    assert recipe.simulation == Simulation(per_slice=2)
 
 
 @pytest.mark.parametrize(
