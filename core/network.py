@@ -221,8 +221,7 @@ def build(
     `Network`.
 
     Raises ValueError for an unknown architecture, a state dict that does not fit, or classes that the head or the
-    architecture cannot tell apart, ConnectionError where
-    weights cannot be downloaded.
+    architecture cannot tell apart, ConnectionError where weights cannot be downloaded.
     """
     features = features_of(arch, width, weights)
     if head == "strongest" and classes[-1] != NO_STROKE:

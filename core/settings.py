@@ -78,12 +78,7 @@ class Simulation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     per_slice: int = Field(4, gt=0, description="lesions of each type per slice without a finding")
-    hemorrhagic: float = Field(
-        0.5,
-        ge=0,
-        lt=1,
-        description="share of the scans with a stroke met that are simulated, where there are real ones",
-    )
+    hemorrhagic: float = Field(0.5, ge=0, lt=1, description="share of a stroke type's scans met that are simulated")
     lookalikes: float = Field(0.35, ge=0, lt=1, description="share of the scans without stroke met that look like it")
     outline: float = Field(1.0, ge=0, description="weight of the lesions' outlines beside their class")
     balance: float = Field(16.0, gt=0, description="how much more a place with a lesion weighs than one without")

@@ -32,12 +32,8 @@ def side_by_side(work: Work, parts: Sequence[int], tell: Tell, processes: int | 
     here, ChildProcessError where the system ends one; parts that have not begun are then left.
     """
     count = min(len(parts), processes or cores())
-    if (
-        not parts
-        or processes == 1
-        or torch.cuda.is_available()
-        or "fork" not in multiprocessing.get_all_start_methods()
-    ):
+    forks = "fork" in multiprocessing.get_all_start_methods() and not torch.cuda.is_available()
+    if not parts or processes == 1 or not forks:
         for part in parts:
             work(part, tell)
         return
