@@ -14,6 +14,8 @@ from core.manifest import CALIBRATED_FROM, OPERATING_POINT_FROM, Calibration, Op
 
 FLOOR = 0.5
 """No answer is given with less confidence than this, whatever the validation scans say."""
+ALWAYS = math.nextafter(1.0, 2.0)
+"""Below this every confidence lies, also one that has been rounded to 1."""
 _PRIOR_SCALE = 1.0
 
 
@@ -60,7 +62,7 @@ def abstention_threshold(
     """The lowest confidence, `FLOOR` at least, at which the scans at or above it hold at most `error_rate` errors.
 
     `probabilities` (N, C) calibrated, `labels` (N,) indices, `weights` (N,) what a scan counts. None where the set
-    is too small to say; 1.0 where no threshold keeps the promise, so that the model always abstains.
+    is too small to say; `ALWAYS` where no threshold keeps the promise, so that the model abstains from all.
     """
     if len(labels) < CALIBRATED_FROM:
         return None
@@ -75,7 +77,7 @@ def abstention_threshold(
     kept = np.flatnonzero((rate <= error_rate) & last_of_ties & above)
     if len(kept) and kept[-1] == above.sum() - 1:
         return FLOOR  # the promise holds for every scan there
-    return float(sorted_confidence[kept[-1]]) if len(kept) else 1.0
+    return float(sorted_confidence[kept[-1]]) if len(kept) else ALWAYS
 
 
 def operating_point(
