@@ -45,7 +45,8 @@ class Pseudonym:
 
     @classmethod
     def at(cls, path: Path) -> "Pseudonym":
-        """The secret in `path`, made on first use, readable by its owner only. Raises WrongKey where it is cut off."""
+        """The secret in `path`, made on first use, readable by its owner only. Raises WrongKey where it is cut
+        off or cannot be read."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         if not path.exists():
@@ -60,7 +61,13 @@ class Pseudonym:
                 pass
             finally:
                 temporary.unlink()
-        secret = path.read_bytes()
+        try:
+            secret = path.read_bytes()
+        except OSError as error:
+            raise WrongKey(
+                f"{path} cannot be read ({error.strerror}). Let it be the key's file, readable by whoever runs this; "
+                "where it is lost, put it back from where it is kept."
+            ) from error
         if len(secret) < SECRET_BYTES:
             raise WrongKey(
                 f"{path} is damaged: it holds {len(secret)} bytes, and a key has {SECRET_BYTES}. Restore it from where "

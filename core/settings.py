@@ -92,7 +92,7 @@ class LastStage(BaseModel):
 
     epochs: int = Field(12, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
-    augmentation: Augmentation
+    augmentation: Augmentation | None = None  # None: as before
 
 
 class Recipe(BaseModel):
@@ -133,7 +133,8 @@ class Recipe(BaseModel):
         if self.last_stage is None:
             return (self,)
         whole = self.model_copy(update={"last_stage": None})
-        return whole, whole.model_copy(update={"first_size": None, **dict(self.last_stage)})
+        named = {name: value for name, value in self.last_stage if value is not None}
+        return whole, whole.model_copy(update={"first_size": None, **named})
 
     def size_in(self, epoch: int) -> int:
         """Pixels a side of what an epoch (from 1) shows. Beginning with smaller images and ending with the size that is

@@ -19,6 +19,8 @@ from db.private import close_to_others, make_file
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30
 _WRITES = "second_read_writes"
+_OURS = "scans"
+"""A table that every case log has."""
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NOT_OURS = "Let whoever runs this read and write the file and its folder."
 _HELD = "Another program holds it: wait for that to end."
@@ -80,14 +82,11 @@ class Database:
         scripts = ScriptDirectory.from_config(config)
         with self.engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
-            foreign = inspect(connection).get_table_names() if current is None and _file(self.url) else []
+            held = {*inspect(connection).get_table_names(), *inspect(connection).get_view_names()}
+        if self.engine.dialect.name == "sqlite":
+            self._take_over(held)
         if current == scripts.get_current_head():
             return
-        if foreign:
-            raise UnusableLog(
-                f"{_file(self.url)} is no case log: it holds {', '.join(sorted(foreign)[:3])} of some other program's. "
-                "Name a file of its own in STROKE_DATABASE_URL or config.yaml."
-            )
         if current and current not in {script.revision for script in scripts.walk_revisions()}:
             raise UnusableLog(
                 f"The case log is newer than this program, which does not know its revision {current}. Use the version "
@@ -98,17 +97,28 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
+    def _take_over(self, held: set[str]) -> None:
+        """Keep the journal as a case log's from here on: of a file that holds something else nothing is changed."""
+        if held and _OURS not in held:
+            raise UnusableLog(
+                f"{make_url(self.url).database} is no case log: it holds {', '.join(sorted(held)[:3])} of some other "
+                "program's. Name a file of its own in STROKE_DATABASE_URL or config.yaml."
+            )
+        if not event.contains(self.engine, "connect", _set_journal):
+            event.listen(self.engine, "connect", _set_journal)
+            self.engine.dispose()  # those who connected before
+
 
 def _engine(url: str) -> Engine:
     """Errors do not quote a statement's values: readers' names and verdicts have no business in a server's log."""
-    if not url.startswith("sqlite"):
-        try:
+    try:
+        if make_url(url).get_backend_name() != "sqlite":
             return create_engine(url, pool_pre_ping=True, hide_parameters=True)
-        except (ArgumentError, ImportError) as error:
-            raise UnusableLog(
-                f"The case log's address cannot be used ({str(error).splitlines()[0]}). Correct database_url in "
-                "config.yaml or STROKE_DATABASE_URL, or install what it needs."
-            ) from error
+    except (ArgumentError, ImportError) as error:
+        raise UnusableLog(
+            f"The case log's address cannot be used ({str(error).splitlines()[0]}). Correct database_url in "
+            "config.yaml or STROKE_DATABASE_URL, or install what it needs."
+        ) from error
     if file := _file(url):
         if file.is_dir():
             raise UnusableLog(f"{file} is a folder, where the case log's file should be. Take it away, or name a file.")
@@ -147,6 +157,11 @@ def _set_up_sqlite(connection: DBAPIConnection, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA synchronous = FULL")
+    cursor.close()
+
+
+def _set_journal(connection: DBAPIConnection, _record: object) -> None:
+    cursor = connection.cursor()
     cursor.execute(f"PRAGMA journal_mode = {'WAL' if wal_is_safe() else 'DELETE'}")
     cursor.close()
 

@@ -25,7 +25,7 @@ from core.dataset import (
     with_splits,
 )
 from core.dataset_audit import Audit, Auditor, dealt_with, groups_of_images, whose
-from core.labels import CLASSES, SPLITS
+from core.labels import CLASSES, NO_STROKE, SPLITS
 from core.manifest import Manifest
 from core.preprocess import InputSpec
 from core.pseudonym import UNNAMED
@@ -132,6 +132,11 @@ def prepare(
     whoever leaks; "none": left as it is, for cross-validation. Where no patient is known, files that show one image
     are kept together. Raises DatasetError, or NoSplit where "folders" is asked of data without parts.
     """
+    if NO_STROKE not in {sample.label for sample in samples} and (recipe.simulation or recipe.head == "strongest"):
+        raise DatasetError(
+            "No scan is labelled no_stroke, and this recipe needs such scans: lesions are simulated into them, or they "
+            "show what a place without a finding looks like. Add some, or train without `simulation`, with head: mean."
+        )
     spec = recipe.input_spec
     reader, auditor = file_reader(ws.pseudonym, ws.settings.limits.megapixels), Auditor(root)
     loaded = load(samples, spec, reader=reader, watcher=auditor, progress=progress)

@@ -55,6 +55,11 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
 
 def _opened(settings: Settings) -> Workspace:
     make_folder(settings.home_dir)
+    if settings.url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+        raise UnusableLog(
+            f"{settings.url} keeps a case log in memory, where it is lost. Name a file in STROKE_DATABASE_URL or "
+            "config.yaml."
+        )
     db, images = Database(settings.url), ImageStore(settings.images_dir)
     db.migrate()
     db.keep_private()

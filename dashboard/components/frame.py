@@ -194,15 +194,15 @@ def _keep_list() -> None:
 
 
 def _tell_nothing() -> None:
-    """Take from the list what it tells of the model: its order becomes that of the scans' numbers, and one that was
-    chosen by answers is left, but for the scan on the desk."""
+    """Take from the list what it tells of the model: its order becomes that of the scans' numbers, from the one on the
+    desk on, and one that was chosen by answers is left, but for that scan."""
     if st.session_state.get("by_answer"):
         st.session_state.pop("queue", None)
         st.session_state["by_answer"] = False
     elif "queue" in st.session_state:
         ids, scan = st.session_state["queue"], st.session_state.get("scan")
-        here = ids.index(scan) + 1 if scan in ids else 0
-        st.session_state["queue"] = ids[:here] + sorted(ids[here:])
+        left = ids[ids.index(scan) + 1 :] if scan in ids else ids
+        st.session_state["queue"] = [scan] * (scan in ids) + sorted(left)
 
 
 def forget_queue() -> None:

@@ -13,11 +13,13 @@ export default function () {
     const field = event.composedPath()[0];
     const open = field?.getAttribute?.("aria-expanded") === "true"; // Enter chooses, where it does not open the list
     const done = field?.closest?.('[data-testid="stTextInput"]') || (open && field.closest('[data-testid="stSelectbox"]'));
-    if (event.key === "Enter" && done) setTimeout(() => field.blur());
+    if ((event.key === "Enter" && done) || (event.key === "Escape" && open && done)) setTimeout(() => field.blur());
   };
   const choose = (event) => {
-    if (!event.composedPath()[0]?.closest?.("[role=option]")) return;
-    setTimeout(() => document.activeElement?.closest('[data-testid="stSelectbox"]') && document.activeElement.blur(), 50);
+    const at = event.composedPath()[0];
+    const field = at?.closest?.("[role=option]") ? "stSelectbox" : "stCheckbox"; // the latter from its label too
+    if (field === "stCheckbox" && (!event.detail || !at?.closest?.('[data-testid="stCheckbox"]'))) return; // by a key
+    setTimeout(() => document.activeElement?.closest(`[data-testid="${field}"]`) && document.activeElement.blur(), 50);
   };
   const listeners = [["keydown", held], ["keydown", leave], ["click", choose]];
   for (const [kind, listener] of listeners) document.addEventListener(kind, listener, true);

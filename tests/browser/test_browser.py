@@ -203,6 +203,20 @@ def test_an_order_that_was_chosen_leaves_the_keys_to_the_page(page, server):
         page.get_by_text("1 of 40").wait_for()
 
 
+def test_a_list_left_with_escape_and_a_switch_that_was_clicked_leave_them_too(page, server):
+    for leave in (lambda: page.keyboard.press("Escape"), page.get_by_text("Blind first").click):
+        page.goto(f"{server}/worklist")
+        settle(page)
+        page.get_by_role("combobox", name="Order").click()
+        page.get_by_role("option", name="hemorrhage first").wait_for()
+        leave()
+        page.get_by_role("option", name="hemorrhage first").wait_for(state="hidden")
+        wait_for(lambda: page.evaluate("document.activeElement.tagName") != "INPUT")
+        settle(page)
+        page.keyboard.press("s")
+        page.get_by_text("1 of 40").wait_for()
+
+
 def test_a_name_that_was_entered_leaves_the_keys_to_the_verdicts(page, server):
     page.goto(f"{server}/review")
     settle(page)

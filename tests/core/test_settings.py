@@ -87,6 +87,8 @@ def test_the_first_epochs_may_show_smaller_images():
 def test_a_last_stage_goes_on_at_the_full_size_with_ranges_of_its_own():
     hard = Augmentation(motion=0.3)
     stage = LastStage(epochs=3, learning_rate=1e-4, augmentation=hard)
+    [_, longer] = Recipe(augmentation=hard, last_stage=LastStage(epochs=3)).stages
+    assert longer.augmentation == hard, "as before, where none is named"
     recipe = Recipe(image_size=192, first_size=160, epochs=10, last_stage=stage)
     first, last = recipe.stages
     assert (first.epochs, first.augmentation, first.last_stage) == (10, Augmentation(), None)

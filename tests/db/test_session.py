@@ -153,15 +153,29 @@ def test_a_log_that_cannot_be_opened_says_so_and_is_not_called_damaged(tmp_path)
         Database(db.url)
 
 
-def test_another_programs_database_is_left_as_it_is(tmp_path):
+@pytest.mark.parametrize("address", ["sqlite:///{}", "sqlite:///file:{}?uri=true"])
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+@pytest.mark.parametrize(
+    "holds",
+    ["create table visits (page text)", "create view visits as select 1", "create table alembic_version (version_num)"],
+)
+def test_another_programs_database_is_left_as_it_is(tmp_path, address, journal, holds):
     file = tmp_path / "history.sqlite"
     with sqlite3.connect(file) as other:
-        other.execute("create table visits (page text)")
+        other.execute(f"pragma journal_mode = {journal}")
+        other.execute(holds)
     other.close()
     before = file.read_bytes()
-    with pytest.raises(UnusableLog, match=r"history.sqlite is no case log: it holds visits .*Name a file of its own"):
-        Database(f"sqlite:///{file}").migrate()
+    db = Database(address.format(file))
+    with pytest.raises(UnusableLog, match=r"history.sqlite.* is no case log: it holds \w+ .*Name a file of its own"):
+        db.migrate()
+    db.engine.dispose()
     assert file.read_bytes() == before
+
+
+def test_an_address_that_is_none_is_said():
+    with pytest.raises(UnusableLog, match=r"address cannot be used .*STROKE_DATABASE_URL"):
+        Database("sqlite:/")
 
 
 @pytest.mark.parametrize("harm", ["the header", "a page"])

@@ -1,9 +1,9 @@
 import pytest
 
-from core.dataset import DatasetError, Examples
+from core.dataset import DatasetError, Examples, Sample
 from core.settings import Augmentation, Recipe, Simulation
 from services import training
-from services.training import checkpoint_path, read_recipe
+from services.training import checkpoint_path, prepare, read_recipe
 
 
 def test_what_was_trained_by_other_code_is_not_gone_on_with(ws, tmp_path, monkeypatch):
@@ -50,3 +50,10 @@ def test_a_recipe_that_does_not_hold_says_why(tmp_path, text, given, said):
     path.write_text(text)
     with pytest.raises(DatasetError, match=rf"recipe\.yaml .*{said}"):
         read_recipe(Recipe(), path, given)
+
+
+@pytest.mark.parametrize("needs", [{"simulation": Simulation()}, {"head": "strongest"}])
+def test_scans_without_stroke_that_a_recipe_needs_are_asked_for_before_anything_is_read(ws, tmp_path, needs):
+    samples = [Sample(tmp_path / "none.png", label) for label in ("hemorrhagic", "ischemic")]
+    with pytest.raises(DatasetError, match="No scan is labelled no_stroke"):
+        prepare(ws, samples, Recipe(**needs), "patient", root=tmp_path)

@@ -35,6 +35,12 @@ def test_an_address_of_no_database_is_said(tmp_path, url):
         open_workspace(Settings(home=tmp_path, database_url=url))
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_scans_are_not_taken_into_memory_and_lost(tmp_path, url):
+    with pytest.raises(UnusableLog, match=r"in memory, where it is lost\. Name a file"):
+        open_workspace(Settings(home=tmp_path, database_url=url))
+
+
 def test_a_home_that_is_set_to_nothing_is_not_the_checkout(monkeypatch):
     monkeypatch.setenv("STROKE_HOME", "")
     assert Settings().home_dir == ROOT / "var"
@@ -57,7 +63,7 @@ def test_what_stands_in_the_way_of_a_home_is_named(tmp_path):
     with pytest.raises(UnusableLog, match=r"file.* cannot be used .*STROKE_HOME.* must be a folder"):
         open_workspace(Settings(home=tmp_path / "file"))
     (tmp_path / "patient.key").mkdir()
-    with pytest.raises(UnusableLog, match=r"patient\.key cannot be used \(Is a directory\)"):
+    with pytest.raises(WrongKey, match=r"patient\.key cannot be read \(Is a directory\)"):
         open_workspace(Settings(home=tmp_path))
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere" / "home")
     with pytest.raises(UnusableLog, match=r"gone.* cannot be used"):
