@@ -73,8 +73,9 @@ class Optimiser:
 
 
 class Muon(torch.optim.Muon):
-    """torch's, step for step, but that a processor which only emulates bfloat16 is given float32: without, an update
-    took longer than the forward and the backward pass together (docs/decisions.md)."""
+    """torch's, with steps as large as AdamW's ("match_rms_adamw"), but that a processor which only emulates bfloat16 is
+    given float32: without, an update took longer than the forward and the backward pass together
+    (docs/decisions.md)."""
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:

@@ -82,9 +82,8 @@ class Database:
         scripts = ScriptDirectory.from_config(config)
         with self.engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
-            held = {*inspect(connection).get_table_names(), *inspect(connection).get_view_names()}
         if self.engine.dialect.name == "sqlite":
-            self._take_over(held)
+            self._take_over()
         if current == scripts.get_current_head():
             return
         if current and current not in {script.revision for script in scripts.walk_revisions()}:
@@ -97,8 +96,10 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
-    def _take_over(self, held: set[str]) -> None:
+    def _take_over(self) -> None:
         """Keep the journal as a case log's from here on: of a file that holds something else nothing is changed."""
+        found = inspect(self.engine)
+        held = {*found.get_table_names(), *found.get_view_names()}
         if held and _OURS not in held:
             raise UnusableLog(
                 f"{make_url(self.url).database} is no case log: it holds {', '.join(sorted(held)[:3])} of some other "

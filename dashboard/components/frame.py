@@ -201,8 +201,8 @@ def _tell_nothing() -> None:
         st.session_state["by_answer"] = False
     elif "queue" in st.session_state:
         ids, scan = st.session_state["queue"], st.session_state.get("scan")
-        left = ids[ids.index(scan) + 1 :] if scan in ids else ids
-        st.session_state["queue"] = [scan] * (scan in ids) + sorted(left)
+        here = [scan] if scan in ids else []
+        st.session_state["queue"] = here + sorted(ids[ids.index(scan) + 1 :] if here else ids)
 
 
 def forget_queue() -> None:

@@ -2,6 +2,8 @@
 // reader's name, another reader's.
 // And a key that is held repeats itself: on the next scan, before anybody has looked at it.
 const FIELDS = "input, textarea, select, canvas, [contenteditable], [role=radio], [role=option], [role=slider]";
+const LIST = '[data-testid="stSelectbox"]';
+const SWITCH = '[data-testid="stCheckbox"]';
 
 export default function () {
   const held = (event) => {
@@ -12,14 +14,15 @@ export default function () {
   const leave = (event) => {
     const field = event.composedPath()[0];
     const open = field?.getAttribute?.("aria-expanded") === "true"; // Enter chooses, where it does not open the list
-    const done = field?.closest?.('[data-testid="stTextInput"]') || (open && field.closest('[data-testid="stSelectbox"]'));
-    if ((event.key === "Enter" && done) || (event.key === "Escape" && open && done)) setTimeout(() => field.blur());
+    const chosen = open && field.closest(LIST) && ["Enter", "Escape"].includes(event.key);
+    const entered = field?.closest?.('[data-testid="stTextInput"]') && event.key === "Enter";
+    if (chosen || entered) setTimeout(() => field.blur());
   };
   const choose = (event) => {
     const at = event.composedPath()[0];
-    const field = at?.closest?.("[role=option]") ? "stSelectbox" : "stCheckbox"; // the latter from its label too
-    if (field === "stCheckbox" && (!event.detail || !at?.closest?.('[data-testid="stCheckbox"]'))) return; // by a key
-    setTimeout(() => document.activeElement?.closest(`[data-testid="${field}"]`) && document.activeElement.blur(), 50);
+    const clicked = event.detail > 0 && at?.closest?.(SWITCH); // by hand: whoever goes by keys stays where they are
+    const field = at?.closest?.("[role=option]") ? LIST : clicked ? SWITCH : null;
+    if (field) setTimeout(() => document.activeElement?.closest(field) && document.activeElement.blur(), 50);
   };
   const listeners = [["keydown", held], ["keydown", leave], ["click", choose]];
   for (const [kind, listener] of listeners) document.addEventListener(kind, listener, true);
