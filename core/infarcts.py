@@ -6,7 +6,7 @@ Territories follow Tatu et al., Neurology 1998;50:1699, in coordinates of the br
 import numpy as np
 from scipy import ndimage
 
-from core.anatomy import Anatomy
+from core.anatomy import BONE_HU, Anatomy
 from core.lesions import DRAWS, VISIBLE, Lesion, clutter_of, contrast_to_noise, mean_over, noise
 
 TERRITORIES = ("MCA", "MCA branch", "ACA", "PCA", "lacunar", "striatocapsular", "watershed", "cerebellar")
@@ -95,10 +95,12 @@ def _territory(name: str, brain: Anatomy, rng: np.random.Generator) -> np.ndarra
 
 
 def _infarcted(hu: np.ndarray, mask: np.ndarray, brain: Anatomy, age: str, rng: np.random.Generator) -> np.ndarray:
-    """Lower density, less texture, less difference of grey from white; swollen when fresh, shrunken when old."""
+    """Lower density, less texture, less difference of grey from white; swollen when fresh, shrunken when old. What is as
+    dense as bone stays: a calcification outlives the tissue around it."""
     fine = hu - ndimage.gaussian_filter(hu, 0.9)
     coarse = hu - fine
-    tissue = brain.brain & ~brain.fluid
+    bone = hu > BONE_HU
+    tissue = brain.brain & ~brain.fluid & ~bone
     local = mean_over(coarse, tissue, brain.radius * 0.16)
     drop, blend = {
         "hyperacute": (rng.uniform(3.5, 6), rng.uniform(0.55, 0.9)),
@@ -110,4 +112,4 @@ def _infarcted(hu: np.ndarray, mask: np.ndarray, brain: Anatomy, age: str, rng: 
     level = blend * local + (1 - blend) * kept - drop * (1 + 0.12 * noise(rng, hu.shape[0], brain.radius / 5))
     level = np.minimum(level, kept - 0.3 * drop) if age == "chronic" else level
     level = np.maximum(level, rng.uniform(4, 9))
-    return (coarse * (1 - mask) + level * mask + fine).astype(np.float32)
+    return np.where(bone, hu, coarse * (1 - mask) + level * mask + fine).astype(np.float32)

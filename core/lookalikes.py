@@ -146,8 +146,8 @@ def _falx(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarra
 
 
 def _sinus(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """A dense superior sagittal sinus, or a transverse one of either side."""
-    place = rng.choice(["back", "front", "side"])
+    """A dense superior sagittal sinus or, at the base, where it runs, a transverse one of either side."""
+    place = rng.choice(["back", "front", "side"] if brain.low else ["back", "front"])
     angle = {"back": np.pi / 2, "front": -np.pi / 2, "side": rng.choice([np.pi / 4, 3 * np.pi / 4])}[place]
     angle += rng.normal(0, 0.25 if place == "side" else 0.05)
     at = 0.95 * np.cos(angle), 0.95 * np.sin(angle)

@@ -36,6 +36,20 @@ def test_an_infarct_that_nobody_could_see_is_not_made(territory):
         assert contrast_to_noise(hu, lesion.hu, lesion.mask, clutter_of(hu, brain)) > VISIBLE
 
 
+def test_an_infarct_leaves_a_calcification_as_it_is():
+    def calcified(seed):
+        hu, brain = base(seed)
+        hu = np.where(brain.brain & (np.hypot(np.abs(brain.x) - 0.45, brain.y) < 0.06), 180, hu).astype(np.float32)
+        return hu, brain
+
+    covered = 0
+    for hu, _, lesion in drawn(lambda h, b, rng: simulate_infarct(h, b, rng, "MCA", "chronic"), of=calcified):
+        spot = hu == 180
+        covered += (spot & (lesion.mask > 0.9)).sum()
+        np.testing.assert_array_equal(lesion.hu[spot], 180)
+    assert covered > 100
+
+
 def test_a_lacune_lies_in_tissue():
     for _, brain, lesion in drawn(lambda h, b, rng: simulate_infarct(h, b, rng, "lacunar")):
         inside = lesion.mask > 0.8

@@ -3,7 +3,7 @@ import pytest
 
 from core.anatomy import BONE_HU, anatomy
 from core.lookalikes import DENSE, aged, dense, likely, lookalike, watery
-from tests.core.slices import base
+from tests.core.slices import at_the_base, base
 
 
 def test_ageing_widens_the_fluid_spaces_on_both_sides():
@@ -51,6 +51,15 @@ def test_a_calcified_plexus_is_denser_than_blood_and_behind():
         spots.append(brain.y[spot].mean() if spot.any() else np.nan)
     assert np.isfinite(spots).sum() >= 7
     assert np.nanmin(spots) > 0
+
+
+def test_a_transverse_sinus_is_drawn_at_the_base_alone():
+    def off_the_midline(hu, brain, seed):
+        change = DENSE["sinus"](hu, brain, np.random.default_rng(seed)) - hu
+        return abs(np.average(brain.x, weights=change)) > 0.3
+
+    assert not any(off_the_midline(*base(seed), seed) for seed in range(20))
+    assert any(off_the_midline(*at_the_base(seed), seed) for seed in range(20))
 
 
 def test_a_watery_brain_is_paler_everywhere_but_at_the_falx_and_the_skull():
