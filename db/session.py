@@ -56,6 +56,14 @@ class Database:
         self.url = url
         self.engine = _engine(url)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether nothing of it outlives this process."""
+        url = self.engine.url
+        if url.get_backend_name() != "sqlite":
+            return False
+        return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A consistent view; nothing written here is kept."""

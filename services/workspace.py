@@ -55,12 +55,12 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
 
 def _opened(settings: Settings) -> Workspace:
     make_folder(settings.home_dir)
-    if settings.url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+    db, images = Database(settings.url), ImageStore(settings.images_dir)
+    if db.in_memory:
         raise UnusableLog(
             f"{settings.url} keeps a case log in memory, where it is lost. Name a file in STROKE_DATABASE_URL or "
             "config.yaml."
         )
-    db, images = Database(settings.url), ImageStore(settings.images_dir)
     db.migrate()
     db.keep_private()
     images.keep_private()

@@ -35,7 +35,17 @@ def test_an_address_of_no_database_is_said(tmp_path, url):
         open_workspace(Settings(home=tmp_path, database_url=url))
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite+pysqlite:///:memory:",
+        "sqlite:///file::memory:?cache=shared&uri=true",
+        "sqlite:///file:log?mode=memory&cache=shared&uri=true",
+    ],
+)
 def test_scans_are_not_taken_into_memory_and_lost(tmp_path, url):
     with pytest.raises(UnusableLog, match=r"in memory, where it is lost\. Name a file"):
         open_workspace(Settings(home=tmp_path, database_url=url))
