@@ -1,5 +1,5 @@
-"""What each part of the shipped recipe is worth: short trainings on one fold, one thing changed at a time, as many side
-by side as there are cores.
+"""First signs of what the parts of the shipped recipe do: short trainings on one fold, one thing changed at a time, as
+many side by side as there are cores.
 
     python -m benchmarks.ablation --data ../shared/data [--out docs/ablation.md]
 
@@ -128,7 +128,7 @@ def _row(variant: Variant) -> str:
     return f"{with_interval(variant.hemorrhage)} | {with_interval(variant.infarct)}"
 
 
-PAGE = """# What each part of the shipped recipe is worth
+PAGE = """# What short trainings show of the shipped recipe's parts
 
 One thing changed at a time, trained for {epochs} epochs instead of {shipped}, without the last stage (for what that is
 worth see [decisions](decisions.md)), tested on the patients of fold 1, {side} pixels unless a row says more; the mirror

@@ -19,6 +19,7 @@ from benchmarks.contact_sheet import Tile, sheet
 from benchmarks.false_alarms import Alarms
 from benchmarks.flags import Flagged
 from benchmarks.robustness import Robustness
+from core import bundle
 from core import manifest as manifests
 from core.anatomy import Window
 from core.evaluate import BY_CLASS, OVERALL, Report, evaluate, per_patient
@@ -61,19 +62,37 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "model-card.md")
     args = parser.parse_args()
-    text = in_markdown(measure(args.data))
-    for out in (args.out, manifests.versions(SHIPPED_BUNDLES)[-1] / CARD):
+    trained = train(args.data)
+    folder = published(trained)
+    text = in_markdown(measure(args.data, trained), folder.name)
+    for out in (args.out, folder / CARD):
         out.write_text(text)
         print(out)
 
 
-def measure(data: Path) -> Measured:
-    ws, root = open_results(), data / "ct_ich"
-    mistakes = ws.settings.home_dir / "mistakes.png"
+def train(data: Path) -> Trained:
+    """What `make model` has trained."""
+    ws = open_results()
     recipe = read_recipe(ws.settings.training, RECIPE)
-    prepared = prepare_findings(ws, root, recipe)
-    trained = train_shipped(ws, prepared, recipe)
-    found = trained.found
+    return train_shipped(ws, prepare_findings(ws, data / "ct_ich", recipe), recipe)
+
+
+def published(trained: Trained) -> Path:
+    """The bundle that holds this network: figures of another one must not stand beside it."""
+    weights = trained.whole.network.state_dict()
+    for folder in reversed(manifests.versions(SHIPPED_BUNDLES)):
+        held = bundle.load(folder).network.state_dict()
+        if held.keys() == weights.keys() and all(torch.equal(held[name], weights[name]) for name in held):
+            return folder
+    raise SystemExit(
+        "No bundle in bundles/serving holds the network that is measured here: what was trained is another one, or "
+        "core/ has changed since. Run make model first, which publishes it."
+    )
+
+
+def measure(data: Path, trained: Trained) -> Measured:
+    root, found, prepared = data / "ct_ich", trained.found, trained.prepared
+    mistakes = open_results().settings.home_dir / "mistakes.png"
     sheet(surest_mistakes(found)).save(mistakes)
     print(mistakes, flush=True)
     return Measured(
@@ -202,7 +221,7 @@ def at_operating_point(found: CrossValidation) -> tuple[Figure, Figure]:
     return share_figure(called, is_it, clusters), share_figure(~called, ~is_it, clusters)
 
 
-def in_markdown(measured: Measured) -> str:
+def in_markdown(measured: Measured, version: str) -> str:
     found = measured.trained.found
     real, people, infarcts = found.report(real_only=True), found.patient_report(), found.simulated_report(ISCHEMIC)
     alike = balanced(found)
@@ -213,6 +232,7 @@ def in_markdown(measured: Measured) -> str:
     images = sum(row.images for row in measured.others)
     slices_within, patients_within, infarcts_within = within_folds(found)
     return (ROOT / "benchmarks" / "model_card_template.md").read_text().format(
+        version=version,
         scans=real.n,
         patients=real.patients,
         hemorrhage=_auc_and_more({"Per slice": real, "Per patient": people}, HEMORRHAGIC),
@@ -293,7 +313,8 @@ def _kinds(rows: list[tuple[str, Figure, int]]) -> str:
 
 def _calibration(raw: Report, scans: Report) -> str:
     rows = [[name, with_interval(r.ece), with_interval(r.brier)] for name, r in (("Before", raw), ("After", scans))]
-    return f"{_lines(rows)}\n\nAfter is {scans.ece.value / raw.ece.value:.2f} of before ({how_many(scans.ece)})."
+    change = f"The error after calibration is {scans.ece.value / raw.ece.value:.2f} times that before"
+    return f"{_lines(rows)}\n\n{change} ({how_many(scans.ece)})."
 
 
 def _risk(report: Report) -> str:

@@ -45,7 +45,7 @@ class Bundle:
 def publish(models_dir: Path, network: Network, facts: dict[str, Any], typical: Typical | None = None) -> Manifest:
     """Write a new version folder and return its manifest. `facts`: the manifest's fields but version, date, hash.
 
-    The version is the date and the first digits of the weights' hash.
+    The version is the minute (UTC), by which versions are ordered, and the first digits of the weights' hash.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
     tensors = {**network.state_dict(), **(typical.state() if typical else {})}
@@ -53,7 +53,7 @@ def publish(models_dir: Path, network: Network, facts: dict[str, Any], typical: 
     weights = safetensors.torch.save(state)
     digest = hashlib.sha256(weights).hexdigest()
     now = datetime.now(UTC)
-    version = _free_name(models_dir, f"{now:%Y-%m-%d}-{digest[:8]}")
+    version = _free_name(models_dir, f"{now:%Y-%m-%d-%H%M}-{digest[:8]}")
     manifest = Manifest(version=version, created_at=now, weights_sha256=digest, **facts)
     text = manifest.model_dump_json(indent=1).encode()
     temporary = models_dir / f".{version}.{secrets.token_hex(4)}.tmp"

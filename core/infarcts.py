@@ -95,8 +95,8 @@ def _territory(name: str, brain: Anatomy, rng: np.random.Generator) -> np.ndarra
 
 
 def _infarcted(hu: np.ndarray, mask: np.ndarray, brain: Anatomy, age: str, rng: np.random.Generator) -> np.ndarray:
-    """Lower density, less texture, less difference of grey from white; swollen when fresh, shrunken when old. What is as
-    dense as bone stays: a calcification outlives the tissue around it."""
+    """Lower density, less texture, less difference of grey from white; swollen when fresh, shrunken when old. What is
+    as dense as bone stays: a calcification outlives the tissue around it."""
     fine = hu - ndimage.gaussian_filter(hu, 0.9)
     coarse = hu - fine
     bone = hu > BONE_HU

@@ -1,7 +1,7 @@
 """What is known of a model version, and which one serves: all that can be said of models without loading one.
 
     models/
-      2026-11-23-1a2b3c4d/   weights.safetensors, manifest.json, manifest.sha256
+      2026-11-23-1405-1a2b3c4d/   weights.safetensors, manifest.json, manifest.sha256
       serving.json           the version that serves and those it replaced, each with its manifest's SHA-256
 
 The pointer is replaced by one rename.

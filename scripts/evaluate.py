@@ -114,7 +114,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--against", type=Path, metavar="BUNDLE", help="another model, to compare with scan by scan")
     parser.add_argument("--part", default="test", choices=["train", "validation", "test", "all"], help="default: test")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures there")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="write confusion matrix and ROC there, as HTML")
+    parser.add_argument(
+        "--plots", type=Path, metavar="DIR", help="write confusion matrix, ROC and further curves there, as HTML"
+    )
     add_data_options(parser)
     return parser.parse_args()
 

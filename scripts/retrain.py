@@ -1,4 +1,4 @@
-"""Train on the reviewed scans, compare with the model that serves, let the better one serve."""
+"""Train on the reviewed scans, compare with the model that serves, let the new one serve where it is not worse."""
 
 import argparse
 import json

@@ -41,13 +41,13 @@ def _calibrated(calibration: Calibration, *, simulated: bool) -> str:
 
 
 def _operating_points(manifest: Manifest) -> None:
-    """At which probability a finding is found as often as was asked, and what that gave on validation patients."""
+    """At which probability a finding is found as often as was asked, and what that gave where it was settled."""
     for name, point in manifest.operating_points.items():
         means = "counts as not excluded" if name == HEMORRHAGIC else "(of which Review says nothing) is found"
         with_it = " (scans with it are simulated)" if name in manifest.simulated_classes else ""
         st.caption(
-            f"{in_words(name)} {means} from {percent(point.threshold)} on: on validation patients{with_it} "
-            f"a sensitivity of {words.stored_figure(point.sensitivity)} "
+            f"{in_words(name)} {means} from {percent(point.threshold)} on: on the scans by which that was settled"
+            f"{with_it}, a sensitivity of {words.stored_figure(point.sensitivity)} "
             f"and a specificity of {words.stored_figure(point.specificity)}."
         )
 
