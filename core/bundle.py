@@ -12,7 +12,6 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
 
 from core.manifest import (
     MANIFEST,
@@ -92,11 +91,6 @@ def load(folder: Path) -> Bundle:
     except (ValueError, TypeError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
         raise BadBundle(f"{folder.name} does not rebuild: its weights and manifest do not fit.") from error
     return Bundle(manifest, network.eval(), spec, typical)
-
-
-def state_dict(bundle: Bundle) -> dict[str, Tensor]:
-    """The weights to start another training from."""
-    return bundle.network.state_dict()
 
 
 def sweep(models_dir: Path) -> None:

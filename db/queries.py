@@ -86,17 +86,16 @@ _READING_COLUMNS = (
 )  # fmt: skip
 
 
-def scans(session: Session, *, batch_id: int | None = None, ids: Collection[int] | None = None) -> list[ScanRow]:
+def scans(session: Session, *, ids: Collection[int] | None = None) -> list[ScanRow]:
     """Scans, newest batch first, each study in its own order."""
     query = select(*_SCAN_COLUMNS).join(Study)
-    if batch_id is not None:
-        query = query.where(Scan.batch_id == batch_id)
     found = [ScanRow(*row) for row in rows_for(session, query, Scan.id, ids)]
-    return sorted(found, key=_listed)
+    return sorted(found, key=listed)
 
 
-def _listed(scan: ScanRow) -> tuple[Any, ...]:
-    """What lists are sorted by: what has no place in its study comes first in it."""
+def listed(scan: ScanRow) -> tuple[Any, ...]:
+    """What lists are sorted by, the newest batch first, study by study: what has no place in its study comes first in
+    it."""
     return -scan.batch_id, scan.study_key, scan.number is not None, scan.number or 0.0, scan.id
 
 

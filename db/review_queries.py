@@ -22,6 +22,7 @@ class Verdict:
     readers: int
     blind: bool  # it is what every reader it rests on said before the model's reading was shown
     reviewed_at: datetime
+    settled_by: str | None  # who settled what readers differed on; what others say after that does not change it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def verdict_of(reviews: Sequence[ReviewRow]) -> Verdict:
         len(reviews),
         all(review.blind for review in counting),
         last.created_at,
+        last.reader if last.adjudication else None,
     )
 
 

@@ -32,16 +32,17 @@ def load_demo(ws: Workspace, model: Model) -> int:
     """Fill an empty case log with demo cases, more than half of them reviewed; returns how many were stored."""
     if not is_empty(ws):
         return 0
-    stored = [r for r in receive(ws, model, _files(), source="demo", actor="demo", synthetic=True) if r.scan_id]
-    for index, received in enumerate(stored[:REVIEWED]):
+    received = receive(ws, model, _files(), source="demo", actor="demo", synthetic=True)
+    stored = [one for one in received if one.outcome == "stored"]  # not what somebody else has loaded meanwhile
+    for index, one in enumerate(stored[:REVIEWED]):
         record(
             ws,
-            received.scan_id or 0,
+            one.scan_id or 0,
             reader=DEMO_READER,
             verdict=demo_label(index),
             expected_version=0,
             click_id=new_click(),
-            blind=received.audit,
+            blind=one.audit,
         )
     return len(stored)
 

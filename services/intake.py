@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from core.likeness import appearance
-from core.preprocess import Box
 from core.reading import SEEN_IN_TRAINING, Model, Reading, for_patient
 from core.scan import Scan, UnreadableScan, to_stored
 from core.settings import Limits
@@ -277,8 +276,3 @@ def reading_row(scan_id: int, reading: Reading) -> models.Reading:
         heat=reading.heat.tobytes(),
         heat_shape={"shape": list(reading.heat.shape), "box": list(reading.heat_box), "of": reading.heat_of},
     )
-
-
-def box_of(reading: models.Reading) -> Box:
-    x0, y0, x1, y1 = reading.heat_shape["box"]
-    return x0, y0, x1, y1

@@ -137,7 +137,11 @@ def _examples(
     check_classes(loaded)
     if loaded.refused:
         path, reason = loaded.refused[0]
-        raise DatasetError(f"{len(loaded.refused)} stored images cannot be read, {path.name[:12]} for one: {reason}")
+        scan = next(item.scan_id for item in items if ws.images.path(item.content_hash) == path)
+        raise DatasetError(
+            f"{counted(len(loaded.refused), 'stored image')} cannot be read, that of scan {scan} for one: {reason} "
+            f"Restore it from the backup, or file scan {scan} as unusable."
+        )
     classes = tuple(c for c in CLASSES if c in known or c in loaded.classes)
     y = torch.tensor([classes.index(sample.label) for sample in loaded.examples.samples])
     examples = loaded.examples

@@ -174,13 +174,14 @@ def _register(ws: Workspace, manifest: Manifest, digest: str) -> None:
 def champion(ws: Workspace) -> str | None:
     """The version that serves: the first whose files are as they were when it was promoted, and that has not failed to
     load in this process. None without one."""
-    for version, digest in serving_order(ws):
-        try:
-            if _damage(_as_promoted(ws, version, digest)) is None:
-                return version
-        except (BadBundle, NoSuchVersion, OSError):
-            continue
-    return None
+    return next((version for version, digest in serving_order(ws) if _is_whole(ws, version, digest)), None)
+
+
+def _is_whole(ws: Workspace, version: str, digest: str) -> bool:
+    try:
+        return _damage(_as_promoted(ws, version, digest)) is None
+    except (BadBundle, NoSuchVersion, OSError):
+        return False
 
 
 def preferred(ws: Workspace) -> tuple[str, ...]:
@@ -269,21 +270,29 @@ def rollback(ws: Workspace, *, actor: str, instead_of: str | None = None) -> str
 
     Raises ServesNoMore, BadBundle, or NoSuchVersion where there is none before."""
     with _switching(ws, instead_of):
-        if way_back(ws) is None:
+        rest = _behind(ws)
+        if not rest:
             raise NoSuchVersion("There is no earlier version to go back to.")
-        _, *rest = serving_order(ws)
         _checked(folder_of(ws, rest[0][0]))
         _serve(ws, rest, "rollback", actor)
     return rest[0][0]
 
 
 def way_back(ws: Workspace) -> str | None:
-    """The version that `rollback` lets serve; None where there is none: the way back ends at the model of real scans
+    """The version that `rollback` lets serve; None where there is none."""
+    return next((version for version, _ in _behind(ws)), None)
+
+
+def _behind(ws: Workspace) -> list[tuple[str, str]]:
+    """What served before the version that serves, as far as it is whole: the way back ends at the model of real scans
     that ships."""
-    order = [version for version, _ in serving_order(ws)]
-    if len(order) < 2 or ((SHIPPED_BUNDLES / order[0]).is_dir() and (DEMO_BUNDLES / order[1]).is_dir()):
-        return None
-    return order[1]
+    order = list(serving_order(ws))
+    serving = champion(ws)
+    while order and order[0][0] != serving:
+        del order[0]
+    rest = [(version, digest) for version, digest in order[1:] if _is_whole(ws, version, digest)]
+    ends = rest and (SHIPPED_BUNDLES / order[0][0]).is_dir() and (DEMO_BUNDLES / rest[0][0]).is_dir()
+    return [] if ends else rest
 
 
 @contextmanager

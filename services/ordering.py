@@ -9,6 +9,7 @@ from typing import Any
 from core.evaluate import SLICES_THAT_SPEAK
 from core.labels import HEMORRHAGIC
 from core.reading import not_head_ct
+from db.queries import listed
 from services.review import Case
 
 Place = Callable[[Case], Any]
@@ -16,7 +17,7 @@ Place = Callable[[Case], Any]
 
 
 def _newest(_cases: Sequence[Case]) -> Place:
-    return lambda case: (-case.scan.batch_id, case.scan.study_key, case.scan.number or 0)
+    return lambda case: listed(case.scan)
 
 
 def _least_certain(_cases: Sequence[Case]) -> Place:

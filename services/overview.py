@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from core.labels import CLASSES
 from core.reading import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
 from db import queries, review_queries
-from services.models import champion, is_demonstration, list_versions
-from services.review import held_back
+from services.models import champion, is_demonstration, list_versions, preferred
+from services.review import cases, held_back, queue
 from services.workspace import Workspace
 
 
@@ -16,9 +16,9 @@ class Overview:
 
     scans: int
     synthetic: int
-    waiting: int
+    waiting: int  # for this reader
     reviewed: int
-    disputed: int
+    disputed: int  # as far as this reader may know it
     agreeing: int  # of `comparable`, those where label and reading are the same
     # scans with a label that is a class, and an answer of a model that was not trained on the patient: it neither
     # abstains nor flags
@@ -32,30 +32,29 @@ def overview(ws: Workspace, reader: str, *, blind_first: bool = False) -> Overvi
     (`held_back`). Of real scans the readings of the model that serves count, and no other's; demo cases are read by
     demonstration models."""
     serving = champion(ws)
+    found = {case.scan.id: case for case in cases(ws, reader, blind_first=blind_first)}
     with ws.db.reading() as session:
-        scans = queries.scans(session)
-        readings = queries.readings(session, prefer=[serving])
-        verdicts = review_queries.verdicts(session)
-    demo = {scan.id for scan in scans if scan.synthetic}
+        readings = queries.readings(session, prefer=preferred(ws))
+    demo = {i for i, case in found.items() if case.scan.synthetic}
     readings = {i: reading for i, reading in readings.items() if i in demo or reading.model_version == serving}
-    waiting = [scan.id for scan in scans if scan.id not in verdicts]
-    known = [] if blind_first else [scan.id for scan in scans if scan.id not in verdicts and not scan.audit]
+    waiting = [found[i].reading for i in queue(list(found.values()))]
+    verdicts = [case.verdict for case in found.values() if case.verdict]
     not_counted = {NOT_HEAD_CT, UNCERTAIN, SEEN_IN_TRAINING}
     answered = {i for i, reading in readings.items() if not not_counted & set(reading.flags)}
     answered -= held_back(ws, reader)
-    labelled = [v for v in verdicts.values() if v.label in CLASSES and v.scan_id in answered]
+    labelled = [v for v in verdicts if v.label in CLASSES and v.scan_id in answered]
     real = [v for v in labelled if v.scan_id not in demo]
     labelled = real or labelled
     return Overview(
-        scans=len(scans),
+        scans=len(found),
         synthetic=len(demo),
         waiting=len(waiting),
         reviewed=len(verdicts),
-        disputed=sum(v.label is None for v in verdicts.values()),
+        disputed=sum(case.state == "readers differ" for case in found.values()),
         agreeing=sum(v.label == readings[v.scan_id].label for v in labelled),
         comparable=len(labelled),
         compared_on_demo=bool(labelled) and not real,
-        uncertain_waiting=sum(UNCERTAIN in readings[i].flags for i in known if i in readings),
+        uncertain_waiting=sum(reading is not None and UNCERTAIN in reading.flags for reading in waiting),
     )
 
 

@@ -6,13 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from sqlalchemy import select
 
 from core.preprocess import WINDOWS, Box, windowed
 from core.scan import Scan
 from db import models, queries
 from db.queries import ScanRow
-from services.intake import box_of
 from services.workspace import Workspace, stored_scan
 
 HEAT_SIDE = 256
@@ -41,16 +39,17 @@ class Neighbour(NamedTuple):
 def neighbours(ws: Workspace, scan: ScanRow) -> list[Neighbour]:
     """Up to `REACH` slices on either side of a scan, to look at; none where its file names no study or no place in it.
 
-    A study may hold the same places several times over, with another kernel or in thinner slices: each place is taken
-    once, and slices as thick as the scan's.
+    A study may hold the same places several times over, with another kernel, in thinner slices, or with contrast: each
+    place is taken once, by slices as thick as the scan's, and by those that came in nearest to it, as its series does.
     """
     if scan.number is None:
         return []
     with ws.db.reading() as session:
         rows = queries.alike_in_study(session, scan)
-    by_place = {row.number: row for row in rows if row.number is not None}  # in order
-    before = [number for number in by_place if number < scan.number][-REACH:]
-    after = [number for number in by_place if number > scan.number][:REACH]
+    nearest_last = sorted(rows, key=lambda row: -abs(row.id - scan.id))
+    by_place = {row.number: row for row in nearest_last if row.number is not None}
+    before = sorted(number for number in by_place if number < scan.number)[-REACH:]
+    after = sorted(number for number in by_place if number > scan.number)[:REACH]
     steps = [*range(-len(before), 0), *range(1, len(after) + 1)]
     return [
         Neighbour(by_place[number].content_hash, step, _away(number, scan.number, in_mm=scan.in_mm))
@@ -87,8 +86,11 @@ class Heat(NamedTuple):
 def heat_png(ws: Workspace, reading_id: int) -> Heat | None:
     """The reading's heat map; None where it is empty."""
     with ws.db.reading() as session:
-        row = session.scalars(select(models.Reading).where(models.Reading.id == reading_id)).one()
-        heat, shape, box, of = row.heat, row.heat_shape["shape"], box_of(row), row.heat_shape.get("of", row.label)
+        row = session.get(models.Reading, reading_id)
+        if row is None:  # taken back with its batch, a moment ago
+            return None
+        heat, shape, of = row.heat, row.heat_shape["shape"], row.heat_shape.get("of", row.label)
+        x0, y0, x1, y1 = row.heat_shape["box"]
     level = np.frombuffer(heat, np.uint8).reshape(shape)
     if not level.any():
         return None
@@ -97,7 +99,7 @@ def heat_png(ws: Workspace, reading_id: int) -> Heat | None:
     stops = np.linspace(0, 1, len(_INFERNO))
     colour = np.stack([np.interp(t, stops, _INFERNO[:, i]) for i in range(3)], axis=-1)
     alpha = np.clip((t - 0.15) / 0.5, 0, 1) * 255
-    return Heat(_png(Image.fromarray(np.dstack([colour, alpha]).astype(np.uint8), "RGBA")), box, of)
+    return Heat(_png(Image.fromarray(np.dstack([colour, alpha]).astype(np.uint8), "RGBA")), (x0, y0, x1, y1), of)
 
 
 def _grey(scan: Scan, window: str) -> Image.Image:

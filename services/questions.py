@@ -72,9 +72,7 @@ def with_labels(log: Log, question: Question) -> tuple[list[Labelled], int]:
     """(scan, label, blind, time) of those the question is asked on, and how many of them have no usable label."""
     found, without = [], 0
     for scan in in_source(log, question):
-        reviews = log.reviews.get(scan.id, [])
-        if question.reader is not None:
-            reviews = [review for review in reviews if review.reader == question.reader]
+        reviews = _said(log, question, scan)
         if question.blind_only:
             reviews = review_queries.blind_reviews(reviews)
         if not reviews:
@@ -94,8 +92,14 @@ def not_blind(log: Log, question: Question) -> int:
     model's answer."""
     if not question.blind_only:
         return 0
-    every, blind = (with_labels(log, asked)[0] for asked in (replace(question, blind_only=False), question))
-    return len({scan.id for scan, *_ in every} - {scan.id for scan, *_ in blind})
+    labelled, _ = with_labels(log, replace(question, blind_only=False))
+    return sum(not review_queries.blind_reviews(_said(log, question, scan)) for scan, *_ in labelled)
+
+
+def _said(log: Log, question: Question, scan: ScanRow) -> list[ReviewRow]:
+    """The latest review of every reader, or of the one who is asked for."""
+    reviews = log.reviews.get(scan.id, [])
+    return [review for review in reviews if question.reader in (None, review.reader)]
 
 
 def unread_by_version(ws: Workspace, question: Question) -> list[int]:

@@ -97,22 +97,16 @@ def cases(
     reader: str,
     *,
     blind_first: bool = False,
-    batch_id: int | None = None,
     ids: Collection[int] | None = None,
 ) -> list[Case]:
     """Scans with what `reader` may know of them, in the order of their studies."""
     with ws.db.reading() as session:
-        rows = queries.scans(session, batch_id=batch_id, ids=ids)
-        wanted = [row.id for row in rows] if (ids, batch_id) != (None, None) else None
+        rows = queries.scans(session, ids=ids)
+        wanted = None if ids is None else [row.id for row in rows]
         serving, *_ = order = [*preferred(ws), None]
         readings = queries.readings(session, prefer=order, scan_ids=wanted)
-        verdicts = review_queries.verdicts(session, wanted)
-        own = {
-            scan_id: review.verdict
-            for scan_id, reviews in review_queries.latest_reviews(session, wanted).items()
-            for review in reviews
-            if review.reader == reader
-        }
+        said = review_queries.latest_reviews(session, wanted)
+        own = {i: review.verdict for i, reviews in said.items() for review in reviews if review.reader == reader}
         drawn = {row.patient_key for row in rows if row.audit}
         left = review_queries.left_to_read_blind(session, reader, drawn) if drawn else {}
         shown = review_queries.shown_to(session, reader, wanted)
@@ -121,7 +115,7 @@ def cases(
         _case(
             row,
             readings.get(row.id),
-            verdicts.get(row.id),
+            review_queries.verdict_of(said[row.id]) if row.id in said else None,
             own.get(row.id),
             blind,
             len(left.get(row.patient_key, set()) - {row.id}) if row.audit else 0,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from core.model_process import ModelStopped
 from core.reading import Model
+from db.session import UnusableLog
 from services.files import files_in, unpacked
 from services.intake import BatchGone, Incoming, Received, receive
 from services.workspace import Workspace
@@ -38,7 +39,7 @@ class Upload:
         try:
             for received in receive(ws, model, self._incoming(ws, sent), source="upload", actor=actor):
                 self.received.append(received)
-        except (BatchGone, ModelStopped, OSError) as error:
+        except (BatchGone, ModelStopped, UnusableLog, OSError) as error:
             self.problem = str(error)
         except Exception:  # it must be said on the page, which a thread's traceback is not
             logging.getLogger(__name__).exception("an upload ended before its end")

@@ -7,6 +7,7 @@ from core.labels import HEMORRHAGIC, counted, in_words
 from core.manifest import BadBundle, Calibration, Manifest
 from dashboard import resources
 from dashboard.components import frame, words
+from db.session import UnusableLog
 from services import jobs
 from services.corrections import labelled_scans, runs, to_keep, too_few
 from services.models import NoSuchVersion, ServesNoMore, Version, list_versions, promote, rollback, way_back
@@ -16,19 +17,21 @@ st.title("Models")
 ws = resources.workspace()
 model = frame.serving()
 serving = model.manifest.version if model else None  # as this page shows it: what a click means to replace
+_IN_THE_WAY = (BadBundle, NoSuchVersion, ServesNoMore, UnusableLog, OSError)
+"""What may keep a version from being let serve."""
 
 
 def _promote(version: str, instead_of: str | None) -> None:
     try:
         promote(ws, version, actor=frame.reader(), instead_of=instead_of)
-    except (BadBundle, NoSuchVersion, ServesNoMore) as error:
+    except _IN_THE_WAY as error:
         st.session_state["models_notice"] = str(error)
 
 
 def _rollback(instead_of: str | None) -> None:
     try:
         rollback(ws, actor=frame.reader(), instead_of=instead_of)
-    except (BadBundle, NoSuchVersion, ServesNoMore) as error:
+    except _IN_THE_WAY as error:
         st.session_state["models_notice"] = str(error)
 
 
@@ -47,9 +50,13 @@ def _operating_points(manifest: Manifest) -> None:
         with_it = " (scans with it are simulated)" if name in manifest.simulated_classes else ""
         st.caption(
             f"{in_words(name)} {means} from {percent(point.threshold)} on: on the scans by which that was settled"
-            f"{with_it}, a sensitivity of {words.stored_figure(point.sensitivity)} "
-            f"and a specificity of {words.stored_figure(point.specificity)}."
+            f"{with_it}, a sensitivity of {_with_n(point.sensitivity)} "
+            f"and a specificity of {_with_n(point.specificity)}."
         )
+
+
+def _with_n(figure: dict[str, float | None]) -> str:
+    return f"{words.stored_figure(figure)} ({words.stored_how_many(figure)})"
 
 
 def _card(version: Version) -> None:
@@ -118,7 +125,8 @@ back.button(
     help="Let the version that served before serve again.",
 )
 patients = counted(len({item.patient_key for item in items}), "patient")
-words_column.write(problem or f"{counted(len(items), 'reviewed scan')} of {patients} to train on.")
+learned = sum(item.split == "train" for item in items)
+words_column.write(problem or f"{counted(len(items), 'reviewed scan')} of {patients}, {learned} of them to train on.")
 
 
 @st.fragment(run_every=2 if running else None)

@@ -67,6 +67,7 @@ def draw() -> None:
             st.session_state.setdefault(key, value)
         if (known := known_reader(resources.workspace(), reader())) != st.session_state["reader"]:
             st.session_state["reader"] = known
+        _pass_on_seen()
     except (WrongKey, UnusableLog, BadSettings, OSError) as error:
         st.error(f"**The case log is not opened.** {error}", icon=":material/lock:")
         st.stop()
@@ -151,8 +152,10 @@ def uploads_begun() -> int:
 
 def forget_upload() -> None:
     """Its batch has been taken back: neither this page nor a list to read speaks of it any more."""
-    st.session_state.pop("upload", None)
-    forget_queue()
+    upload = st.session_state.pop("upload", None)
+    gone = set(upload.scan_ids) if upload else set()
+    if gone & {*st.session_state.get("queue", []), st.session_state.get("scan")}:
+        forget_queue()
 
 
 def go_through(scan_ids: list[int], scan: int | None = None, *, by_answer: bool = False) -> None:
@@ -177,13 +180,16 @@ def note_seen(case: Case) -> None:
 
 
 def _another_reader() -> None:
-    """What one reader may know, another may have yet to read blind; but whoever had given no name is the same one, and
-    has seen under it what they have seen."""
+    """What one reader may know, another may have yet to read blind; but whoever had given no name is the same one."""
     if st.session_state["reading_as"][0] != NOBODY:
         _tell_nothing()
-        return
-    ws = resources.workspace()
-    pass_on_shown(ws, st.session_state.pop("seen_unnamed", set()), known_reader(ws, reader()))
+
+
+def _pass_on_seen() -> None:
+    """Whoever has given a name has seen under it what they have seen without one. Forgotten here once it is stored."""
+    if reader() != NOBODY and (seen := st.session_state.get("seen_unnamed")):
+        pass_on_shown(resources.workspace(), seen, reader())
+        del st.session_state["seen_unnamed"]
 
 
 def _keep_list() -> None:

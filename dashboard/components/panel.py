@@ -160,11 +160,18 @@ def own_verdict(case: Case) -> None:
 
 
 def settle(case: Case) -> None:
-    """Where readers differ, a verdict may be filed as the one that settles it."""
-    if case.state == "readers differ" and not case.hidden:
-        settles = "My next verdict settles it (adjudicates)"
-        # a checkbox would keep the focus, and the verdicts' keys with it
-        st.pills(settles, [settles], key=reading_desk.settles(case.scan.id), label_visibility="collapsed")
+    """Where readers differ, a verdict may be filed as the one that settles it; where somebody has, as one that does so
+    anew."""
+    if case.hidden or case.verdict is None:
+        return
+    by = case.verdict.settled_by
+    if by is not None and by != frame.reader():
+        st.caption(f":material/gavel: Settled by {words.plain(by)}: what you say counts only where it settles it anew.")
+    elif case.state != "readers differ":
+        return
+    settles = "My next verdict settles it (adjudicates)"
+    # a checkbox would keep the focus, and the verdicts' keys with it
+    st.pills(settles, [settles], key=reading_desk.settles(case.scan.id), label_visibility="collapsed")
 
 
 def past(case: Case) -> None:

@@ -14,7 +14,7 @@ from core.preprocess import WINDOWS
 from core.reading import abstains, not_head_ct
 from db.queries import ReadingRow, ScanRow
 from services.review import Case
-from services.tables import percent, with_interval
+from services.tables import how_many, percent, with_interval
 
 HIDDEN = "hidden until you have read it"
 
@@ -64,8 +64,19 @@ def shown_as(scan: ScanRow, window: str) -> str:
 
 def stored_figure(figure: dict[str, float | None]) -> str:
     """`tables.with_interval` of a figure as a manifest keeps it."""
+    return with_interval(_figure(figure))
+
+
+def stored_how_many(figure: dict[str, float | None]) -> str:
+    """`tables.how_many` of one."""
+    return how_many(_figure(figure))
+
+
+def _figure(figure: dict[str, float | None]) -> Figure:
     value, low, high = (math.nan if figure[key] is None else figure[key] for key in ("value", "low", "high"))
-    return with_interval(Figure(value or 0.0, low or 0.0, high or 0.0, int(figure["n"] or 0)))
+    patients = figure.get("patients")
+    n = int(figure["n"] or 0)
+    return Figure(value or 0.0, low or 0.0, high or 0.0, n, None if patients is None else int(patients))
 
 
 def table(rows: pd.DataFrame, *, empty: str) -> None:

@@ -1,10 +1,13 @@
 """What every page has: who reads, what they may know, and a case log that opens."""
 
+from types import SimpleNamespace
+
 import pytest
 from sqlalchemy import text
 
 from core.settings import Settings
 from dashboard import resources
+from dashboard.components import frame
 from db.session import UnusableLog
 from services.review import case, cases, new_click, record
 from tests.dashboard.conftest import on, words
@@ -49,6 +52,29 @@ def test_who_says_their_name_has_seen_what_they_saw_before(app, demo):
     app.toggle(key="blind_first").set_value(True).run()
     unseen = next(c for c in cases(demo, "Ben", blind_first=True) if c.scan.id != scan)
     assert not unseen.shown
+
+
+def test_what_was_seen_without_a_name_is_kept_until_it_is_stored(app, demo, monkeypatch):
+    on(app, "review")
+    scan = app.session_state["scan"]
+
+    def full(*_, **__):
+        raise UnusableLog("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dashboard.components.frame.pass_on_shown", full)
+        app.text_input(key="reader").set_value("Ada").run()
+        assert "The disk is full." in words(app)
+    app.run()
+    assert case(demo, scan, "Ada", blind_first=True).shown
+
+
+@pytest.mark.parametrize(("queue", "left"), [([1, 2, 3], True), ([1, 901], False)])
+def test_an_upload_that_is_taken_back_leaves_other_lists(monkeypatch, queue, left):
+    state = {"upload": SimpleNamespace(scan_ids=[901, 902]), "queue": queue}
+    monkeypatch.setattr(frame.st, "session_state", state)
+    frame.forget_upload()
+    assert ("queue" in state) == left
 
 
 def test_a_case_log_that_fails_under_a_page_is_said(app, demo, monkeypatch):

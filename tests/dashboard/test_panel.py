@@ -37,6 +37,32 @@ def test_where_readers_differ_the_next_verdict_may_settle_it(app, demo, settles)
     assert case.verdict.label == ("hemorrhagic" if settles else None)
 
 
+def test_what_somebody_has_settled_another_reader_may_settle_anew(app, demo):
+    scan = next(c.scan.id for c in cases(demo, "Reader 1") if not c.hidden and c.verdict is None)
+    said = (("Ann", "ischemic", False), ("Ben", "no_stroke", False), ("Chief", "no_stroke", True))
+    for version, (reader, verdict, settles) in enumerate(said):
+        record(
+            demo,
+            scan,
+            reader=reader,
+            verdict=verdict,
+            expected_version=version,
+            click_id=new_click(),
+            adjudication=settles,
+        )
+    app.query_params["scan"] = str(scan)
+    assert "Settled by Chief" in words(on(app, "review"))
+    next(b for b in app.button if "Hemorrhagic" in b.label).click().run()
+    assert cases(demo, "Reader 1", ids=[scan])[0].verdict.label == "no_stroke", "a verdict that does not settle it"
+    app.query_params["scan"] = str(scan)
+    app.session_state["scan"] = scan
+    on(app, "review")
+    [choice] = [pills for pills in app.pills if "adjudicates" in pills.label]
+    choice.set_value(choice.options[0]).run()
+    next(b for b in app.button if "Ischemic" in b.label).click().run()
+    assert cases(demo, "Reader 1", ids=[scan])[0].verdict.label == "ischemic"
+
+
 def test_whoever_gives_no_name_is_told_whose_verdict_it_will_be(app, demo):
     assert "Filed as “Reader 1”" in words(on(app, "review"))
     app.text_input(key="reader").set_value("Ada").run()

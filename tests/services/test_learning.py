@@ -165,6 +165,14 @@ def test_a_candidate_that_finds_fewer_hemorrhages_does_not_serve(reviewed, publi
     assert champion(ws) == old.manifest.version
 
 
+def test_a_lost_image_is_named_by_its_scan(reviewed):
+    lost = next(item for item in labelled_scans(reviewed) if item.split == "train")
+    reviewed.images.path(lost.content_hash).unlink()
+    outcome = retrain(reviewed)
+    assert f"that of scan {lost.scan_id} for one" in outcome.reason
+    assert f"file scan {lost.scan_id} as unusable" in outcome.reason
+
+
 def test_only_one_retraining_at_a_time(reviewed):
     with FileLock(lock_path(reviewed)), pytest.raises(Busy):
         retrain(reviewed)

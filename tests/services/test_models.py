@@ -17,6 +17,7 @@ from services.models import (
     rollback,
     serving_model,
     serving_order,
+    way_back,
 )
 from services.workspace import DEMO_BUNDLES, open_workspace
 
@@ -115,6 +116,16 @@ def test_a_damaged_champion_is_replaced_by_the_last_good_one_and_said(ws, publis
     weights.unlink()
     with pytest.raises(BadBundle):
         promote(ws, second, actor="a")
+
+
+def test_the_way_back_leads_past_a_damaged_version(ws, publish_untrained):
+    first, second, third = (publish_untrained(seed) for seed in (1, 2, 3))
+    for version in (first, second, third):
+        promote(ws, version, actor="a")
+    (folder_of(ws, second) / "weights.safetensors").write_bytes(b"rot")
+    assert way_back(ws) == first
+    assert rollback(ws, actor="a") == first
+    assert champion(ws) == first
 
 
 def test_a_lost_record_of_what_serves_is_said(ws, publish_untrained):

@@ -3,7 +3,7 @@ from db import models
 from services.intake import Incoming, receive
 from services.models import demonstration_model, promote, serving_model
 from services.overview import model_versions, overview
-from services.review import new_click, record
+from services.review import cases, new_click, record
 from tests.conftest import png
 
 
@@ -33,6 +33,28 @@ def test_figures_are_asked_of_versions_that_read_such_scans_or_may(ws, publish_u
     list(receive(ws, demonstration, [Incoming("1.png", png(1))], source="upload", actor="a"))
     assert set(model_versions(ws, synthetic=False)) == {candidate, demonstration.manifest.version}
     assert model_versions(ws) == sorted(model_versions(ws), reverse=True)
+
+
+def test_a_drawn_patient_whom_a_reader_has_begun_waits_for_them(ws, publish_untrained):
+    promote(ws, publish_untrained(2), actor="test")
+    files = [Incoming(f"7 ({i}).png", png(i)) for i in range(3)]
+    ids = [one.scan_id for one in receive(ws, serving_model(ws), files, source="upload", actor="a")]
+    with ws.db.writing() as session:
+        for scan in session.query(models.Scan):
+            scan.audit = True
+
+    def read(reader, verdict, *ids):
+        for i in ids:
+            version = next(c.scan.version for c in cases(ws, reader, ids=[i]))
+            record(ws, i, reader=reader, verdict=verdict, expected_version=version, click_id=new_click(), blind=True)
+
+    read("Ann", "hemorrhagic", *ids)
+    assert overview(ws, "Ben").waiting == 0
+    read("Ben", "no_stroke", ids[0])
+    assert overview(ws, "Ben").waiting == 2
+    assert overview(ws, "Ann").waiting == 0
+    assert overview(ws, "Ann").disputed == 1
+    assert overview(ws, "Ben").disputed == 0, "which he would learn from, before he has read the rest"
 
 
 def test_what_the_model_makes_of_scans_to_be_read_blind_is_not_told(ws, publish_untrained):

@@ -52,6 +52,10 @@ def test_an_empty_heat_map_is_no_picture(ws, scan):
     assert heat_png(ws, reading.id) is None
 
 
+def test_of_a_reading_that_was_taken_back_there_is_no_heat_map(ws, scan):
+    assert heat_png(ws, 12345) is None
+
+
 def test_a_thumbnail_is_small_and_square(ws, scan):
     import base64
 
@@ -99,6 +103,18 @@ def test_around_a_scan_a_place_comes_once_and_in_slices_as_thick(ws, series):
         wanted = scans[3].id
     scan = next(row for row in rows_of(ws) if row.id == wanted)
     assert [(n.step, n.away.split()[1]) for n in neighbours(ws, scan)] == [(-1, "2"), (1, "5")]
+
+
+def test_of_two_series_at_the_same_places_the_scans_own_is_shown(ws, series):
+    """Without and with contrast, one after the other in one study."""
+    with ws.db.writing() as session:
+        scans = [scan for scan in session.scalars(select(models.Scan).order_by(models.Scan.id)) if scan.number][:6]
+        for i, scan in enumerate(scans):
+            scan.number = i % 3 + 1
+        without, contrast = ([scan.content_hash for scan in part] for part in (scans[:3], scans[3:]))
+    rows = {row.content_hash: row for row in rows_of(ws)}
+    for own in (without, contrast):
+        assert [n.content_hash for n in neighbours(ws, rows[own[1]])] == [own[0], own[2]]
 
 
 def test_how_far_a_slice_lies_is_said_where_its_header_tells(ws, series):

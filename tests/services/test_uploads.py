@@ -1,5 +1,6 @@
 import pytest
 
+from db.session import UnusableLog
 from services import uploads
 from services.models import serving_model
 from services.uploads import Upload
@@ -47,7 +48,14 @@ def test_stopped_after_its_last_file_it_is_whole(ws):
     assert upload.whole
 
 
-@pytest.mark.parametrize(("error", "said"), [(OSError("The disk is full."), "disk is full"), (KeyError("x"), "log")])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("The disk is full."), "disk is full"),
+        (UnusableLog("Another program holds it."), "holds it"),
+        (KeyError("x"), "log"),
+    ],
+)
 def test_what_ends_it_is_said(ws, monkeypatch, error, said):
     def fails(*args, **kwargs):
         raise error
