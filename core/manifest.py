@@ -59,7 +59,8 @@ class Calibration(BaseModel):
 
 
 class OperatingPoint(BaseModel):
-    """The probability of a finding from which on it counts as not excluded, and what that gives on validation."""
+    """The probability of a finding from which on it counts as not excluded, and what that gave on the
+    scans it was chosen on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -96,12 +96,6 @@ def blind_reviews(reviews: Sequence[ReviewRow]) -> list[ReviewRow]:
     return sorted(blind, key=lambda review: review.created_at)
 
 
-def has_settled(session: Session, reader: str, scan_id: int) -> bool:
-    """Whether the reader's latest review of the scan settled what readers differed on."""
-    query = select(Review.adjudication).where(Review.reader == reader, Review.scan_id == scan_id)
-    return bool(session.scalar(query.order_by(Review.id.desc()).limit(1)))
-
-
 def begun_blind(session: Session, reader: str) -> frozenset[int]:
     """Ids of the scans drawn for the blind audit that `reader` has reviewed, of patients of whom some are left."""
     reviewed = select(Review.scan_id).where(Review.reader == reader)

@@ -62,7 +62,8 @@ class Database:
         url = self.engine.url
         if url.get_backend_name() != "sqlite":
             return False
-        return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+        nowhere = not url.database or url.database == "file:" or ":memory:" in url.database
+        return nowhere or url.query.get("mode") == "memory" or url.query.get("vfs") == "memdb"
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

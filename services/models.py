@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from filelock import FileLock
@@ -273,9 +274,17 @@ def rollback(ws: Workspace, *, actor: str, instead_of: str | None = None) -> str
         rest = _behind(ws)
         if not rest:
             raise NoSuchVersion("There is no earlier version to go back to.")
-        _checked(folder_of(ws, rest[0][0]))
+        version = rest[0][0]
+        folder = folder_of(ws, version)
+        try:
+            _checked(folder)
+        except ModelStopped:
+            raise
+        except BadBundle as error:  # the way back leads past it from now on
+            _note_failure(ws, version, error)
+            raise
         _serve(ws, rest, "rollback", actor)
-    return rest[0][0]
+    return version
 
 
 def way_back(ws: Workspace) -> str | None:
@@ -284,15 +293,15 @@ def way_back(ws: Workspace) -> str | None:
 
 
 def _behind(ws: Workspace) -> list[tuple[str, str]]:
-    """What served before the version that serves, as far as it is whole: the way back ends at the model of real scans
-    that ships."""
-    order = list(serving_order(ws))
-    serving = champion(ws)
-    while order and order[0][0] != serving:
-        del order[0]
-    rest = [(version, digest) for version, digest in order[1:] if _is_whole(ws, version, digest)]
-    ends = rest and (SHIPPED_BUNDLES / order[0][0]).is_dir() and (DEMO_BUNDLES / rest[0][0]).is_dir()
-    return [] if ends else rest
+    """The serving order from the version on that served before and is whole: the way back ends at the model of real
+    scans that ships, whole or not."""
+    order, serving = serving_order(ws), champion(ws)
+    for place, (before, entry) in enumerate(pairwise(order), 1):
+        if (SHIPPED_BUNDLES / before[0]).is_dir() and (DEMO_BUNDLES / entry[0]).is_dir():
+            return []
+        if serving in {version for version, _ in order[:place]} and _is_whole(ws, *entry):
+            return list(order[place:])
+    return []
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def overview(ws: Workspace, reader: str, *, blind_first: bool = False) -> Overvi
         readings = queries.readings(session, prefer=preferred(ws))
     demo = {i for i, case in found.items() if case.scan.synthetic}
     readings = {i: reading for i, reading in readings.items() if i in demo or reading.model_version == serving}
-    waiting = [found[i].reading for i in queue(list(found.values()))]
+    waiting = [found[i] for i in queue(list(found.values()))]
     verdicts = [case.verdict for case in found.values() if case.verdict]
     not_counted = {NOT_HEAD_CT, UNCERTAIN, SEEN_IN_TRAINING}
     answered = {i for i, reading in readings.items() if not not_counted & set(reading.flags)}
@@ -54,7 +54,9 @@ def overview(ws: Workspace, reader: str, *, blind_first: bool = False) -> Overvi
         agreeing=sum(v.label == readings[v.scan_id].label for v in labelled),
         comparable=len(labelled),
         compared_on_demo=bool(labelled) and not real,
-        uncertain_waiting=sum(reading is not None and UNCERTAIN in reading.flags for reading in waiting),
+        uncertain_waiting=sum(
+            case.reading is not None and not case.outdated and UNCERTAIN in case.reading.flags for case in waiting
+        ),
     )
 
 

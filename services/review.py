@@ -268,7 +268,8 @@ def record(
             raise ScanChanged(_who_was_faster(session, scan_id, told=not blind))
         reading = queries.readings(session, prefer=preferred(ws), scan_ids=[scan_id]).get(scan_id)
         reader = review_queries.spelling(session, reader)
-        adjudication = adjudication or review_queries.has_settled(session, reader, scan_id)  # a second thought
+        counts = review_queries.verdicts(session, [scan_id]).get(scan_id)
+        adjudication = adjudication or (counts is not None and counts.settled_by == reader)  # a second thought
         blind = blind and not review_queries.may_have_seen(session, reader, scan_id)
         review = models.Review(
             scan_id=scan_id,

@@ -49,7 +49,7 @@ def _operating_points(manifest: Manifest) -> None:
         means = "counts as not excluded" if name == HEMORRHAGIC else "(of which Review says nothing) is found"
         with_it = " (scans with it are simulated)" if name in manifest.simulated_classes else ""
         st.caption(
-            f"{in_words(name)} {means} from {percent(point.threshold)} on: on the scans by which that was settled"
+            f"{in_words(name)} {means} from {percent(point.threshold)} on: on the scans that this threshold was chosen on"
             f"{with_it}, a sensitivity of {_with_n(point.sensitivity)} "
             f"and a specificity of {_with_n(point.specificity)}."
         )
@@ -126,7 +126,9 @@ back.button(
 )
 patients = counted(len({item.patient_key for item in items}), "patient")
 learned = sum(item.split == "train" for item in items)
-words_column.write(problem or f"{counted(len(items), 'reviewed scan')} of {patients}, {learned} of them to train on.")
+words_column.write(
+    problem or f"{counted(len(items), 'reviewed scan')} of {patients}; {learned} of these scans are to train on."
+)
 
 
 @st.fragment(run_every=2 if running else None)

@@ -32,7 +32,12 @@ if not now.scans:
     st.stop()
 
 waiting, read, agreement, scans = st.columns(4)
-waiting.metric("Not read yet", now.waiting, border=True)
+waiting.metric(
+    "Waiting for you",
+    now.waiting,
+    border=True,
+    help="Scans that nobody has read, and the other scans of patients drawn for the blind audit whom you have begun.",
+)
 read.metric("Reviewed", now.reviewed, border=True)
 agreement.metric(
     "Agreed, on demo cases" if now.compared_on_demo else "Agreed, where it answered",
@@ -46,12 +51,13 @@ scans.metric("Scans in the log", now.scans, border=True)
 
 if now.waiting:
     uncertain = f", {now.uncertain_waiting} of them where the model abstains" if now.uncertain_waiting else ""
-    st.write(f"**{counted(now.waiting, 'scan')} not read yet**{uncertain}.")
+    wait = "waits" if now.waiting == 1 else "wait"
+    st.write(f"**{counted(now.waiting, 'scan')} {wait} for you**{uncertain}.")
     if st.button("Start reading", type="primary", shortcut="S"):
         frame.forget_queue()
         st.switch_page("app_pages/review.py")
 else:
-    st.success("Nothing waits: every scan has been read.", icon=":material/check:")
+    st.success("Nothing waits for you: every scan has been read.", icon=":material/check:")
 if now.disputed:
     st.warning(
         f"Readers differ on {counted(now.disputed, 'scan')}. The worklist shows them under “readers differ”.",

@@ -151,10 +151,9 @@ def uploads_begun() -> int:
 
 
 def forget_upload() -> None:
-    """Its batch has been taken back: neither this page nor a list to read speaks of it any more."""
+    """Its batch has been taken back: neither this page nor a list to read speaks of it any more; other lists stay."""
     upload = st.session_state.pop("upload", None)
-    gone = set(upload.scan_ids) if upload else set()
-    if gone & {*st.session_state.get("queue", []), st.session_state.get("scan")}:
+    if upload and {*upload.scan_ids} & {*st.session_state.get("queue", []), st.session_state.get("scan")}:
         forget_queue()
 
 

@@ -166,7 +166,7 @@ def settle(case: Case) -> None:
         return
     by = case.verdict.settled_by
     if by is not None and by != frame.reader():
-        st.caption(f":material/gavel: Settled by {words.plain(by)}: what you say counts only where it settles it anew.")
+        st.caption(f":material/gavel: Settled by {words.plain(by)}. Your verdict counts only if it settles this anew.")
     elif case.state != "readers differ":
         return
     settles = "My next verdict settles it (adjudicates)"

@@ -50,7 +50,7 @@ def test_figures_on_simulated_scans_are_called_that(app, demo, simulated):
     figure = {"value": 0.96, "low": 0.9, "high": 0.99, "n": 80}
     point = {"asked_sensitivity": 0.95, "threshold": 0.15, "sensitivity": figure, "specificity": figure}
     publish_network(demo, simulated_classes=simulated, operating_points={"ischemic": point})
-    assert ("was settled (scans with it are simulated), a" in words(on(app, "models"))) == bool(simulated)
+    assert ("was chosen on (scans with it are simulated), a" in words(on(app, "models"))) == bool(simulated)
 
 
 def test_too_few_corrections_are_said_and_nothing_can_be_started(app, demo, monkeypatch):

@@ -128,6 +128,24 @@ def test_the_way_back_leads_past_a_damaged_version(ws, publish_untrained):
     assert champion(ws) == first
 
 
+def test_no_way_back_leads_past_a_damaged_shipped_version_to_the_demonstration(
+    ws, publish_untrained, tmp_path, monkeypatch
+):
+    own, shipped = publish_untrained(1), publish_untrained(2)
+    (tmp_path / "shipped").mkdir()
+    folder_of(ws, shipped).rename(tmp_path / "shipped" / shipped)
+    monkeypatch.setattr("services.models.SHIPPED_BUNDLES", tmp_path / "shipped")
+    promote(ws, own, actor="a")
+    assert way_back(ws) == shipped
+    weights = tmp_path / "shipped" / shipped / "weights.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(b"rot")
+    with pytest.raises(NoSuchVersion, match="no earlier"):
+        rollback(ws, actor="a")
+    weights.write_bytes(whole)
+    assert rollback(ws, actor="a") == shipped, "mended, it is a way back again"
+
+
 def test_a_lost_record_of_what_serves_is_said(ws, publish_untrained):
     promote(ws, publish_untrained(1), actor="a")
     (ws.models_dir / "serving.json").write_text("{")

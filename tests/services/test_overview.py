@@ -35,6 +35,14 @@ def test_figures_are_asked_of_versions_that_read_such_scans_or_may(ws, publish_u
     assert model_versions(ws) == sorted(model_versions(ws), reverse=True)
 
 
+def test_what_an_earlier_version_abstained_on_is_not_counted(ws, publish_untrained):
+    promote(ws, publish_untrained(2, abstain_below=1.0), actor="test")
+    list(receive(ws, serving_model(ws), [Incoming("1.png", png(1))], source="upload", actor="a"))
+    assert overview(ws, "Ann").uncertain_waiting == (not cases(ws, "Ann")[0].hidden)
+    promote(ws, publish_untrained(3), actor="test")
+    assert overview(ws, "Ann").uncertain_waiting == 0
+
+
 def test_a_drawn_patient_whom_a_reader_has_begun_waits_for_them(ws, publish_untrained):
     promote(ws, publish_untrained(2), actor="test")
     files = [Incoming(f"7 ({i}).png", png(i)) for i in range(3)]

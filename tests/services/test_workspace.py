@@ -44,6 +44,8 @@ def test_an_address_of_no_database_is_said(tmp_path, url):
         "sqlite+pysqlite:///:memory:",
         "sqlite:///file::memory:?cache=shared&uri=true",
         "sqlite:///file:log?mode=memory&cache=shared&uri=true",
+        "sqlite:///file:/log?vfs=memdb&uri=true",
+        "sqlite:///file:?uri=true",
     ],
 )
 def test_scans_are_not_taken_into_memory_and_lost(tmp_path, url):
