@@ -2,7 +2,7 @@
 
     python -m benchmarks.model_card --data ../shared/data [--out docs/model-card.md]
 
-Uses what `make model` has trained (STROKE_HOME/results) and trains what is not there.
+Of what `make model` has trained (STROKE_HOME/results); trains nothing itself.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
 from core.settings import ROOT
 from services.crossvalidation import CrossValidation
 from services.models import CARD
-from services.shipping import FOLDS, RECIPE, Trained, open_results, prepare_findings, train_shipped
+from services.shipping import FOLDS, RECIPE, Trained, is_trained, open_results, prepare_findings, train_shipped
 from services.tables import how_many, measured_percent, percent, with_interval
 from services.training import read_recipe
 from services.workspace import SHIPPED_BUNDLES
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "model-card.md")
     args = parser.parse_args()
-    trained = train(args.data)
+    trained = trained_before(args.data)
     folder = published(trained)
     text = in_markdown(measure(args.data, trained), folder.name)
     for out in (args.out, folder / CARD):
@@ -70,11 +70,14 @@ def main() -> None:
         print(out)
 
 
-def train(data: Path) -> Trained:
+def trained_before(data: Path) -> Trained:
     """What `make model` has trained."""
     ws = open_results()
     recipe = read_recipe(ws.settings.training, RECIPE)
-    return train_shipped(ws, prepare_findings(ws, data / "ct_ich", recipe), recipe)
+    prepared = prepare_findings(ws, data / "ct_ich", recipe)
+    if not is_trained(ws, prepared, recipe):
+        raise SystemExit(_NOT_THERE)
+    return train_shipped(ws, prepared, recipe)
 
 
 def published(trained: Trained) -> Path:
@@ -84,10 +87,13 @@ def published(trained: Trained) -> Path:
         held = bundle.load(folder).network.state_dict()
         if held.keys() == weights.keys() and all(torch.equal(held[name], weights[name]) for name in held):
             return folder
-    raise SystemExit(
-        "No bundle in bundles/serving holds the network that is measured here: what was trained is another one, or "
-        "core/ has changed since. Run make model first, which publishes it."
-    )
+    raise SystemExit(_NOT_THERE)
+
+
+_NOT_THERE = (
+    "What ships has not been trained in this home by this recipe and this core/, or its bundle is not in "
+    "bundles/serving. Run make model first: it trains what is missing and publishes it."
+)
 
 
 def measure(data: Path, trained: Trained) -> Measured:

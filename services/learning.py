@@ -139,8 +139,8 @@ def _examples(
         path, reason = loaded.refused[0]
         scan = next(item.scan_id for item in items if ws.images.path(item.content_hash) == path)
         raise DatasetError(
-            f"{counted(len(loaded.refused), 'stored image')} cannot be read, that of scan {scan} for one ({reason.rstrip('.')}). "
-            f"Restore it from the backup, or file scan {scan} as unusable."
+            f"{counted(len(loaded.refused), 'stored image')} cannot be read, that of scan {scan} for one "
+            f"({reason.rstrip('.')}). Restore it from the backup, or file scan {scan} as unusable."
         )
     classes = tuple(c for c in CLASSES if c in known or c in loaded.classes)
     y = torch.tensor([classes.index(sample.label) for sample in loaded.examples.samples])

@@ -40,8 +40,8 @@ def neighbours(ws: Workspace, scan: ScanRow) -> list[Neighbour]:
     """Up to `REACH` slices on either side of a scan, to look at; none where its file names no study or no place in it.
 
     A study may hold the same places several times over, with another kernel, in thinner slices, or with contrast: each
-    place is taken once, by slices as thick as the scan's, and by the one that came in nearest to it: of its own series, where series
-    came in one after the other.
+    place is taken once, by slices as thick as the scan's, and by the one that came in nearest to it, which is of its
+    own series where series came in one after the other.
     """
     if scan.number is None:
         return []

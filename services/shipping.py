@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from core.dataset import Examples
 from core.labels import ISCHEMIC
 from core.listing import ManifestColumns, from_manifest
 from core.manifest import Manifest
@@ -67,21 +68,36 @@ def train_shipped(
     ws: Workspace, prepared: Prepared, recipe: Recipe, tell: Tell = lambda part, done, total, loss, epoch: None
 ) -> Trained:
     """Five folds and all patients (told as part 6), side by side. What has been trained once is not trained again."""
-    kept = checkpoint_path(ws, prepared.examples, recipe).with_suffix("")
-    examples = without_copies(prepared.examples)
-    parts = {FOLDS + 1: (ALL, examples)}  # first, for it takes the longest
-    for number, (train, _) in enumerate(folds_of(examples, FOLDS, recipe.seed, prepared.units), 1):
-        parts[number] = str(number), examples.at(train)
+    kept, missing = _kept(ws, prepared, recipe), _missing(ws, prepared, recipe)
 
     def work(number: int, tell: Tell) -> None:
-        name, part = parts[number]
+        name, part = missing[number]
         train_part(prepared, part, recipe, name, kept, partial(tell, number))
 
-    missing = [number for number, (name, part) in parts.items() if not kept_path(kept, part, name).exists()]
-    side_by_side(work, missing, tell)
+    side_by_side(work, list(missing), tell)
     found = cross_validate(prepared, recipe, FOLDS, ws.settings.calibration, checkpoints=kept)
     whole = train_part(prepared, found.examples, recipe, ALL, kept)
     return Trained(prepared, recipe, found, whole, for_all_patients(found, prepared, whole.network, recipe))
+
+
+def is_trained(ws: Workspace, prepared: Prepared, recipe: Recipe) -> bool:
+    """Whether `train_shipped` has nothing left to train."""
+    return not _missing(ws, prepared, recipe)
+
+
+def _kept(ws: Workspace, prepared: Prepared, recipe: Recipe) -> Path:
+    """What the files begin with in which trained parts are kept."""
+    return checkpoint_path(ws, prepared.examples, recipe).with_suffix("")
+
+
+def _missing(ws: Workspace, prepared: Prepared, recipe: Recipe) -> dict[int, tuple[str, Examples]]:
+    """Number -> name and scans of the parts that have not been trained, the one that takes longest first."""
+    examples = without_copies(prepared.examples)
+    parts = {FOLDS + 1: (ALL, examples)}
+    for number, (train, _) in enumerate(folds_of(examples, FOLDS, recipe.seed, prepared.units), 1):
+        parts[number] = str(number), examples.at(train)
+    kept = _kept(ws, prepared, recipe)
+    return {number: (name, of) for number, (name, of) in parts.items() if not kept_path(kept, of, name).exists()}
 
 
 def publish_shipped(ws: Workspace, trained: Trained, bundles: Path) -> Manifest:

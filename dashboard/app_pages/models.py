@@ -49,8 +49,8 @@ def _operating_points(manifest: Manifest) -> None:
         means = "counts as not excluded" if name == HEMORRHAGIC else "(of which Review says nothing) is found"
         with_it = " (scans with it are simulated)" if name in manifest.simulated_classes else ""
         st.caption(
-            f"{in_words(name)} {means} from {percent(point.threshold)} on: on the scans that this threshold was chosen on"
-            f"{with_it}, a sensitivity of {_with_n(point.sensitivity)} "
+            f"{in_words(name)} {means} from {percent(point.threshold)} on: on the scans that this threshold was "
+            f"chosen on{with_it}, a sensitivity of {_with_n(point.sensitivity)} "
             f"and a specificity of {_with_n(point.specificity)}."
         )
 
