@@ -110,6 +110,7 @@ def load(
     inputs: list[Tensor] = []
     kept: list[Sample] = []
     own: list[str | None] = []  # the key of the patient whom the file itself names
+    studies: list[str | None] = []
     refused: list[tuple[Path, str]] = []
     for index, sample in enumerate(samples):
         try:
@@ -122,11 +123,12 @@ def load(
             if watcher:
                 watcher.look(sample, scan)
             inputs.append(to_bytes(scan, spec))
-            digest = scan.content_hash
             own.append(scan.patient_key)
-            patient = sample.patient or scan.patient_key or unnamed(digest)
-            kept.append(replace(sample, patient=patient, content_hash=digest))
+            studies.append(scan.study_key)
+            patient = sample.patient or scan.patient_key
+            kept.append(replace(sample, patient=patient, content_hash=scan.content_hash))
         progress(index + 1, len(samples))
+    kept = [replace(one, patient=one.patient or unnamed(one.content_hash or "")) for one in by_study(kept, studies)]
     kept = _as_their_files_say(kept, own)
     classes = tuple(label for label in CLASSES if any(sample.label == label for sample in kept))
     if not kept:
@@ -148,6 +150,19 @@ def check_classes(loaded: Loaded) -> None:
             f"Training needs scans of at least two classes; {len(loaded.examples)} readable scans of "
             f"{loaded.classes[0]} were found."
         )
+
+
+def by_study(samples: Sequence[Sample], studies: Sequence[str | None]) -> list[Sample]:
+    """The same; a slice that names no patient is that of whom another slice of its study names, and one patient's with
+    all its study's where none does: header fields are taken out more often than studies' numbers."""
+    whose: dict[str, str] = {}
+    for sample, study in sorted(zip(samples, studies, strict=True), key=lambda one: one[0].patient is None):
+        if study:
+            whose.setdefault(study, sample.patient or unnamed(sample.content_hash or ""))
+    return [
+        replace(sample, patient=sample.patient or (whose[study] if study else None))
+        for sample, study in zip(samples, studies, strict=True)
+    ]
 
 
 def _as_their_files_say(samples: list[Sample], own: list[str | None]) -> list[Sample]:

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
-from core.dataset import Sample, assign_splits, patient_classes, patients_in_several_splits
+from core.dataset import Sample, assign_splits, by_study, patient_classes, patients_in_several_splits
 from core.labels import SPLITS, parse_class, parse_split
 from core.likeness import HASH_DISTANCE, NEAR_DIFFERENCE, Appearance, appearance, connected, distances
 from core.listing import relative
@@ -80,6 +80,7 @@ class _Look:
     name: str
     appearance: Appearance
     outside: dict[str, tuple[float, ...]]  # feature -> numbers
+    study: str | None
 
 
 def audit(samples: Sequence[Sample], root: Path, *, reader: Callable[[Path], Scan]) -> Audit:
@@ -122,11 +123,12 @@ class Auditor:
     @property
     def samples(self) -> list[Sample]:
         """Those that could be read, with what was learned of their patients and pixels."""
-        return [look.sample for look in self._looks]
+        return by_study([look.sample for look in self._looks], [look.study for look in self._looks])
 
     def findings(self) -> Audit:
-        exact, originals = _exact(self._looks)
-        kept = [look.sample for look in self._looks]
+        kept = self.samples
+        looks = [replace(look, sample=sample) for look, sample in zip(self._looks, kept, strict=True)]
+        exact, originals = _exact(looks)
         parts = {part: [s for s in kept if (s.split or "all") == part] for part in _parts(kept)}
         return Audit(
             files=len(kept) + len(self._unreadable),
@@ -134,11 +136,11 @@ class Auditor:
             unique_images=len(originals),
             scans={part: dict(Counter(s.label for s in of)) for part, of in parts.items()},
             patients={part: len({s.patient for s in of if s.patient}) for part, of in parts.items()},
-            patients_known=sum(sample.patient is not None for sample in kept),
-            leaking_patients=_leaking(self._looks),
+            patients_known=sum(look.sample.patient is not None for look in self._looks),
+            leaking_patients=_leaking(looks),
             exact=exact,
             near=_near(originals),
-            shortcuts=_shortcuts(self._looks),
+            shortcuts=_shortcuts(looks),
         )
 
 
@@ -209,7 +211,7 @@ def _look(sample: Sample, name: str, scan: Scan) -> _Look:
         "border": (float(rim.mean()), float(rim.std())),
         "source folder": (_number("/".join(folder)),),
     }
-    return _Look(known, name, appearance(scan), outside)
+    return _Look(known, name, appearance(scan), outside, scan.study_key)
 
 
 def _number(word: object) -> float:

@@ -33,7 +33,7 @@ LOWEST_AIR_HU, DENSEST_HU = -300.0, 20.0
 """CT holds air and tissue: a slice whose darkest place is brighter, or whose brightest is darker, is not in HU."""
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
-    r"^(?!img|dsc|pxl|image|scan|slice|screenshot)(?=[\w-]*\d)(?P<patient>[\w-]+?) ?\((?P<number>\d+)\)( - Copy)?$",
+    r"^(?!img|dsc|pxl|image|scan|slice|screenshot)(?=[\w-]*\d)(?P<patient>[\w-]+?) ?\((?P<number>\d{1,9})\)( - Copy)?$",
     re.IGNORECASE,
 )
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -210,8 +210,9 @@ def padding_of(header: Dataset, stored: np.ndarray) -> np.ndarray:
     value, limit = header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")
     if not isinstance(value, int):
         return np.zeros(stored.shape, bool)
-    low, high = sorted((value, limit if isinstance(limit, int) else value))
-    return (stored >= low) & (stored <= high)
+    # as the pixels have it: headers give -2000 as 63536
+    ends = np.array([value, limit if isinstance(limit, int) else value]).astype(stored.dtype)
+    return (stored >= ends.min()) & (stored <= ends.max())
 
 
 def plane_of(header: Dataset) -> Plane | None:

@@ -1,6 +1,7 @@
 """Where a slice lies in the patient: x towards the patient's left, y to the back, z to the head, in mm
 (DICOM PS3.3 C.7.6.2.1.1)."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +43,10 @@ class Plane:
 
     @property
     def place_mm(self) -> float | None:
-        """How far towards the head, along the normal."""
-        return None if self.corner is None else float(np.dot(self.normal, self.corner))
+        """How far towards the head, along the normal; None where that is not said, or is no number."""
+        with np.errstate(over="ignore"):
+            place = math.nan if self.corner is None else float(np.dot(self.normal, self.corner))
+        return place if math.isfinite(place) else None
 
     def upright(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W) as radiologists view it: front up, the patient's right at the image's left."""

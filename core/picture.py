@@ -43,7 +43,13 @@ def read_picture(data: bytes, megapixels: float) -> Scan:
             f"The picture shows {count} images in one, and one answer cannot be about all of them. "
             "Save each as a picture of its own."
         )
-    return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if letters_in(pixels) else meta)
+    return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if _lettered(pixels / 255) else meta)
+
+
+def _lettered(grey: np.ndarray) -> bool:
+    """Whether letters seem to be burned in: a page's frame would be taken for a head that holds all it frames."""
+    alone = without_page(grey)
+    return letters_in(grey) or (alone is not grey and letters_in(alone))
 
 
 COLOUR, MARK = 48, 30

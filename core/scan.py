@@ -93,11 +93,13 @@ def check(pixels: np.ndarray) -> np.ndarray:
             f"The image is {pixels.shape[1]} x {pixels.shape[0]} pixels, a strip and no slice of a head. "
             "Export the axial slices."
         )
-    if not np.isfinite(pixels).all():
-        raise UnreadableScan("The image holds values that are not numbers. Export the series again.")
-    if pixels.min() == pixels.max():
+    with np.errstate(over="ignore"):
+        kept = np.ascontiguousarray(pixels, np.float32) + np.float32(0)  # -0 and 0 are one density, and one hash
+    if not np.isfinite(kept).all():
+        raise UnreadableScan("The image holds values that are not numbers, or far too large. Export the series again.")
+    if kept.min() == kept.max():
         raise UnreadableScan("Every pixel has the same grey: there is nothing to read in this image.")
-    return np.ascontiguousarray(pixels, np.float32) + np.float32(0)  # -0 and 0 are one density, and one hash
+    return kept
 
 
 def check_size(width: int, height: int, megapixels: float) -> None:

@@ -30,6 +30,7 @@ from core.formats import (
     damaged,
     header_of,
     identity_of,
+    padding_of,
     plane_of,
     read,
     relative_day,
@@ -57,7 +58,7 @@ def read_all(
     if is_nifti(data):
         yield from _nifti(data, megapixels, megabytes)
     elif is_dicom(data) and _has_frames(data):
-        yield from _multi_frame(data, pseudonym, megapixels)
+        yield from _multi_frame(data, pseudonym, megapixels, megabytes)
     else:
         yield read(data, name, pseudonym=pseudonym, megapixels=megapixels)
 
@@ -92,7 +93,7 @@ def _has_frames(data: bytes) -> bool:
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
-def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> Iterator[Scan]:
+def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float, megabytes: float) -> Iterator[Scan]:
     """One frame after the other, none before all headers have been found good."""
     try:
         with warnings.catch_warnings():
@@ -102,6 +103,8 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) ->
             check_size(int(header.Columns), int(header.Rows), megapixels)
             count = int(header.get("NumberOfFrames", 1) or 1)
             _check_count(count)
+            if count * int(header.Columns) * int(header.Rows) * 4 > megabytes * 1e6:
+                raise UnreadableScan(f"The frames unpack to more than {megabytes:g} MB. {_LARGER}")
             frames = sorted((_Frame.of(header, number) for number in range(count)), key=lambda frame: frame.place)
     except (UnreadableScan, MemoryError):
         raise
@@ -111,8 +114,12 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float) ->
     study = identity_of(header, "StudyInstanceUID", pseudonym) or _study_of(data)
     day, something = relative_day(header, pseudonym), False
     for frame in frames:
-        hu = frame.rescale.hounsfield(header, _frame(header, frame.number), frame.plane)
-        if hu.min() < hu.max() >= DENSEST_HU:  # frames of one grey or of air hold nothing
+        stored = _frame(header, frame.number)
+        measured = stored[~padding_of(header, stored)]
+        if not measured.size or measured.min() == measured.max():  # before it is asked what its values mean
+            continue
+        hu = frame.rescale.hounsfield(header, stored, frame.plane)
+        if hu.max() >= DENSEST_HU:  # frames of air hold nothing
             something = True
             meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | day
             yield Scan(check(hu), "HU", patient, study, meta)
@@ -181,6 +188,8 @@ def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
         _check_axial(*map(float, image.header.get_zooms()[:2]))
         volume = np.asarray(image.dataobj, np.float32)
         spacing = float(image.header.get_zooms()[2])
+        if not 0 < spacing < np.inf:
+            raise UnreadableScan("The NIfTI file does not say how far apart its slices lie. Convert the series again.")
     except (UnreadableScan, MemoryError):
         raise
     except Exception as error:  # nibabel's readers raise whatever they meet

@@ -16,7 +16,7 @@ from core.labels import CLASSES, SHARES, SPLITS
 from core.listing import ManifestColumns, from_folders, from_manifest
 from core.preprocess import InputSpec
 from core.pseudonym import Pseudonym
-from tests.conftest import dicom, png
+from tests.conftest import changed_dicom, dicom, png
 
 KEY = Pseudonym(b"test")
 SPEC = InputSpec(size=32)
@@ -33,6 +33,25 @@ def test_a_patient_has_the_key_by_which_intake_knows_their_files(tmp_path):
     found = load(samples, SPEC, reader=file_reader(KEY, 4)).examples.patients
     assert found[:2] == (KEY.of("PatientID", "A"),) * 2
     assert found[2:] == (KEY.of("file", "two"),) * 2, "where the list joins what the files part, the list decides"
+
+
+def test_slices_of_one_study_are_one_patients_where_no_file_names_any(tmp_path):
+    """PatientID taken out, StudyInstanceUID left, as anonymisers do."""
+    rows = [
+        (1, "1.2.3.1", "ANONYMOUS"),
+        (2, "1.2.3.1", ""),
+        (3, "1.2.3.2", ""),
+        (4, "1.2.3.2", "HUTCHINSON"),
+        (5, "", ""),
+    ]
+    for number, study, patient in rows:
+        data = changed_dicom(dicom(number), StudyInstanceUID=study, PatientID=patient)
+        (tmp_path / f"{number}.dcm").write_bytes(data)
+    samples = [Sample(tmp_path / f"{number}.dcm", CLASSES[number % 2]) for number, *_ in rows]
+    one, two, three, four, five = load(samples, SPEC, reader=file_reader(KEY, 4)).examples.patients
+    assert one == two
+    assert three == four == KEY.of("PatientID", "HUTCHINSON")
+    assert len({one, three, five}) == 3
 
 
 def test_files_that_cannot_be_read_are_left_out_and_listed(class_folders):

@@ -16,7 +16,7 @@ from core.labels import CLASSES
 from core.listing import from_folders
 from core.pseudonym import UNNAMED, Pseudonym
 from services.audit_report import draw_pairs, in_markdown, summary
-from tests.conftest import png
+from tests.conftest import changed_dicom, dicom, png
 
 READER = file_reader(Pseudonym(b"k"), 16)
 
@@ -145,6 +145,21 @@ def test_where_no_patient_is_known_images_that_look_alike_stay_together(clean):
     split = {sample.path: sample.split for sample in clean_samples(auditor.samples, found, clean)}
     assert split[source] == split[twin]
     assert len(split) == 61
+
+
+def test_a_study_that_names_nobody_and_stands_in_two_parts_is_a_leak(tmp_path):
+    for number in range(6):
+        folder = tmp_path / ("train", "test")[number % 2] / CLASSES[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        data = changed_dicom(dicom(number), StudyInstanceUID=f"1.2.3.{number // 2}", PatientID="ANONYMOUS")
+        (folder / f"{number}.dcm").write_bytes(data)
+    auditor = Auditor(tmp_path)
+    look_at_all(from_folders(tmp_path), auditor, reader=READER)
+    found = auditor.findings()
+    assert len(found.leaking_patients) == 3
+    assert found.patients_known == 0
+    left = clean_samples(auditor.samples, found, tmp_path)
+    assert not audit(left, tmp_path, reader=READER).leaks
 
 
 def test_an_unnamed_copy_of_a_named_patients_slice_is_theirs_and_those_who_share_an_image_stay_together(clean):

@@ -233,6 +233,35 @@ def test_a_range_of_padding_is_air():
     np.testing.assert_array_equal(read(out.getvalue()).pixels, np.where(padded, AIR_HU, plain))
 
 
+def test_padding_that_is_given_unsigned_is_that_of_signed_pixels():
+    """-2000 as 63536, as some scanners write it."""
+    header = pydicom.dcmread(io.BytesIO(dicom()))
+    stored = header.pixel_array.copy()
+    stored[:4] = -2000
+    header.PixelData = stored.tobytes()
+    header.add_new(0x00280120, "US", 63536)
+    out = io.BytesIO()
+    header.save_as(out)
+    assert (read(out.getvalue()).pixels[:4] == AIR_HU).all()
+
+
+def test_densities_beyond_what_is_kept_are_refused():
+    with pytest.raises(UnreadableScan, match="far too large"):
+        read(changed_dicom(RescaleSlope="1e37"))
+
+
+def test_a_name_with_an_endless_number_names_no_place():
+    assert "number" not in read(png(), f"49 ({'9' * 400}).png", pseudonym=Pseudonym(b"k")).meta
+
+
+def test_letters_are_noticed_on_a_page_too():
+    scan = Image.open(io.BytesIO(png(size=256))).crop((0, 0, 256, 230))
+    ImageDraw.Draw(scan).text((4, 4), "DOE JANE", fill=255, font=ImageFont.load_default(12))
+    page = Image.new("L", (336, 310), 255)
+    page.paste(scan, (40, 40))
+    assert BURNED_IN in read(encoded(page)).meta
+
+
 def test_a_slice_seen_from_above_is_turned_over():
     np.testing.assert_array_equal(
         read(changed_dicom(ImageOrientationPatient=[-1, 0, 0, 0, 1, 0])).pixels, read(dicom()).pixels[:, ::-1]

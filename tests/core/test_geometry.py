@@ -52,6 +52,11 @@ def test_what_is_not_said_in_numbers_is_not_known(orientation):
     assert Plane.of({"ImageOrientationPatient": orientation}.get) is None
 
 
+def test_a_place_beyond_all_numbers_is_none():
+    tilted = plane(1, 0, 0, 0, 0.8, 0.6, corner=(0, -1.7e308, 1.7e308))
+    assert tilted.place_mm is None
+
+
 def test_a_slice_without_a_place_has_an_orientation_still():
     known = plane(-1, 0, 0, 0, 1, 0, corner=("-125,0", "-120,0", "30,5"))
     assert known.place_mm is None

@@ -88,6 +88,36 @@ def test_an_empty_frame_costs_no_other():
     assert [scan.meta["number"] for scan in read_all(out.getvalue())] == [3, 2, 0]
 
 
+@pytest.mark.parametrize("padding", [None, 0])
+def test_an_empty_frame_costs_no_other_where_values_are_hounsfield_units_as_they_stand(padding):
+    rescale = Dataset()
+    rescale.RescaleSlope, rescale.RescaleIntercept = 1, 0
+    shared = Dataset()
+    shared.PixelValueTransformationSequence = [rescale]
+    data = multi_frame(SharedFunctionalGroupsSequence=[shared], PerFrameFunctionalGroupsSequence=[])
+    header = pydicom.dcmread(io.BytesIO(data))
+    frame = len(header.PixelData) // 4
+    header.PixelData = header.PixelData[:frame] + bytes(frame) + header.PixelData[2 * frame :]
+    if padding is not None:
+        header.add_new(0x00280120, "SS", padding)
+    out = io.BytesIO()
+    header.save_as(out)
+    assert [scan.meta["number"] for scan in read_all(out.getvalue())] == [0, 2, 3]
+
+
+def test_frames_that_unpack_to_more_than_the_limit_are_refused():
+    with pytest.raises(UnreadableScan, match=r"unpack to more than 0\.1 MB"):
+        next(read_all(multi_frame(), megabytes=0.1))
+
+
+@pytest.mark.parametrize("spacing", [np.nan, np.inf])
+def test_a_nifti_volume_whose_slices_lie_nowhere_is_refused(spacing):
+    data = bytearray(nifti(volume()))
+    data[88:92] = np.float32(spacing).tobytes()  # pixdim[3]
+    with pytest.raises(UnreadableScan, match=r"how far apart|damaged"):
+        list(read_all(bytes(data)))
+
+
 def test_a_single_frame_described_as_one_of_several_is_read():
     [scan] = read_all(multi_frame(1))
     assert scan.meta["position_mm"] == 100

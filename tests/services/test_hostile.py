@@ -94,6 +94,8 @@ def alpha(seed):
     return saved(rgba)
 
 
+NOWHERE = {"ImageOrientationPatient": [1, 0, 0, 0, 0.8, 0.6], "ImagePositionPatient": [0, -1.7e308, 1.7e308]}
+"""Numbers all of them, and the place they come to is none."""
 MAKES = {
     # what is no scan at all
     "empty.jpg": (lambda: b"", "refused"),
@@ -139,6 +141,8 @@ MAKES = {
     "cut.dcm": (lambda: dicom(2)[:-3000], "refused"),
     "nan.dcm": (lambda: changed(3, RescaleSlope="nan"), "refused"),
     "inf.dcm": (lambda: changed(3, RescaleSlope="inf"), "refused"),
+    "vast.dcm": (lambda: changed(3, RescaleSlope="1e37"), "refused"),
+    "nowhere.dcm": (lambda: changed(72, **NOWHERE), "stored"),
     "zero.dcm": (lambda: changed(3, RescaleSlope=0), "refused"),
     "norescale.dcm": (lambda: changed(3, RescaleSlope=None), "refused"),
     "huge.dcm": (lambda: changed(3, Rows=65_535, Columns=65_535), "refused"),
