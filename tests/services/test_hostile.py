@@ -168,10 +168,10 @@ MAKES = {
 
 
 def test_each_odd_file_has_its_outcome_and_none_costs_a_good_one(ws, predictor):
-    assert len(MAKES) == 60
-    good = [(f"good-{i}.png", png(300 + i)) for i in range(20)]
+    assert len(MAKES) == 62
+    good = [(f"good-{i}.png", png(300 + i)) for i in range(21)]
     odd = [(name, make()) for name, (make, _) in MAKES.items()]
-    files = [file for i in range(20) for file in (good[i], *odd[i * 3 : i * 3 + 3])]
+    files = [file for i in range(21) for file in (good[i], *odd[i * 3 : i * 3 + 3])]
     found = list(receive(ws, predictor, (Incoming(*file) for file in files), source="ingest", actor="a"))
     outcomes = {one.file: one for one in found}
     assert [one.file for one in found] == [name for name, _ in files]
