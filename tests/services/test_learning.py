@@ -24,14 +24,7 @@ from services.gate import decide
 from services.intake import Incoming, receive
 from services.jobs import Busy, lock_path
 from services.learning import retrain, snapshot_digest
-from services.models import (
-    champion,
-    demonstration_model,
-    folder_of,
-    promote,
-    serving_model,
-    trained_elsewhere,
-)
+from services.models import champion, demonstration_model, folder_of, promote, serving_model, trained_elsewhere
 from services.overview import overview
 from services.publishing import _inherited
 from services.questions import Question
