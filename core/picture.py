@@ -25,9 +25,11 @@ def read_picture(data: bytes, megapixels: float) -> Scan:
             meta: Meta = {"format": image.format or "image", "mode": image.mode}
             if image.mode.startswith("I"):
                 grey, meta[ASSUMED_BITS] = _deep_grey(upright)
+                brightest = grey
             else:
                 shown = _on_black(upright)
                 grey = np.asarray(shown.convert("L"), np.float32)
+                brightest = grey if shown.mode == "L" else np.asarray(shown).max(axis=2)  # red letters are dark in grey
                 meta |= {COLOURED: 1.0} if _colour_on_head(shown, grey) else {}
     except UnreadableScan:
         raise
@@ -43,7 +45,7 @@ def read_picture(data: bytes, megapixels: float) -> Scan:
             f"The picture shows {count} images in one, and one answer cannot be about all of them. "
             "Save each as a picture of its own."
         )
-    return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if _lettered(pixels / 255) else meta)
+    return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if _lettered(brightest / 255) else meta)
 
 
 def _lettered(grey: np.ndarray) -> bool:

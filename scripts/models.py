@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from console import sentences, user
+from console import errors, sentences, user
 
 from core.manifest import read_manifest
 from core.settings import Settings
@@ -23,7 +23,8 @@ def main() -> None:
             manifest = read_manifest(folder_of(ws, args.version))
             print(manifest.model_dump_json(indent=1))
         elif args.action == "promote":
-            promote(ws, args.version, actor=user())
+            if promote(ws, args.version, actor=user()).demonstration:
+                errors.print("It has only met synthetic images: what it says of real scans means nothing. Roll back.")
             _print(args.json, {"serving": args.version}, f"{args.version} serves from the next prediction on.")
         else:
             version = rollback(ws, actor=user())

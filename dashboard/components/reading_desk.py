@@ -54,8 +54,8 @@ def click_id(scan_id: int, version: int) -> str:
 
 
 def settles(scan_id: int) -> str:
-    """What session state calls the choice that the next verdict settles a scan on which readers differ."""
-    return f"adjudicate-{scan_id}"
+    """What session state calls this reader's choice that their next verdict settles a scan on which readers differ."""
+    return f"adjudicate-{scan_id}-{frame.reader()}"
 
 
 def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, stay: bool) -> None:

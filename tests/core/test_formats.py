@@ -254,6 +254,12 @@ def test_a_name_with_an_endless_number_names_no_place():
     assert "number" not in read(png(), f"49 ({'9' * 400}).png", pseudonym=Pseudonym(b"k")).meta
 
 
+def test_red_letters_are_noticed():
+    scan = Image.open(io.BytesIO(png(size=256))).crop((0, 0, 256, 230)).convert("RGB")
+    ImageDraw.Draw(scan).text((4, 4), "DOE JANE", fill=(255, 0, 0), font=ImageFont.load_default(12))
+    assert BURNED_IN in read(encoded(scan)).meta
+
+
 def test_letters_are_noticed_on_a_page_too():
     scan = Image.open(io.BytesIO(png(size=256))).crop((0, 0, 256, 230))
     ImageDraw.Draw(scan).text((4, 4), "DOE JANE", fill=255, font=ImageFont.load_default(12))

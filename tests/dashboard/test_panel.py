@@ -63,6 +63,20 @@ def test_what_somebody_has_settled_another_reader_may_settle_anew(app, demo):
     assert cases(demo, "Reader 1", ids=[scan])[0].verdict.label == "ischemic"
 
 
+def test_the_choice_to_settle_is_its_readers_alone(app, demo):
+    scan = next(c.scan.id for c in cases(demo, "Reader 1") if not c.hidden and c.verdict is None)
+    for version, (reader, verdict) in enumerate((("Ann", "ischemic"), ("Ben", "no_stroke"))):
+        record(demo, scan, reader=reader, verdict=verdict, expected_version=version, click_id=new_click())
+    app.query_params["scan"], app.query_params["reader"] = str(scan), "Cem"
+    on(app, "review")
+    [choice] = [pills for pills in app.pills if "adjudicates" in pills.label]
+    choice.set_value(choice.options[0]).run()
+    app.text_input(key="reader").set_value("Zoe").run()
+    next(b for b in app.button if "Hemorrhagic" in b.label).click().run()
+    [line] = [line for line in history(demo, scan) if line.reader == "Zoe"]
+    assert not line.settles
+
+
 def test_whoever_gives_no_name_is_told_whose_verdict_it_will_be(app, demo):
     assert "Filed as “Reader 1”" in words(on(app, "review"))
     app.text_input(key="reader").set_value("Ada").run()

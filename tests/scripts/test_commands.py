@@ -19,7 +19,7 @@ from core import bundle
 from core import manifest as manifests
 from core.settings import ROOT, Settings
 from services.models import champion
-from services.workspace import open_workspace
+from services.workspace import DEMO_BUNDLES, open_workspace
 from tests.conftest import as_in_tests, make_class_folders, png, run, run_apart
 
 FAST = ["--image-size", "32", "--epochs", "2", "--batch-size", "8"]
@@ -253,6 +253,9 @@ def test_models_can_be_listed_promoted_and_rolled_back(home, trained):
     assert json.loads(run("models", "show", trained).stdout)["version"] == trained
     back = json.loads(run("models", "rollback", "--json").stdout)["serving"]
     assert back != trained
+    said = run("models", "promote", manifests.versions(DEMO_BUNDLES)[-1].name)
+    assert "means nothing" in " ".join(said.stderr.split())
+    run("models", "rollback")
     failed = run("models", "promote", "no-such-version", check=False)
     assert failed.returncode == 2
     assert "no model version" in failed.stderr
