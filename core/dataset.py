@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ from torch import Tensor
 from core.formats import read
 from core.labels import CLASSES, SHARES, SPLITS
 from core.preprocess import InputSpec, to_input
-from core.pseudonym import Pseudonym, unnamed
+from core.pseudonym import UNNAMED, Pseudonym, unnamed
 from core.scan import Scan, UnreadableScan
 
 
@@ -153,15 +153,25 @@ def check_classes(loaded: Loaded) -> None:
 
 
 def by_study(samples: Sequence[Sample], studies: Sequence[str | None]) -> list[Sample]:
-    """The same; a slice that names no patient is that of whom another slice of its study names, and one patient's with
-    all its study's where none does: header fields are taken out more often than studies' numbers."""
-    whose: dict[str, str] = {}
-    for sample, study in sorted(zip(samples, studies, strict=True), key=lambda one: one[0].patient is None):
-        if study:
-            whose.setdefault(study, sample.patient or unnamed(sample.content_hash or ""))
+    """The same; slices of one study are one patient's where their files name none: header fields are taken out more
+    often than studies' numbers. What has no study stays as it is."""
+    patients = whose([sample.patient or unnamed(sample.content_hash or "") for sample in samples], studies)
     return [
-        replace(sample, patient=sample.patient or (whose[study] if study else None))
-        for sample, study in zip(samples, studies, strict=True)
+        replace(sample, patient=patient) if study else sample
+        for sample, patient, study in zip(samples, patients, studies, strict=True)
+    ]
+
+
+def whose(patients: Sequence[str], groups: Sequence[Hashable | None]) -> list[str]:
+    """The patient of each scan, as its file names them; where none does, whom another file of its group names (of the
+    same image, `core.dataset_audit.groups_of_images`, or study); else the first of it."""
+    keys: dict[Hashable, str] = {}
+    for patient, group in sorted(zip(patients, groups, strict=True), key=lambda one: one[0].startswith(UNNAMED)):
+        if group is not None:
+            keys.setdefault(group, patient)
+    return [
+        keys[group] if group is not None and patient.startswith(UNNAMED) else patient
+        for patient, group in zip(patients, groups, strict=True)
     ]
 
 

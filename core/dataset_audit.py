@@ -11,12 +11,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
-from core.dataset import Sample, assign_splits, by_study, patient_classes, patients_in_several_splits
+from core.dataset import Sample, assign_splits, by_study, patient_classes, patients_in_several_splits, whose
 from core.labels import SPLITS, parse_class, parse_split
 from core.likeness import HASH_DISTANCE, NEAR_DIFFERENCE, Appearance, appearance, connected, distances
 from core.listing import relative
 from core.preprocess import WINDOWS, windowed
-from core.pseudonym import UNNAMED, unnamed
+from core.pseudonym import unnamed
 from core.scan import Scan, UnreadableScan
 
 SHORTCUT_AUC = 0.65
@@ -148,19 +148,6 @@ def groups_of_images(audit: Audit, root: Path) -> dict[Path, int]:
     """Files that show one image, or nearly -> the number of their group; files unlike any other are not in it."""
     of = connected((pair.first, pair.second) for pair in (*audit.exact, *audit.near))
     return {root / str(name): group for name, group in of.items()}
-
-
-def whose(patients: Sequence[str], groups: Sequence[int | None]) -> list[str]:
-    """The patient of each scan, as its file names them; where none does, whom another file of the same image
-    (`groups_of_images`) names; else the first that shows it."""
-    keys: dict[int, str] = {}
-    for patient, group in sorted(zip(patients, groups, strict=True), key=lambda one: one[0].startswith(UNNAMED)):
-        if group is not None:
-            keys.setdefault(group, patient)
-    return [
-        keys[group] if group is not None and patient.startswith(UNNAMED) else patient
-        for patient, group in zip(patients, groups, strict=True)
-    ]
 
 
 def dealt_with(patients: Sequence[str], groups: Sequence[int | None]) -> dict[str, str]:

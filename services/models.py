@@ -275,9 +275,8 @@ def rollback(ws: Workspace, *, actor: str, instead_of: str | None = None) -> str
         if not rest:
             raise NoSuchVersion("There is no earlier version to go back to.")
         version = rest[0][0]
-        folder = folder_of(ws, version)
         try:
-            _checked(folder)
+            _checked(folder_of(ws, version))
         except ModelStopped:
             raise
         except BadBundle as error:  # the way back leads past it from now on

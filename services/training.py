@@ -22,9 +22,10 @@ from core.dataset import (
     load,
     patient_classes,
     patients_in_several_splits,
+    whose,
     with_splits,
 )
-from core.dataset_audit import Audit, Auditor, dealt_with, groups_of_images, whose
+from core.dataset_audit import Audit, Auditor, dealt_with, groups_of_images
 from core.labels import CLASSES, NO_STROKE, SPLITS
 from core.manifest import Manifest
 from core.preprocess import InputSpec

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.dataset import assign_splits, file_reader
-from core.dataset_audit import Auditor, audit, clean_samples, dealt_with, look_at_all, whose
+from core.dataset import assign_splits, file_reader, whose
+from core.dataset_audit import Auditor, audit, clean_samples, dealt_with, look_at_all
 from core.labels import CLASSES
 from core.listing import from_folders
 from core.pseudonym import UNNAMED, Pseudonym
