@@ -1,5 +1,7 @@
 """Scans a second through the model that ships, class probabilities and heat map together, beside well-known networks.
 
+Once as it answers, from each scan and its mirror image, and once from the scan alone.
+
     python -m benchmarks.throughput [--batch 32] [--rounds 7]
 
 All in one run, in turns, so that the ratios hold on any machine; the torchvision networks at 224 pixels, untrained and
@@ -30,8 +32,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     shipped = bundle.load(manifests.versions(SHIPPED_BUNDLES)[-1])
-    name = f"{shipped.manifest.arch}, {shipped.spec.size} px, with heat map"
-    networks: dict[str, tuple[nn.Module, int, int]] = {name: (fused(shipped.network), 1, shipped.spec.size)}
+    name, size = f"{shipped.manifest.arch}, {shipped.spec.size} px, with heat map", shipped.spec.size
+    once = fused(shipped.network)
+    once.mirror = False
+    networks: dict[str, tuple[nn.Module, int, int]] = {
+        name: (fused(shipped.network), 1, size),
+        f"{name}, no mirror image": (once, 1, size),
+    }
     models = torchvision_models()
     networks |= {f"{name}, 224 px": (getattr(models, name)(weights=None), 3, 224) for name in OTHERS}
     runs = {name: _run(network, channels, side, args.batch) for name, (network, channels, side) in networks.items()}
@@ -45,7 +52,7 @@ def main() -> None:
     ours = next(iter(rates.values()))
     print(f"{torch.get_num_threads()} threads, batches of {args.batch}, median of {args.rounds} rounds")
     for name, rate in rates.items():
-        print(f"{name:<36} {rate:7.0f} scans/s   {ours / rate:5.1f} times as fast is ours")
+        print(f"{name:<58} {rate:7.0f} scans/s   {ours / rate:5.1f} times as fast is ours")
 
 
 def _run(network: nn.Module, channels: int, side: int, batch: int) -> Callable[[], None]:
