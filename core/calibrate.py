@@ -16,7 +16,6 @@ FLOOR = 0.5
 """No answer is given with less confidence than this, whatever the validation scans say."""
 ALWAYS = math.nextafter(1.0, 2.0)
 """Below this every confidence lies, also one that has been rounded to 1."""
-_PRIOR_SCALE = 1.0
 
 
 def class_balance(labels: Tensor, classes: int) -> Tensor:
@@ -46,7 +45,7 @@ def calibrate(logits: Tensor, labels: Tensor, patients: Sequence[str], weights: 
         optimizer.zero_grad()
         scaled = z / parameters[0].clamp(min=0).exp() + parameters[1:]
         fit = (F.cross_entropy(scaled, labels, reduction="none") * counts).mean()
-        value = people * fit + (parameters**2).sum() / (2 * _PRIOR_SCALE**2)
+        value = people * fit + (parameters**2).sum() / 2
         value.backward()
         return value
 

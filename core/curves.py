@@ -25,12 +25,11 @@ class Roc(_Curve):
 
     fpr: np.ndarray
     tpr: np.ndarray
-    thresholds: np.ndarray
 
 
 @dataclass(frozen=True)
 class PrecisionRecall(_Curve):
-    """From scikit-learn's `precision_recall_curve`; the last point has no threshold."""
+    """From scikit-learn's `precision_recall_curve`."""
 
     precision: np.ndarray
     recall: np.ndarray
@@ -58,7 +57,8 @@ class ReliabilityBin:
 
 def roc(is_it: np.ndarray, score: np.ndarray) -> Roc:
     """`is_it` (N,) bool with both sides, `score` (N,)."""
-    return Roc(*_thinned(*metrics.roc_curve(is_it, score)))
+    fpr, tpr, _ = metrics.roc_curve(is_it, score)
+    return Roc(*_thinned(fpr, tpr))
 
 
 def precision_recall(is_it: np.ndarray, score: np.ndarray) -> PrecisionRecall:

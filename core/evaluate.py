@@ -84,9 +84,9 @@ class Report:
     risk_coverage: RiskCoverage
     risk_coverage_area: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain types; NaN and infinity become null."""
-        return {
+    def to_json(self, *, curves: bool = True) -> dict[str, Any]:
+        """Plain types; NaN and infinity become null. Without `curves` the figures alone, which are a tenth of it."""
+        figures = {
             "classes": list(self.classes),
             "n": self.n,
             "patients": self.patients,
@@ -97,11 +97,16 @@ class Report:
                 for name, figures in self.per_class.items()
             },
             "confusion": self.confusion.tolist(),
+            "reliability": [one.to_json() for one in self.reliability],
+            "risk_coverage_area": self.risk_coverage_area,
+        }
+        if not curves:
+            return figures
+        return {
+            **figures,
             "roc": {name: curve.to_json() for name, curve in self.roc.items()},
             "pr": {name: curve.to_json() for name, curve in self.pr.items()},
-            "reliability": [one.to_json() for one in self.reliability],
             "risk_coverage": self.risk_coverage.to_json(),
-            "risk_coverage_area": self.risk_coverage_area,
         }
 
 
@@ -283,12 +288,12 @@ def _precision_averaged(totals: np.ndarray) -> np.ndarray:
 def per_patient(
     labels: Sequence[str], probabilities: np.ndarray, known: Sequence[str], patients: Sequence[str]
 ) -> tuple[list[str], np.ndarray, list[str]]:
-    """Scans -> patients: (label, probabilities, key) of each, for `evaluate`.
+    """Scans -> patients: (label, probabilities, key) of each.
 
     A patient has the first class in the vocabulary's order that any of their scans has: one slice with a hemorrhage
-    is a patient with a hemorrhage. In the same order, each stroke type takes of what the ones before it leave the mean
-    over the `SLICES_THAT_SPEAK` scans where it is highest; what all leave is "no stroke". A model without that class
-    gives the mean of all scans.
+    is a patient with a hemorrhage. Their probability of hemorrhage is the mean over the `SLICES_THAT_SPEAK` scans where
+    it is highest; of ischemia the same mean, times what hemorrhage leaves; what both leave is "no stroke". A model
+    without that class gives the mean of all scans.
     """
     keys, index, sizes = np.unique(np.asarray(patients), return_inverse=True, return_counts=True)
     order = np.array([CLASSES.index(label) for label in labels])
@@ -297,6 +302,14 @@ def per_patient(
     theirs = np.split(probabilities[np.argsort(index, kind="stable")], np.cumsum(sizes)[:-1])
     rows = np.array([_of_patient(p, known) for p in theirs])
     return [CLASSES[i] for i in first], rows, [str(key) for key in keys]
+
+
+def evaluate_patients(
+    labels: Sequence[str], probabilities: np.ndarray, known: Sequence[str], patients: Sequence[str]
+) -> Report:
+    """`evaluate` of patients instead of scans, see `per_patient`."""
+    theirs, p, keys = per_patient(labels, probabilities, known, patients)
+    return evaluate(theirs, p, known, patients=keys)
 
 
 def _of_patient(p: np.ndarray, known: Sequence[str]) -> np.ndarray:

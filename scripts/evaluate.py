@@ -11,13 +11,13 @@ from data_options import add_data_options, samples_from
 
 from core import bundle
 from core.bundle import Bundle
-from core.dataset import DatasetError, Examples, Sample
-from core.evaluate import BY_CLASS, OVERALL, Report, difference, evaluate, per_patient
+from core.dataset import DatasetError, Examples, Sample, file_reader, load
+from core.evaluate import BY_CLASS, OVERALL, Report, difference, evaluate_patients
 from core.labels import in_words, parse_split
 from core.settings import Settings
 from services.figures import write_plots
 from services.models import folder_of, trained_elsewhere
-from services.publishing import load_for, measure, probabilities_of
+from services.publishing import answers_of, measure
 from services.workspace import Workspace, open_workspace
 
 
@@ -35,8 +35,7 @@ def main() -> None:
         p, examples = _read(ws, model, samples)
         known = model.manifest.classes
         report = measure(p, examples, known)
-        labels, patient_p, keys = per_patient(examples.labels, p, known, examples.patients)
-        patient_report = evaluate(labels, patient_p, known, patients=keys)
+        patient_report = evaluate_patients(examples.labels, p, known, examples.patients)
         unnamed = sum(sample.split is None for sample in samples)
         if args.part != "all" and unnamed:
             print(f"Note: {unnamed} of these {len(samples)} files name no part, and are measured too.")
@@ -78,10 +77,12 @@ def _say_whom_it_met(ws: Workspace, model: Bundle, examples: Examples) -> int:
 def _read(ws: Workspace, model: Bundle, samples: list[Sample]) -> tuple[np.ndarray, Examples]:
     """The model's probabilities for the files that can be read; the others are named."""
     with bar("reading scans") as progress:
-        loaded = load_for(model, samples, ws, progress)
+        reader = file_reader(ws.pseudonym, ws.settings.limits.megapixels)
+        loaded = load(samples, model.spec, reader=reader, progress=progress)
     for path, reason in loaded.refused:
         errors.print(f"left out: {path.name}: {reason}", markup=False)
-    return probabilities_of(model, loaded.examples.x), loaded.examples
+    p, _ = answers_of(model, loaded.examples.x)
+    return p, loaded.examples
 
 
 def _compare(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 
 from console import errors, sentences, training_bar
 
@@ -23,7 +24,7 @@ def main() -> None:
                 ws, dry_run=args.dry_run, synthetic=args.demo, progress=tell, say=lambda text: errors.print(text)
             )
     if args.json:
-        print(json.dumps(decision.to_json(), indent=1))
+        print(json.dumps(asdict(decision), indent=1))
     else:
         print(decision.reason)
         if args.dry_run:

@@ -68,7 +68,7 @@ def too_few(
         return f"At least {rule.min_scans} scans with a verdict are needed to train on; there are {len(items)}{demo}."
     return (
         _too_few_to_judge(ws, [item for item in items if item.split == "test"])
-        or _too_few_to_settle([item for item in items if item.split == "validation"])
+        or _too_few_to_settle(items)
         or _too_few_to_learn(items, classes)
         or (None if champion is None or champion.demonstration else _too_little_to_say_as_much(ws, items, champion))
     )
@@ -91,12 +91,10 @@ def _too_few_to_judge(ws: Workspace, test: Sequence[Item]) -> str | None:
     return None
 
 
-def _too_few_to_settle(validation: Sequence[Item]) -> str | None:
-    return (
-        None
-        if validation
-        else ("No reviewed scan belongs to a patient kept for validation. Review scans of more patients.")
-    )
+def _too_few_to_settle(items: Sequence[Item]) -> str | None:
+    if any(item.split == "validation" for item in items):
+        return None
+    return "No reviewed scan belongs to a patient kept for validation. Review scans of more patients."
 
 
 def _too_few_to_learn(items: Sequence[Item], classes: Collection[str]) -> str | None:

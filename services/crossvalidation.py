@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
 from core.dataset import DatasetError, Examples
-from core.evaluate import Report, evaluate, per_patient
+from core.evaluate import Report, evaluate, evaluate_patients
 from core.manifest import Calibration
 from core.network import Network
 from core.outlier import Typical, with_threshold
@@ -78,8 +78,7 @@ class CrossValidation:
         return evaluate(list(rows["label"]), self._p(rows, raw), self.classes, patients=list(rows["patient"]))
 
     def _of_patients(self, rows: pd.DataFrame, *, raw: bool = False) -> Report:
-        labels, p, keys = per_patient(list(rows["label"]), self._p(rows, raw), self.classes, list(rows["patient"]))
-        return evaluate(labels, p, self.classes, patients=keys)
+        return evaluate_patients(list(rows["label"]), self._p(rows, raw), self.classes, list(rows["patient"]))
 
     def _p(self, rows: pd.DataFrame, raw: bool) -> np.ndarray:
         return rows[[f"{'raw' if raw else 'p'}_{name}" for name in self.classes]].to_numpy(np.float64)

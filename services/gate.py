@@ -25,16 +25,7 @@ class Decision:
     reason: str
     champion: str | None
     candidate: str | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "candidate": self.candidate,
-            "champion": self.champion,
-            "decision": self.decision,
-            "reason": self.reason,
-            "metrics": self.metrics,
-        }
+    metrics: dict[str, Any] = field(default_factory=dict)  # plain types
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,7 @@ def decide(
     of their hemorrhages, does not abstain on most that the champion answers, can say as much of its answers, and
     nobody has let another version serve since the training began.
 
-    Without `serve` neither is the model that serves, and none of them will be: demonstrations beside a real one.
+    Without `serve` two demonstrations are compared for show: nothing is let serve.
     """
     compared = _compare(champion, candidate, test)
     figures = _figures(ws, champion, candidate, test, compared)
@@ -94,7 +85,7 @@ def _compare(champion: Bundle, candidate: Bundle, test: Examples) -> _Compared:
         said[role], answered = answers_of(model, test.x)
         answers[role] = int(answered.sum())
         called[role] = [known[i] for i in said[role].argmax(axis=1)]
-        metrics[role] = measure(said[role], test, known).to_json()
+        metrics[role] = measure(said[role], test, known).to_json(curves=False)
     both_know = champion.manifest.classes, candidate.manifest.classes
     gains = difference(test.labels, said["champion"], said["candidate"], both_know, patients=test.patients)
     metrics["answered"] = answers

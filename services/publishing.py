@@ -1,6 +1,6 @@
 """A trained network becomes a bundle: rules settled, figures measured, facts written down."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 
 from core import bundle, outlier
 from core.bundle import Bundle
-from core.dataset import Examples, Loaded, Sample, file_reader, load
+from core.dataset import Examples
 from core.evaluate import Report, evaluate
 from core.labels import CLASSES, in_words
 from core.manifest import Manifest
@@ -117,7 +117,7 @@ def publish_model(
         },
         "patients": {name: sorted(keys) for name, keys in patients.items()},
         "keyed_by": (parent.keyed_by if parent else None) or ws.pseudonym.fingerprint,
-        "metrics": {name: report.to_json() for name, report in metrics.items()},
+        "metrics": {name: report.to_json(curves=False) for name, report in metrics.items()},
     }
     manifest = bundle.publish(models_dir or ws.models_dir, result.network, facts, rules.typical)
     with ws.db.writing() as session:
@@ -166,20 +166,10 @@ def measure(probabilities: np.ndarray, part: Examples, classes: Sequence[str]) -
     return evaluate(part.labels, probabilities, classes, patients=part.patients)
 
 
-def probabilities_of(model: Bundle, x: torch.Tensor) -> np.ndarray:
-    """A published model's calibrated probabilities, (N, C), for scans prepared as its spec says."""
-    return model.manifest.calibration.probabilities(predict(model.network, x).logits)
-
-
 def answers_of(model: Bundle, x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The same, and (N,) whether it answers: it neither abstains nor takes the image for no head CT."""
+    """A published model's calibrated probabilities, (N, C), for scans prepared as its spec says, and (N,) whether it
+    answers: it neither abstains nor takes the image for no head CT."""
     of = model.manifest
     rules = Rules(of.calibration, of.abstain_below, of.operating_points, model.typical)
     p, _, answered = rules.applied(predict(model.network, x))
     return p, answered
-
-
-def load_for(model: Bundle, samples: Sequence[Sample], ws: Workspace, progress: Callable[[int, int], None]) -> Loaded:
-    """Labelled files, prepared as `model` wants them."""
-    reader = file_reader(ws.pseudonym, ws.settings.limits.megapixels)
-    return load(samples, model.spec, reader=reader, progress=progress)

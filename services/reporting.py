@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from core.agreement import cohens_kappa
-from core.evaluate import Report, difference, evaluate, per_patient
+from core.evaluate import Report, difference, evaluate, evaluate_patients
 from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import CLASSES, HEMORRHAGIC
 from core.manifest import OperatingPoint
@@ -225,8 +225,7 @@ def _patient_report(rows: pd.DataFrame) -> Report | None:
     if not len(rows):
         return None
     known, p = _probabilities(rows)
-    labels, by_patient, keys = per_patient(list(rows["label"]), p, known, list(rows["patient_key"]))
-    return evaluate(labels, by_patient, known, patients=keys)
+    return evaluate_patients(list(rows["label"]), p, known, list(rows["patient_key"]))
 
 
 def _probabilities(rows: pd.DataFrame) -> tuple[list[str], np.ndarray]:

@@ -1,6 +1,6 @@
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_retraining_publishes_a_version_with_its_lineage(reviewed):
     assert decision.metrics["candidate"]["n"] == sum(i.split == "test" for i in items)
     assert champion(ws) == (decision.candidate if decision.decision == "promoted" else before)
     assert any(line.startswith("test: 10 scans of 10 patients") for line in said)
-    json.dumps(decision.to_json(), allow_nan=False)
+    json.dumps(asdict(decision), allow_nan=False)
     with ws.db.reading() as session:
         [run] = session.scalars(select(tables.TrainingRun)).all()
         assert (run.candidate, run.decision) == (decision.candidate, decision.decision)
