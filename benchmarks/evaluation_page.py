@@ -68,7 +68,7 @@ def _reading(i: int, version: str, p: np.ndarray) -> dict[str, object]:
 def _review(number: int, i: int, reader: str, verdict: int, began: datetime) -> dict[str, object]:
     return {
         "scan_id": i + 1, "reader": reader, "verdict": CLASSES[verdict], "blind": i % 10 == 0, "adjudication": False,
-        "reading_id": i + 1, "click_id": f"{number:036d}", "created_at": began + timedelta(minutes=15 * i),
+        "click_id": f"{number:036d}", "created_at": began + timedelta(minutes=15 * i),
     }  # fmt: skip
 
 

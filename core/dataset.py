@@ -163,8 +163,8 @@ def by_study(samples: Sequence[Sample], studies: Sequence[str | None]) -> list[S
 
 
 def whose(patients: Sequence[str], groups: Sequence[Hashable | None]) -> list[str]:
-    """The patient of each scan, as its file names them; where none does, whom another file of its group names (of the
-    same image, `core.dataset_audit.groups_of_images`, or study); else the first of it."""
+    """The patient of each scan: whom its file names; where it names none, whom another file of its group names (files
+    of the same image, `core.dataset_audit.groups_of_images`, or study); where none does, the group's first."""
     keys: dict[Hashable, str] = {}
     for patient, group in sorted(zip(patients, groups, strict=True), key=lambda one: one[0].startswith(UNNAMED)):
         if group is not None:

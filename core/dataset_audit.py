@@ -151,8 +151,8 @@ def groups_of_images(audit: Audit, root: Path) -> dict[Path, int]:
 
 
 def dealt_with(patients: Sequence[str], groups: Sequence[int | None]) -> dict[str, str]:
-    """Patient -> the first of those who share an image with them, or with whom those share one: all of them belong in
-    one part."""
+    """Patient -> one who stands for all that share an image with them, directly or through others: these belong in one
+    part."""
     links = [(patient, group) for patient, group in zip(patients, groups, strict=True) if group is not None]
     of, first = connected(links), dict[int, str]()
     for patient in sorted(set(patients)):

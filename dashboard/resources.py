@@ -9,6 +9,7 @@ from core.scan import UnreadableScan
 from db.images import ImageMissing
 from db.queries import ScanRow
 from services import models, pictures, removal
+from services.desks import Desks
 from services.uploads import Upload
 from services.workspace import Workspace, open_workspace
 
@@ -22,6 +23,12 @@ def workspace() -> Workspace:
     ws = open_workspace()
     removal.sweep_images(ws)
     return ws
+
+
+@st.cache_resource(show_spinner=False)
+def desks() -> Desks:
+    """Of all who read on this server."""
+    return Desks()
 
 
 def model() -> tuple[Model, str | None]:

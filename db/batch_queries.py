@@ -33,13 +33,14 @@ def holds_scans(session: Session, batch_id: int) -> bool:
 TAKEN_BACK, MET_AGAIN, JOINED = "undo intake", "intake again", "joined"
 
 
-def met_again(session: Session, scan_id: int) -> bool:
-    """Whether a scan of this one's batch has come with another upload too, as a duplicate, and that upload has not been
-    taken back."""
+def met_again(session: Session, scan_id: int, but_of: str | None) -> bool:
+    """Whether a scan of this one's batch has come with another upload too, as a duplicate, that was not the actor's
+    `but_of` and has not been taken back."""
     batch = session.scalar(select(Scan.batch_id).where(Scan.id == scan_id))
     theirs = set(session.scalars(select(Scan.id).where(Scan.batch_id == batch)))
-    events = session.scalars(select(AuditEvent.detail).where(AuditEvent.action == MET_AGAIN))
-    uploads = {said["upload"] for said in events if theirs.intersection(said["scans"])}
+    events = session.scalars(select(AuditEvent).where(AuditEvent.action == MET_AGAIN))
+    met = (event.detail for event in events if event.actor != but_of)
+    uploads = {said["upload"] for said in met if theirs.intersection(said["scans"])}
     if not uploads:
         return False
     there = set(session.scalars(select(Scan.batch_id).distinct()))
@@ -82,8 +83,9 @@ def joined_by_batch_of(session: Session, scan_id: int) -> list[dict[str, Any]]:
 
 
 def give_back(session: Session, *, patient: str, split: str, studies: Sequence[str], now: str) -> None:
-    """Undo `queries.give_studies`, but for studies that are not theirs `now` any more, or of which a scan is in use.
-    How they were drawn for the blind audit, and what was said of their readings, stays."""
+    """Undo `queries.give_studies`; studies that are not the patient's `now` any more stay, and those with a scan that
+    has been reviewed or trained on. How they were drawn for the blind audit, and what was said of their readings,
+    stays."""
     in_use = select(Review.scan_id).union(select(SnapshotItem.scan_id))
     used = select(Scan.study_key).where(Scan.study_key.in_(studies), Scan.id.in_(in_use))
     theirs = select(Study.key).where(Study.key.in_(studies), Study.patient_key == now, Study.key.not_in(used))

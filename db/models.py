@@ -83,7 +83,7 @@ class Scan(Base):
     number: Mapped[float | None]  # place in the study: mm along the normal, or its number in the header or file name
     meta: Mapped[dict[str, Any]]
     look: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)  # hash of what it looks like from afar
-    resembles_id: Mapped[int | None] = mapped_column(ForeignKey("scans.id"))  # an earlier copy
+    resembles_id: Mapped[int | None] = mapped_column(ForeignKey("scans.id"), index=True)  # an earlier copy
     synthetic: Mapped[bool] = mapped_column(default=False)
     audit: Mapped[bool] = mapped_column(default=False)  # drawn for the blind audit stream
     version: Mapped[int] = mapped_column(default=0)
@@ -137,12 +137,11 @@ class Review(Base):
     verdict: Mapped[str] = mapped_column(String(16))
     blind: Mapped[bool] = mapped_column(default=False)  # given before the model's reading was shown
     adjudication: Mapped[bool] = mapped_column(default=False)  # settles what readers disagree on
-    reading_id: Mapped[int | None] = mapped_column(ForeignKey("readings.id"))  # the reading shown, or compared with
+    reading_id: Mapped[int | None] = mapped_column(ForeignKey("readings.id"), index=True)  # of before 0004; unused
     click_id: Mapped[str] = mapped_column(String(36), unique=True)  # the same click sent twice is one review
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     scan: Mapped[Scan] = relationship(back_populates="reviews")
-    reading: Mapped[Reading | None] = relationship()
 
 
 class Shown(Base):
@@ -168,10 +167,10 @@ class Snapshot(Base):
 class SnapshotItem(Base):
     __tablename__ = "snapshot_items"
     snapshot_id: Mapped[int] = mapped_column(ForeignKey("snapshots.id"), primary_key=True)
-    scan_id: Mapped[int] = mapped_column(ForeignKey("scans.id"), primary_key=True)
+    scan_id: Mapped[int] = mapped_column(ForeignKey("scans.id"), primary_key=True, index=True)
     content_hash: Mapped[str] = mapped_column(String(64))
     label: Mapped[str] = mapped_column(String(16))
-    review_id: Mapped[int] = mapped_column(ForeignKey("reviews.id"))
+    review_id: Mapped[int] = mapped_column(ForeignKey("reviews.id"), index=True)
     patient_key: Mapped[str] = mapped_column(String(80))
     split: Mapped[str] = mapped_column(String(16))
 

@@ -117,8 +117,8 @@ def shown_to(session: Session, reader: str, scan_ids: Collection[int] | None = N
 
 def may_have_seen(session: Session, reader: str, scan_id: int) -> bool:
     """Whether a model's reading of a scan has been shown to `reader` at some time: beside it or beside a near copy; or,
-    where it is drawn for the blind audit, when after one of their reviews none of its patient's scans was left,
-    whatever has come since and hides it again."""
+    of a patient drawn for the blind audit, when `reader` had reviewed all of the patient's scans that were in the log
+    then, whatever has come since and hides the answers again."""
     if shown_to(session, reader, [scan_id]):
         return True
     patient = select(Study.patient_key).join(Scan).where(Scan.id == scan_id)

@@ -65,7 +65,7 @@ def summary(audit: Audit) -> list[str]:
 
 
 def _parts_shared(audit: Audit) -> str:
-    """Which parts share how many patients: "82 in train and test, 69 in validation too"."""
+    """Which parts share how many patients: "82 in train and test, 69 in train and validation"."""
     pairs = (("train", "test"), ("train", "validation"), ("validation", "test"))
     shared = {pair: sum(set(pair) <= set(parts) for parts in audit.leaking_patients.values()) for pair in pairs}
     return ", ".join(f"{n} in {a} and {b}" for (a, b), n in shared.items() if n)

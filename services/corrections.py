@@ -26,9 +26,11 @@ class Item:
 
 
 def labelled_scans(ws: Workspace, *, synthetic: bool = False, copies: bool = False) -> list[Item]:
-    """Every scan with a verdict that counts and is a class, in its patient's split. Demo cases only where asked; only
-    with `copies` those kept for validation or testing that nearly copy one to learn from (or, for testing, to validate
-    on), as where one patient has come under two names: they would flatter a model that has learned the other by heart.
+    """Every scan with a verdict that counts and is a class, in its patient's split; demo cases only where asked.
+
+    Scans kept for validation or testing that nearly copy one to learn from (or, for testing, one to validate on) are
+    left out unless `copies`: where one patient has come under two names, a model that has learned the one by heart
+    would look good on the other.
     """
     with ws.db.reading() as session:
         scans = [scan for scan in queries.scans(session) if scan.synthetic == synthetic]

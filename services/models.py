@@ -50,8 +50,8 @@ def folder_of(ws: Workspace, version: str) -> Path:
 
 
 def serving_order(ws: Workspace) -> tuple[tuple[str, str], ...]:
-    """(version, manifest SHA-256) to try in turn: the promoted one, or what ships now where that shipped before an
-    update; those it replaced, the one that ships now, the demonstration."""
+    """(version, manifest SHA-256) to try in turn: the promoted version (where that was a shipped one which an update
+    has replaced, today's), those it replaced, the shipped one, the demonstration."""
     promoted = manifests.pointer(ws.models_dir)
     replaced = [
         entry for entry in promoted[1:] if any((root / entry[0]).is_dir() for root in (ws.models_dir, SHIPPED_BUNDLES))

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from db import audit, batch_queries, queries
+from services.review import UNNAMED_READER
 from services.workspace import Workspace
 
 STALE_S = 3600
@@ -18,14 +19,14 @@ def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
     """Take back the whole batch that a scan came with; returns how many scans went. Rows go first, then images.
 
     Its patients keep their split, for splits are for good; scans of other batches that it had given a patient's name
-    lose it, where nobody has reviewed them. Raises BatchInUse where a scan of it has been reviewed or
-    trained on, or has come again with another upload, which was told that it is stored.
+    lose it, where nobody has reviewed them. Raises BatchInUse where a scan of it has been reviewed or trained on, or
+    has come again with somebody else's upload, who was told that it is stored; who gives no name may be anybody.
     """
     with ws.db.writing() as session:
         last = batch_queries.last_scan(session)
-        if batch_queries.met_again(session, scan_id):
+        if batch_queries.met_again(session, scan_id, but_of=None if actor == UNNAMED_READER else actor):
             raise BatchInUse(
-                "A later upload brought scans of this batch too and was told that they are stored: it stays."
+                "Somebody else's upload brought scans of this batch too and was told that they are stored: it stays."
             )
         joined = batch_queries.joined_by_batch_of(session, scan_id)
         gone = batch_queries.delete_batch_of(session, scan_id)

@@ -21,7 +21,8 @@ from services.workspace import Workspace
 
 State = Literal["not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ"]
 
-
+UNNAMED_READER = "Reader 1"
+"""Who reads where nobody has given a name: anybody."""
 TITLE_LETTERS = 8
 """Of a pseudonym, on screen: six would give two of 5,000 patients the same name more often than not."""
 
@@ -223,6 +224,14 @@ def queue(
     return [scan_id for _, scan_id in sorted(places)]
 
 
+def read_by_others(ws: Workspace, scan_id: int, reader: str) -> bool:
+    """Whether others have read a scan and `reader` has not. Of a patient drawn for the blind audit each reads all."""
+    with ws.db.reading() as session:
+        said = review_queries.latest_reviews(session, [scan_id]).get(scan_id, [])
+        drawn = any(row.audit for row in queries.scans(session, ids=[scan_id]))
+    return bool(said) and not drawn and all(review.reader != reader for review in said)
+
+
 def openable(
     ws: Workspace, scan_ids: Collection[int], reader: str, *, blind_first: bool = False
 ) -> tuple[list[int], int]:
@@ -266,7 +275,6 @@ def record(
             raise NoSuchScan(f"There is no scan {scan_id} in the case log.")
         if scan.version != expected_version:
             raise ScanChanged(_who_was_faster(session, scan_id, told=not blind))
-        reading = queries.readings(session, prefer=preferred(ws), scan_ids=[scan_id]).get(scan_id)
         reader = review_queries.spelling(session, reader)
         counts = review_queries.verdicts(session, [scan_id]).get(scan_id)
         adjudication = adjudication or (counts is not None and counts.settled_by == reader)  # a second thought
@@ -277,7 +285,6 @@ def record(
             verdict=verdict,
             blind=blind,
             adjudication=adjudication,
-            reading_id=reading.id if reading else None,
             click_id=click_id,
         )
         scan.version += 1

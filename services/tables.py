@@ -124,7 +124,7 @@ def confusion(report: Report) -> pd.DataFrame:
 
 
 def groups(found: tuple[Group, ...]) -> pd.DataFrame:
-    """A row a group; `few` marks those on too few scans to trust."""
+    """A row a group, with a note on those on too few scans to trust."""
     return pd.DataFrame(
         {
             "Group": f"{group.kind}: {group.name}",
@@ -217,7 +217,7 @@ def _of_the_stream(stream: AuditStream, question: Question) -> list[str]:
     if not stream.drawn:
         return []
     left_out = [
-        (stream.no_class, "given no one class"),
+        (stream.no_class, "without one class that readers agree on"),
         (stream.unread_by_model, "not read by this version"),
         (stream.seen_in_training, "of patients it was trained on"),
         (stream.settled_on, "of patients its calibration and thresholds come from"),
@@ -259,8 +259,8 @@ def notes(live: LiveEvaluation) -> list[str]:
         )
     if live.question.without:
         found.append(
-            f"Left out: {counted(len(live.question.without), 'scan')} (real or demo) whose viewer has yet to read "
-            "others of the same patients blind, for the figures would tell the answers."
+            f"Left out: {counted(len(live.question.without), 'scan')} (real or demo), because you have yet to "
+            "read others of the same patients blind: the figures would tell the answers."
         )
     if live.not_blind:
         found.append(f"Left out: {counted(live.not_blind, 'scan')} with no verdict given blind.")

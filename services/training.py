@@ -1,4 +1,4 @@
-"""From labelled scans to a published candidate: what train.py and retrain.py have in common."""
+"""From labelled files to a published candidate."""
 
 import hashlib
 from collections import Counter

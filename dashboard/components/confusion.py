@@ -45,8 +45,8 @@ def _open(scan_ids: list[int]) -> None:
     shown, hidden = openable(resources.workspace(), scan_ids, frame.reader(), blind_first=frame.blind_first())
     if not shown:
         st.session_state["evaluation_notice"] = (
-            f"{counted(hidden, 'scan')} of this cell: your own blind verdict comes first, for opening them here would "
-            "tell the model's answer."
+            f"{counted(hidden, 'scan')} of this cell: give your own blind verdict first, for this cell shows the "
+            "model's answer."
         )
         return
     frame.go_through(shown, shown[0], by_answer=True)

@@ -15,7 +15,7 @@ from core.reading import Model
 from core.settings import BadSettings
 from dashboard import resources
 from db.session import UnusableLog
-from services.review import Case, known_reader, note_shown, pass_on_shown
+from services.review import UNNAMED_READER, Case, known_reader, note_shown, pass_on_shown
 from services.uploads import Upload
 
 PAGES = {
@@ -26,9 +26,6 @@ PAGES = {
     "evaluation": ("Evaluation", ":material/analytics:"),
     "models": ("Models", ":material/model_training:"),
 }
-
-NOBODY = "Reader 1"
-"""Who reads where nobody has given a name."""
 
 LONGEST = 9
 """Digits that a scan's number has at most."""
@@ -95,7 +92,7 @@ def draw() -> None:
 def _begin_from_address(always: bool) -> None:
     """What a session that begins takes over from the one before a reload, and which scan a link names (`?scan=12`)."""
     said = st.query_params
-    st.session_state["reading_as"] = said.get("reader", NOBODY), always or said.get("blind_first") == "true"
+    st.session_state["reading_as"] = said.get("reader", UNNAMED_READER), always or said.get("blind_first") == "true"
     scan = said.get("scan", "")
     if scan.isdecimal() and len(scan) <= LONGEST:
         st.session_state["scan"] = int(scan)
@@ -110,7 +107,7 @@ def _keep_in_address(always: bool) -> None:
     """A reload, a bookmark, or another page keeps who reads and how, and what has been uploaded. Not by binding the
     widgets to the address: with those st.switch_page fails."""
     st.session_state["reading_as"] = st.session_state["reader"], st.session_state["blind_first"]
-    wanted = {} if reader() == NOBODY else {"reader": reader()}
+    wanted = {} if reader() == UNNAMED_READER else {"reader": reader()}
     if blind_first() and not always:
         wanted["blind_first"] = "true"
     if (scan := st.query_params.get("scan")) and scan == str(st.session_state.get("scan")):
@@ -123,7 +120,7 @@ def _keep_in_address(always: bool) -> None:
 
 def reader() -> str:
     """Who files the verdicts of this session."""
-    return str(st.session_state.get("reader") or NOBODY).strip() or NOBODY
+    return str(st.session_state.get("reader") or UNNAMED_READER).strip() or UNNAMED_READER
 
 
 def blind_first() -> bool:
@@ -174,19 +171,19 @@ def list_batch(batch_id: int) -> None:
 def note_seen(case: Case) -> None:
     """What the model says of a scan, unless it is hidden, is shown to this session's reader."""
     note_shown(resources.workspace(), case, reader())
-    if case.reading is not None and reader() == NOBODY:
+    if case.reading is not None and reader() == UNNAMED_READER:
         st.session_state.setdefault("seen_unnamed", set()).add(case.scan.content_hash)
 
 
 def _another_reader() -> None:
     """What one reader may know, another may have yet to read blind; but whoever had given no name is the same one."""
-    if st.session_state["reading_as"][0] != NOBODY:
+    if st.session_state["reading_as"][0] != UNNAMED_READER:
         _tell_nothing()
 
 
 def _pass_on_seen() -> None:
     """Whoever has given a name has seen under it what they have seen without one. Forgotten here once it is stored."""
-    if reader() != NOBODY and (seen := st.session_state.get("seen_unnamed")):
+    if reader() != UNNAMED_READER and (seen := st.session_state.get("seen_unnamed")):
         pass_on_shown(resources.workspace(), seen, reader())
         del st.session_state["seen_unnamed"]
 
@@ -212,7 +209,7 @@ def _tell_nothing() -> None:
 
 def forget_queue() -> None:
     """The list to go through is made anew when next asked for."""
-    for key in ("queue", "scan", "finished", "revealed", "by_answer"):
+    for key in ("queue", "unread_ones", "scan", "finished", "revealed", "by_answer"):
         st.session_state.pop(key, None)
 
 

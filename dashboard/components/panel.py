@@ -19,7 +19,7 @@ from dashboard import resources
 from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow
 from services.figures import COLOURS
-from services.review import Case, history
+from services.review import UNNAMED_READER, Case, history
 from services.review import remarks as about
 from services.tables import percent
 
@@ -117,8 +117,8 @@ def verdict_buttons(case: Case) -> None:
         with column:
             short = in_words(verdict).replace(" image", "")
             _button(case, verdict, short, primary=verdict == case.own_verdict, stay=stay)
-    if frame.reader() == frame.NOBODY:
-        st.caption(f":material/person: Filed as “{frame.NOBODY}”. Say in the sidebar who reads.")
+    if frame.reader() == UNNAMED_READER:
+        st.caption(f":material/person: Filed as “{UNNAMED_READER}”. Say in the sidebar who reads.")
 
 
 def _button(case: Case, verdict: str, label: str, *, primary: bool, stay: bool) -> None:
@@ -135,8 +135,8 @@ def _button(case: Case, verdict: str, label: str, *, primary: bool, stay: bool) 
 
 
 def lost(case: Case) -> None:
-    """Of a scan whose image is lost one thing can be said; unsaid, it would wait in lists, and hide the answers to its
-    patient's other scans where they are read blind, for good."""
+    """The one verdict on a scan whose image is lost: unusable. Without it the scan would wait in lists for good, and
+    hide the answers to its patient's other scans where those are read blind."""
     st.write("If the image cannot be restored, file the scan as unusable; then nothing waits for it.")
     _button(case, UNUSABLE, in_words(UNUSABLE), primary=False, stay=False)
 

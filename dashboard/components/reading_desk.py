@@ -6,7 +6,7 @@ from core.labels import in_words
 from dashboard import resources
 from dashboard.components import frame, words
 from db.session import UnusableLog
-from services.review import Case, NoSuchScan, ScanChanged, cases, new_click, queue, record
+from services.review import Case, NoSuchScan, ScanChanged, cases, new_click, queue, read_by_others, record
 
 
 def current_queue() -> list[int]:
@@ -16,6 +16,7 @@ def current_queue() -> list[int]:
         everything = cases(resources.workspace(), frame.reader(), blind_first=frame.blind_first())
         ids, asked = queue(everything), st.session_state.get("scan")
         st.session_state["queue"] = ids if asked is None or asked in ids else [asked, *ids]
+        st.session_state["unread_ones"] = True
     return list(st.session_state["queue"])
 
 
@@ -23,9 +24,25 @@ def current_scan() -> int | None:
     """The scan on the desk: the one asked for, else the first of the queue."""
     if st.session_state.get("scan") is None:
         ids = current_queue()
-        st.session_state["scan"] = ids[0] if ids else None
+        st.session_state["scan"] = ids[_from(0, ids) % len(ids)] if ids else None
     chosen = st.session_state["scan"]
-    return int(chosen) if chosen is not None else None
+    if chosen is None:
+        return None
+    resources.desks().take(frame.reader(), chosen)
+    return int(chosen)
+
+
+def _from(place: int, ids: list[int]) -> int:
+    """The first place from this one on whose scan is not another reader's already: in a list of what nobody had read
+    when it was made, past what others have read since, or have before them."""
+    if not st.session_state.get("unread_ones"):
+        return place
+    taken = resources.desks().taken(but_of=frame.reader())
+    while place < len(ids) and (
+        ids[place] in taken or read_by_others(resources.workspace(), ids[place], frame.reader())
+    ):
+        place += 1
+    return place
 
 
 def step(offset: int, scan_id: int | None) -> None:
@@ -36,6 +53,7 @@ def step(offset: int, scan_id: int | None) -> None:
         return
     otherwise = len(ids) - 1 if scan is None and offset < 0 else 0
     place = ids.index(scan) + offset if scan in ids else otherwise
+    place = _from(place, ids) if offset > 0 else place
     st.session_state["scan"] = ids[place] if 0 <= place < len(ids) else None if offset > 0 else scan
     st.session_state["finished"] = st.session_state["scan"] is None
     if st.session_state["scan"] != scan:

@@ -11,6 +11,7 @@ from services.workspace import open_workspace
 @pytest.fixture
 def app(home, demonstration_serves):
     resources.workspace.clear()
+    resources.desks.clear()
     app = AppTest.from_file(str(ROOT / "dashboard" / "Home.py"), default_timeout=60)
     yield app
     resources.workspace.clear()

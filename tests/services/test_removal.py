@@ -8,7 +8,7 @@ from services import intake, removal
 from services.intake import BatchGone, Incoming, receive
 from services.models import serving_model
 from services.removal import BatchInUse, sweep_images, undo
-from services.review import new_click, record
+from services.review import UNNAMED_READER, new_click, record
 from services.workspace import open_workspace, stored_scan
 from tests.conftest import png
 from tests.services.conftest import take
@@ -77,19 +77,26 @@ def test_what_a_later_upload_was_told_is_stored_is_not_taken_back(ws):
 
 
 @pytest.mark.parametrize(
-    ("source", "actor", "stays"), [("ingest", "b", True), ("upload", "a", True), ("ingest", "a", False)]
+    ("first_by", "source", "actor", "stays"),
+    [
+        ("a", "ingest", "b", True),
+        ("a", "ingest", "a", False),
+        ("a", "upload", "a", False),
+        (UNNAMED_READER, "upload", UNNAMED_READER, True),
+    ],
 )
-def test_a_folder_that_is_taken_in_again_by_its_own_command_keeps_no_batch(ws, source, actor, stays):
-    """It still holds the files, and a restarted --watch sends them all."""
+def test_a_batch_that_comes_again_is_kept_for_others_alone(ws, first_by, source, actor, stays):
+    """Whose folder it is still has the files, and a restarted --watch sends them all; who uploads twice by mistake
+    knows what they take back."""
     model, file = serving_model(ws), Incoming("a.png", png(1))
-    [first] = receive(ws, model, [file], source="ingest", actor="a")
+    [first] = receive(ws, model, [file], source="ingest", actor=first_by)
     [again] = receive(ws, model, [file], source=source, actor=actor)
     assert again.outcome == "duplicate"
     if stays:
         with pytest.raises(BatchInUse, match="told that they are stored"):
-            undo(ws, first.scan_id, actor="a")
+            undo(ws, first.scan_id, actor=first_by)
     else:
-        assert undo(ws, first.scan_id, actor="a") == 1
+        assert undo(ws, first.scan_id, actor=first_by) == 1
 
 
 def test_a_batch_somebody_has_worked_with_stays(ws, predictor):

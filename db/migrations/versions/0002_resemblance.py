@@ -16,8 +16,3 @@ def upgrade() -> None:
         "ALTER TABLE scans ADD COLUMN resembles_id INTEGER "
         "CONSTRAINT fk_scans_resembles_id_scans REFERENCES scans (id)"
     )
-
-
-def downgrade() -> None:
-    op.drop_column("scans", "resembles_id")
-    op.drop_column("scans", "look")

@@ -18,7 +18,3 @@ def upgrade() -> None:
         sa.Column("at", db.models.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("content_hash", "reader", name=op.f("pk_shown")),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("shown")

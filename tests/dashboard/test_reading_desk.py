@@ -1,0 +1,61 @@
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.settings import ROOT
+from services.desks import LEFT_AFTER_S, Desks
+from services.review import cases
+from tests.dashboard.conftest import on
+
+
+@pytest.fixture
+def another(app):
+    """A second reader's browser on the same server."""
+    return AppTest.from_file(str(ROOT / "dashboard" / "Home.py"), default_timeout=60)
+
+
+def file_no_stroke(app):
+    next(b for b in app.button if b.label.endswith("No stroke")).click().run()
+    assert not app.error, app.error
+
+
+def read_by(ws, reader):
+    return {case.scan.id for case in cases(ws, reader) if case.own_verdict}
+
+
+def test_two_who_begin_together_do_not_read_the_same_scans(app, another, demo):
+    app.query_params["reader"], another.query_params["reader"] = "Eve", "Gus"
+    on(app, "review")
+    on(another, "review")
+    for _ in range(3):
+        assert app.session_state["scan"] != another.session_state["scan"]
+        file_no_stroke(app)
+        file_no_stroke(another)
+    by_eve, by_gus = read_by(demo, "Eve"), read_by(demo, "Gus")
+    assert len(by_eve) == len(by_gus) == 3
+    assert not by_eve & by_gus
+
+
+def test_a_list_that_was_chosen_is_gone_through_whoever_has_read_it(app, another, demo):
+    app.query_params["reader"] = "Eve"
+    on(app, "review")
+    file_no_stroke(app)
+    [read] = read_by(demo, "Eve")
+    first = next(case.scan.id for case in cases(demo, "Gus") if not case.verdict)
+    another.query_params["reader"] = "Gus"
+    another.session_state["queue"], another.session_state["scan"] = [first, read], first
+    on(another, "review")
+    another.button(key="next").click().run()
+    assert another.session_state["scan"] == read
+
+
+def test_a_desk_is_free_again_once_its_reader_has_gone(monkeypatch):
+    desks = Desks()
+    desks.take("Ann", 1)
+    desks.take("Ann", 2)
+    assert desks.taken(but_of="Ben") == {2}
+    assert desks.taken(but_of="Ann") == set()
+    later = time.monotonic() + LEFT_AFTER_S + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert desks.taken(but_of="Ben") == set()
