@@ -114,11 +114,27 @@ def scans_by_hash(session: Session, hashes: Collection[str]) -> dict[str, int]:
     return {row.content_hash: row.id for row in rows}
 
 
-def looks(session: Session) -> list[LookRow]:
-    """Every scan's look, in the order they came; those taken in before looks were kept have none."""
-    query = select(Scan.content_hash, Study.patient_key, Scan.study_key, Scan.look, Scan.id).join(Study)
-    rows = session.execute(query.where(Scan.look.is_not(None)).order_by(Scan.id))
-    return [LookRow(digest, patient, study, look or b"", id_) for digest, patient, study, look, id_ in rows]
+_LOOKS = (
+    select(Scan.content_hash, Study.patient_key, Scan.study_key, Scan.look, Scan.id)
+    .join(Study)
+    .where(Scan.look.is_not(None))
+    .order_by(Scan.id)
+)
+
+
+def looks(session: Session, *, after: int = 0) -> list[LookRow]:
+    """The looks of the scans that came `after` one, in that order; those taken in before looks were kept have none."""
+    return [_look(*row) for row in session.execute(_LOOKS.where(Scan.id > after))]
+
+
+def look(session: Session, scan_id: int) -> LookRow | None:
+    """A scan's look, and whose it is now; None where it has been taken back."""
+    return next((_look(*row) for row in session.execute(_LOOKS.where(Scan.id == scan_id))), None)
+
+
+def _look(content_hash: str, patient_key: str, study_key: str, look: bytes | None, scan_id: int) -> LookRow:
+    assert look is not None
+    return LookRow(content_hash, patient_key, study_key, look, scan_id)
 
 
 def readings(
@@ -158,9 +174,15 @@ def drawn_for_audit(session: Session, patient_keys: Collection[str]) -> dict[str
     return {patient: bool(drawn) for patient, drawn in rows}
 
 
-def meta_of(session: Session, scan_id: int) -> dict[str, Any]:
-    """Technical facts of a scan, see core.scan.Scan.meta."""
-    return session.scalar(select(Scan.meta).where(Scan.id == scan_id)) or {}
+def patients_drawn(session: Session, scan_ids: Collection[int]) -> dict[int, str]:
+    """Id -> patient key of those of these scans that were drawn for the blind audit."""
+    query = select(Scan.id, Study.patient_key).join(Study).where(Scan.audit)
+    return {row.id: row.patient_key for row in rows_for(session, query, Scan.id, scan_ids)}
+
+
+def metas(session: Session, scan_ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """Id -> technical facts of a scan, see core.scan.Scan.meta."""
+    return {row.id: row.meta for row in rows_for(session, select(Scan.id, Scan.meta), Scan.id, scan_ids)}
 
 
 def first_day(session: Session, patient_key: str) -> float | None:

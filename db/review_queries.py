@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import queries
-from db.models import Review, Scan, Shown, Study
+from db.models import Reading, Review, Scan, Shown, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,19 @@ def left_to_read_blind(session: Session, reader: str, patient_keys: Collection[s
     for patient, scan_id in queries.rows_for(session, query, Study.patient_key, patient_keys):
         left[patient].add(scan_id)
     return left
+
+
+def read_by(session: Session, reader: str, scan_ids: Collection[int]) -> set[int]:
+    """Those of these scans that `reader` has reviewed."""
+    query = select(Review.scan_id).where(Review.reader == reader)
+    return {row.scan_id for row in queries.rows_for(session, query, Review.scan_id, scan_ids)}
+
+
+def reviewed_but_unread(session: Session, version: str, *, synthetic: bool) -> list[int]:
+    """Ids of the scans of a kind that somebody has reviewed and a model version has not read."""
+    by_version = select(Reading.scan_id).where(Reading.model_version == version)
+    query = select(Scan.id).where(Scan.synthetic.is_(synthetic), Scan.id.not_in(by_version))
+    return list(session.scalars(query.where(Scan.id.in_(select(Review.scan_id))).order_by(Scan.id)))
 
 
 def review_by_click(session: Session, click_id: str) -> Review | None:

@@ -23,7 +23,7 @@ _OURS = "scans"
 """A table that every case log has."""
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NOT_OURS = "Let whoever runs this read and write the file and its folder."
-_HELD = "Another program holds it: wait for that to end."
+_HELD = "Other work on it takes long just now: try again in a minute."
 _IN_THE_WAY = {
     sqlite3.SQLITE_CANTOPEN: _NOT_OURS,
     sqlite3.SQLITE_PERM: _NOT_OURS,

@@ -63,6 +63,7 @@ class Arrival:
 def arrivals_of(
     ws: Workspace,
     session: Session,
+    resemblances: Resemblances,
     new: dict[str, Scan],
     again: dict[int, Scan],
     seen: dict[str, Appearance],
@@ -72,12 +73,13 @@ def arrivals_of(
     the patient of the scan that it nearly copies, so that copies do not stand on two sides of a split; else it is a
     patient and a study of its own. `again`: scans the log has, by id, that come with their patient's name now.
     Also what has been made one patient's by them, as `batch_queries.give_back` takes it."""
-    owners, resemblances = _Owners(ws, session, new.values()), Resemblances(ws, session)
+    owners = _Owners(ws, session, new.values())
+    resemblances.catch_up(session)
     for row in queries.scans(session, ids=again):
         owners.are_one(row.patient_key, again[row.id].patient_key or row.patient_key)
     arrivals = []
     for digest, scan in new.items():
-        other = resemblances.of(seen[digest], scan.study_key)
+        other = resemblances.of(session, seen[digest], scan.study_key)
         study = scan.study_key or f"study:{digest[:16]}"
         patient = owners.of(study, scan.patient_key, other.patient_key if other else unnamed(digest))
         if other:

@@ -56,10 +56,9 @@ class CrossValidation:
     # network was trained on scans as from elsewhere, of the same scans sent so: sent_<class>, sent_answered
     rules: Rules  # for a model of all patients; its `typical` is of no network but holds the threshold
 
-    def report(self, *, raw: bool = False, answered_only: bool = False, real_only: bool = False) -> Report:
-        """Per scan; `raw`: before calibration; `answered_only`: where the model did not abstain."""
-        rows = self.table[self.table["answered"]] if answered_only else self.table
-        rows = rows[rows["synthetic"] == ""] if real_only else rows
+    def report(self, *, raw: bool = False, real_only: bool = False) -> Report:
+        """Per scan; `raw`: before calibration."""
+        rows = self.table[self.table["synthetic"] == ""] if real_only else self.table
         before = self._of_scans(rows, raw=True)
         return before if raw else _ranked_as(self._of_scans(rows), before)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from html import escape
 
 import pandas as pd
@@ -47,18 +47,16 @@ def in_html(
         "synthetic demo cases, which say nothing about patients" if question.synthetic else "real scans",
         "verdicts given blind only" if question.blind_only else "all verdicts",
         f"verdicts of {question.reader}" if question.reader else "the verdict that counts",
-        f"source {question.source}" if question.source else "all sources",
+        f"source: {tables.source(question.source).lower()}" if question.source else "all sources",
     ]
     if question.since or question.before:
         since = f"{question.since:%d %b %Y}" if question.since else "the first verdict"
-        asked.append(f"verdicts from {since}" + (f" to before {question.before:%d %b %Y}" if question.before else ""))
+        asked.append(
+            f"verdicts from {since}"
+            + (f" to {question.before - timedelta(days=1):%d %b %Y}" if question.before else "")
+        )
     reached = at_operating_points(live.rows, points)
-    drawn = {
-        "ROC, each class against the rest": figures.roc_figure(report, reached),
-        "Precision and recall": figures.pr_figure(report),
-        "Is the confidence right?": figures.reliability_figure(report),
-        "What abstaining buys": figures.risk_coverage_figure(report, abstain_below),
-    }
+    drawn = figures.curves(report, reached, abstain_below)
     return "\n".join(
         [
             "<!doctype html><html lang='en'><meta charset='utf-8'><title>Second Read: evaluation</title>",
@@ -103,7 +101,9 @@ def _bold(text: str) -> str:
     return re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", text)
 
 
-def _plot(figure: go.Figure) -> str:
+def _plot(figure: go.Figure | None) -> str:
+    if figure is None:
+        return f"<p>{figures.UNDRAWN}</p>"
     return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"responsive": True}))
 
 

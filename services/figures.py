@@ -150,6 +150,22 @@ def risk_coverage_figure(report: Report, abstain_below: float | None = None) -> 
     return _styled(figure, legend_below=True)
 
 
+def curves(
+    report: Report, reached: Mapping[str, tuple[Figure, Figure]], abstain_below: float | None
+) -> dict[str, go.Figure | None]:
+    """Title -> curve of a report; None where it needs scans with and without the finding. `reached`: see
+    `roc_figure`."""
+    return {
+        "ROC, each class against the rest": roc_figure(report, reached) if report.roc else None,
+        "Precision and recall": pr_figure(report) if report.pr else None,
+        "Is the confidence right?": reliability_figure(report),
+        "What abstaining buys": risk_coverage_figure(report, abstain_below),
+    }
+
+
+UNDRAWN = "This curve needs scans with and without the finding."
+
+
 def _line(name: str) -> dict[str, object]:
     return {"color": COLOURS[name], "dash": DASHES[name], "width": 3}
 

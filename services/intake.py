@@ -16,6 +16,7 @@ from db.queries import ReadingRow
 from services.arrivals import Arrival, arrivals_of, share, splits_of
 from services.models import preferred
 from services.removal import note_images
+from services.resemblance import Resemblances
 from services.workspace import Workspace
 
 Outcome = Literal["stored", "duplicate", "refused"]
@@ -81,14 +82,14 @@ def receive(
     Memory holds two chunks of `limits.batch_size` scans, fewer where they are large, however many files there are:
     one is decoded while the one before is read by the model and stored.
     """
-    batch_id, upload = None, secrets.token_hex(8)
+    batch_id, upload, resemblances = None, secrets.token_hex(8), Resemblances(ws)
     for chunk in _one_ahead(_chunks(ws, files)):
         chunk.upload = upload
         note = note_images(ws, chunk.scans)
         for digest, scan in chunk.scans.items():
             ws.images.put(digest, to_stored(scan))
         chunk.readings = dict(zip(chunk.scans, model.read(list(chunk.scans.values())), strict=True))
-        received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic, model)
+        received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic, model, resemblances)
         note.unlink(missing_ok=True)
         yield from received
 
@@ -171,7 +172,14 @@ def too_large(size: int, head: bytes, limits: Limits) -> str | None:
 
 
 def _store(
-    ws: Workspace, chunk: _Chunk, batch_id: int | None, source: str, actor: str, synthetic: bool, model: Model
+    ws: Workspace,
+    chunk: _Chunk,
+    batch_id: int | None,
+    source: str,
+    actor: str,
+    synthetic: bool,
+    model: Model,
+    resemblances: Resemblances,
 ) -> tuple[list[Received], int | None]:
     """One transaction: patients, studies, scans, readings, and the event that says so."""
     seen = {digest: appearance(scan) for digest, scan in chunk.scans.items()}
@@ -191,7 +199,7 @@ def _store(
         again = {ids[digest]: scan for digest, scan in chunk.scans.items() if digest in ids and scan.patient_key}
         theirs = (source, actor) if source == FROM_FOLDER else None  # who has the files still where they send them from
         known = batch_queries.ids_of_other_batches(session, ids.values(), batch_id or 0, but_of=theirs)
-        arrivals, joined = arrivals_of(ws, session, new, again, seen, synthetic)
+        arrivals, joined = arrivals_of(ws, session, resemblances, new, again, seen, synthetic)
         queries.add_patients(session, splits_of(session, arrivals))
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})
         drawn = queries.drawn_for_audit(session, {one.patient_key for one in arrivals})

@@ -108,5 +108,5 @@ def unread_by_version(ws: Workspace, question: Question) -> list[int]:
     if question.synthetic != is_demonstration(ws, question.version):
         return []
     with ws.db.reading() as session:
-        log = log_of(session, question)
-    return [scan.id for scan in log.others if scan.id in log.reviews]
+        found = review_queries.reviewed_but_unread(session, question.version, synthetic=question.synthetic)
+    return [scan_id for scan_id in found if scan_id not in question.without]

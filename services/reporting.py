@@ -110,16 +110,10 @@ class LiveEvaluation:
     agreement: tuple[Agreement, ...]
     unlabelled: int  # reviewed, but unsure, unusable or disputed
     not_blind: int  # left out where only verdicts given blind are asked for
-    seen_in_training: int  # of the rows, scans of patients the version was trained on
-    settled_on: int  # of the rows, scans of patients whose scans its calibration and thresholds come from
 
-    @property
-    def answered(self) -> int:
-        return int(self.rows["answered"].sum()) if len(self.rows) else 0
-
-    @property
-    def flagged(self) -> int:
-        return int(self.rows["flagged"].sum()) if len(self.rows) else 0
+    def count(self, column: str) -> int:
+        """Of the rows, those in which a column of bools is true."""
+        return int(self.rows[column].sum())
 
 
 _COLUMNS = [
@@ -147,8 +141,6 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
         tuple(_agreement(log, question)),
         unlabelled,
         not_blind(log, question),
-        int(rows["seen_in_training"].sum()),
-        int(rows["settled_on"].sum()),
     )
 
 
@@ -297,18 +289,20 @@ def _group(kind: str, name: str, label: np.ndarray, called: np.ndarray, patients
 
 
 def _agreement(log: Log, question: Question) -> list[Agreement]:
-    """Every two readers, and every reader with the model, on the scans both gave a class.
+    """Every two readers, and every reader with the model, on the scans both gave a class: readers also on scans that
+    the version has not read.
 
     Source, time and blindness are the question's; a reader it names stands in every pair.
     """
     said: dict[str, dict[int, str]] = {}
-    for scan in in_source(log, question):
+    scans = [*in_source(log, question), *in_source(log, question, read=False)]
+    for scan in scans:
         for review in log.reviews.get(scan.id, []):
             blind, own = (review.blind_verdict, review.blind_at), (review.own_verdict, review.own_at)
             verdict, at = blind if question.blind_only else own
             if verdict in CLASSES and at and in_time(at, question):
                 said.setdefault(review.reader, {})[scan.id] = verdict
-    patients = {scan.id: scan.patient_key for scan in log.scans}
+    patients = {scan.id: scan.patient_key for scan in scans}
     model = {scan.id: log.readings[scan.id].label for scan in log.scans}
     pairs = [(a, b, said[a], said[b]) for a, b in combinations(sorted(said), 2)]
     pairs += [(reader, "the model", said[reader], model) for reader in sorted(said)]

@@ -34,7 +34,7 @@ def read_stored(
             for row in queries.scans(session, ids=scan_ids)
             if row.id not in known and (model.manifest.demonstration or not row.synthetic)
         ]
-        metas = {row.id: queries.meta_of(session, row.id) for row in rows}
+        metas = queries.metas(session, [row.id for row in rows])
     size, damaged = ws.settings.limits.batch_size, dict[int, ImageMissing | UnreadableScan]()
     for start in range(0, len(rows), size):
         found = dict[int, Scan]()

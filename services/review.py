@@ -138,13 +138,19 @@ def _case(
     serving: str | None,
 ) -> Case:
     """A drawn patient's answers are shown together at the end: that to one slice would sway who reads the next."""
-    hidden = reading is not None and (left > 0 or (own is None and (blind or row.audit)))
+    hidden = reading is not None and _is_hidden(own is not None, drawn=row.audit, left=left, blind=blind)
     state = _state(reading, verdict)
     if hidden and state != "not read yet":
         state = "read"  # what it was would tell others' verdicts, or the model's answer
     told = None if hidden else reading
     outdated = told is not None and not row.synthetic and told.model_version != serving
     return Case(row, told, hidden, left, shown, verdict, state, own, outdated)
+
+
+def _is_hidden(has_read: bool, *, drawn: bool, left: int, blind: bool) -> bool:
+    """Whether a model's answer to a scan may not be shown to a reader who has read it, or has not; `left` of its
+    patient's other scans drawn for the blind audit they have yet to read."""
+    return left > 0 or (not has_read and (blind or drawn))
 
 
 def _state(reading: ReadingRow | None, verdict: Verdict | None) -> State:
@@ -235,10 +241,19 @@ def read_by_others(ws: Workspace, scan_id: int, reader: str) -> bool:
 def openable(
     ws: Workspace, scan_ids: Collection[int], reader: str, *, blind_first: bool = False
 ) -> tuple[list[int], int]:
-    """Of these scans those whose reading `reader` may see, and how many that leaves out."""
-    found = cases(ws, reader, blind_first=blind_first, ids=scan_ids)
-    shown = [case.scan.id for case in found if not case.hidden]
-    return shown, len(found) - len(shown)
+    """Of these scans, all read by a model, those whose answer `reader` may see, and how many that leaves out."""
+    with ws.db.reading() as session:
+        has_read = review_queries.read_by(session, reader, scan_ids)
+        drawn = queries.patients_drawn(session, scan_ids)
+        of_patient = review_queries.left_to_read_blind(session, reader, set(drawn.values()))
+    blind = blind_first or ws.settings.review.blind_first
+
+    def is_hidden(scan_id: int) -> bool:
+        left = of_patient.get(drawn.get(scan_id, ""), set()) - {scan_id}
+        return _is_hidden(scan_id in has_read, drawn=scan_id in drawn, left=len(left), blind=blind)
+
+    shown = [scan_id for scan_id in scan_ids if not is_hidden(scan_id)]
+    return shown, len(scan_ids) - len(shown)
 
 
 def record(
@@ -316,7 +331,7 @@ def remarks(ws: Workspace, case: Case) -> list[str]:
     """What else there is to know of a scan, in sentences."""
     said, scan = [], case.scan
     with ws.db.reading() as session:
-        meta = queries.meta_of(session, scan.id)
+        meta = queries.metas(session, [scan.id]).get(scan.id, {})
         first = queries.first_day(session, scan.patient_key) if "day" in meta else None
     if scan.resembles_id and not case.hidden:  # whose answer they may have seen
         said.append(f"Nearly the same image as scan {scan.resembles_id}.")

@@ -48,6 +48,14 @@ def how_many(figure: Figure) -> str:
     return f"{counted(figure.n, 'scan')}{patients}"
 
 
+_SOURCES = {"upload": "Upload", "ingest": "Command line", "demo": "Demo cases"}
+
+
+def source(name: str) -> str:
+    """By which way scans came."""
+    return _SOURCES.get(name, name)
+
+
 def overall(live: LiveEvaluation) -> pd.DataFrame:
     """Figures of no one class: on these scans, per patient, where the model answered, on the random audit stream."""
     stream = live.audit_stream
@@ -127,7 +135,7 @@ def groups(found: tuple[Group, ...]) -> pd.DataFrame:
     """A row a group, with a note on those on too few scans to trust."""
     return pd.DataFrame(
         {
-            "Group": f"{group.kind}: {group.name}",
+            "Group": f"{group.kind}: {source(group.name) if group.kind == 'source' else group.name}",
             "Scans": group.n,
             "Patients": group.patients,
             "Accuracy": with_interval(group.accuracy),
@@ -235,27 +243,24 @@ def notes(live: LiveEvaluation) -> list[str]:
     found = _of_the_choice(live.selection)
     found += _never_called(live.report) if live.report else []
     found += _of_the_stream(live.audit_stream, live.question)
-    if live.seen_in_training:
-        found.append(
-            "Of patients that the model was trained on, which flatters it: "
-            f"{counted(live.seen_in_training, 'scan')} of these."
-        )
-    if live.settled_on:
-        found.append(
-            "Of patients whose scans its calibration and thresholds come from, which flatters it: "
-            f"{counted(live.settled_on, 'scan')} of these."
-        )
+    for column, of in (
+        ("seen_in_training", "patients that the model was trained on"),
+        ("settled_on", "patients whose scans its calibration and thresholds come from"),
+    ):
+        if n := live.count(column):
+            found.append(f"Of {of}, which flatters it: {counted(n, 'scan')} of these.")
     if live.report and not live.rows["blind"].all():
         found.append(
             f"Given with the model's answer in view: {int((~live.rows['blind']).sum())} of "
             f"{counted(live.report.n, 'verdict')}; readers tend to follow it. “read blind” leaves such verdicts out; a "
             "reader who chose to read blind may have seen the answer in a list, or those to other scans of the patient."
         )
-    if live.report and live.answered < live.report.n:
+    if live.report and (answered := live.count("answered")) < live.report.n:
+        flagged = live.count("flagged")
         found.append(
-            f"The model abstained on {live.report.n - live.answered - live.flagged} of these scans and took "
-            f"{live.flagged} for no head CT. “These scans” and “Per patient” count its best guess there all the same; "
-            "“Where it answered” leaves them out."
+            f"The model abstained on {live.report.n - answered - flagged} of these scans and took {flagged} for no "
+            "head CT. Only “Where it answered” leaves these out; all else here counts its best guess, the confusion "
+            "matrix and the agreement too."
         )
     if live.question.without:
         found.append(

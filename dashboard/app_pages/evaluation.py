@@ -75,28 +75,20 @@ with right:
     st.subheader("By class")
     st.table(tables.by_class(report, reached).set_index("Figure"))
 
-curves = {
-    "ROC, each class against the rest": (
-        figures.roc_figure(report, reached) if report.roc else None,
-        "ROC curves; their areas are in the table by class",
-    ),
-    "Precision and recall": (
-        figures.pr_figure(report) if report.pr else None,
-        "Precision over recall, each class against the rest",
-    ),
-    "Is the confidence right?": (figures.reliability_figure(report), "How often the model is right, by confidence"),
-    "What abstaining buys": (
-        figures.risk_coverage_figure(report, abstain_below),
-        "Share of wrong answers, by the share of scans answered",
-    ),
-}
 places = [column for _ in range(2) for column in st.columns(2, gap="large")]
-for place, (title, (figure, alt)) in zip(places, curves.items(), strict=True):
+descriptions = (
+    "ROC curves; their areas are in the table by class",
+    "Precision over recall, each class against the rest",
+    "How often the model is right, by confidence",
+    "Share of wrong answers, by the share of scans answered",
+)
+curves = figures.curves(report, reached, abstain_below)
+for place, (title, figure), description in zip(places, curves.items(), descriptions, strict=True):
     place.subheader(title)
     if figure:
-        place.plotly_chart(figure, key=title, alt=alt)
+        place.plotly_chart(figure, key=title, alt=description)
     else:
-        place.write("This curve needs scans with and without the finding.")
+        place.write(figures.UNDRAWN)
 
 st.subheader("Agreement")
 words.table(tables.agreement(live.agreement), empty="Nobody has given a class yet.")

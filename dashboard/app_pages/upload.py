@@ -16,12 +16,12 @@ st.title("Upload")
 ws = resources.workspace()
 model = frame.serving()
 if model is None:
-    st.stop()
-
-st.write(
-    "Axial brain CT: JPG, PNG, TIFF, BMP, GIF, WebP, DICOM or NIfTI, any number of files, zips or a whole folder. "
-    "What cannot be read is named; the rest goes through. Stay on this page until the browser has sent them."
-)
+    st.write("No scan can be taken in until a model serves: Models, or whoever runs this, can let one serve.")
+else:
+    st.write(
+        "Axial brain CT: JPG, PNG, TIFF, BMP, GIF, WebP, DICOM or NIfTI, any number of files, zips or a whole folder. "
+        "What cannot be read is named; the rest goes through. Stay on this page until the browser has sent them."
+    )
 upload = frame.last_upload()
 if upload and upload.running:
     running(upload)
@@ -29,20 +29,21 @@ if upload and upload.running:
 if upload:
     forget_if_taken_back(ws, upload)
 
-whole = st.segmented_control(
-    "What to upload", ["Files or zips", "A folder"], default="Files or zips", label_visibility="collapsed"
-)
-files = st.file_uploader(
-    "Scans",
-    accept_multiple_files="directory" if whole == "A folder" else True,
-    key=f"files-{whole}-{frame.uploads_begun()}",
-    label_visibility="collapsed",
-    max_upload_size=int(ws.settings.limits.upload_mb),
-)
-if files:
-    sent = [(file.name, file.getvalue()) for file in files]
-    frame.begin_upload(Upload(ws, model, sent, actor=frame.reader()))
-    st.rerun()
+if model is not None:
+    whole = st.segmented_control(
+        "What to upload", ["Files or zips", "A folder"], default="Files or zips", label_visibility="collapsed"
+    )
+    files = st.file_uploader(
+        "Scans",
+        accept_multiple_files="directory" if whole == "A folder" else True,
+        key=f"files-{whole}-{frame.uploads_begun()}",
+        label_visibility="collapsed",
+        max_upload_size=int(ws.settings.limits.upload_mb),
+    )
+    if files:
+        sent = [(file.name, file.getvalue()) for file in files]
+        frame.begin_upload(Upload(ws, model, sent, actor=frame.reader()))
+        st.rerun()
 
 notice()
 if st.session_state.pop("upload_forgotten", False):

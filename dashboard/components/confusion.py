@@ -15,7 +15,7 @@ def draw(report: Report, rows: pd.DataFrame) -> None:
     """Rows: label, columns: model. `rows` are the scans the report is on."""
     widths = [1.3, *(1.0 for _ in report.classes)]
     head = st.columns(widths, gap="xsmall", vertical_alignment="bottom")
-    head[0].caption("Reviewed as ↓, model says →")
+    head[0].caption("Reviewed as ↓, best guess →")
     for column, called in zip(head[1:], report.classes, strict=True):
         column.markdown(f":small[**{in_words(called)}**]", text_alignment="center")
     for label, counts in zip(report.classes, report.confusion, strict=True):
@@ -33,7 +33,7 @@ def draw(report: Report, rows: pd.DataFrame) -> None:
                 on_click=_open,
                 args=([int(i) for i in rows.loc[(rows.label == label) & (rows.prediction == called), "scan_id"]],),
             )
-    st.caption("Filled: model and label agree. A cell opens its scans.")
+    st.caption("Filled: best guess and label agree. A cell opens its scans.")
     if notice := st.session_state.pop("evaluation_notice", None):
         st.warning(notice)
     if st.session_state.pop("open_review", False):

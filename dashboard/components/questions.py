@@ -44,12 +44,12 @@ def ask(ws: Workspace, versions: list[str]) -> Question:
     )
     with more.popover("More filters", icon=":material/filter_list:", width="stretch"):
         reader = st.selectbox("Reader", readers(ws), index=None, placeholder="all: the verdict that counts")
-        source = st.selectbox("Source", sources(ws), index=None, placeholder="all", format_func=words.source)
+        source = st.selectbox("Source", sources(ws), index=None, placeholder="all", format_func=tables.source)
         since = st.date_input("Verdicts from", value=None, format="DD/MM/YYYY")
         until = st.date_input("Verdicts to", value=None, format="DD/MM/YYYY")
     chosen = [
         *([f"verdicts of {words.plain(reader)}"] if reader else []),
-        *([f"scans from: {words.source(source).lower()}"] if source else []),
+        *([f"scans from: {tables.source(source).lower()}"] if source else []),
         *([f"verdicts from {since:%d %b %Y}"] if since else []),
         *([f"verdicts to {until:%d %b %Y}"] if until else []),
     ]

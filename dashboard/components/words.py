@@ -14,7 +14,7 @@ from core.preprocess import WINDOWS
 from core.reading import abstains, not_head_ct
 from db.queries import ReadingRow, ScanRow
 from services.review import Case
-from services.tables import how_many, percent, with_interval
+from services.tables import how_many, percent, source, with_interval
 
 HIDDEN = "hidden until you have read it"
 
@@ -86,14 +86,6 @@ def table(rows: pd.DataFrame, *, empty: str) -> None:
         return
     grey = rows.style.apply(lambda row: ["color: gray" if row["Note"] else ""] * len(row), axis=1)
     st.dataframe(grey, hide_index=True, width="stretch")
-
-
-_SOURCES = {"upload": "Upload", "ingest": "Command line", "demo": "Demo cases"}
-
-
-def source(name: str) -> str:
-    """By which way scans came."""
-    return _SOURCES.get(name, name)
 
 
 def batch(by: str, at: datetime) -> str:

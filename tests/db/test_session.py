@@ -133,7 +133,7 @@ def test_a_log_newer_than_the_program_is_not_touched_and_says_what_to_do(db, tmp
 def test_a_log_that_somebody_holds_says_so_and_is_not_called_damaged(db, tmp_path, monkeypatch):
     monkeypatch.setattr("db.session.BUSY_TIMEOUT_S", 0.1)
     other = Database(db.url)
-    why = r"cannot be used.*locked.*wait for that to end"
+    why = r"cannot be used.*locked.*try again in a minute"
     with db.writing() as session:
         session.add(Patient(key="a", split="train"))
         session.flush()

@@ -62,7 +62,7 @@ def test_the_audit_stream_stands_beside_them(log):
     file(ws, received[-1].scan_id, "Ann", "unsure", version=0, blind=True)
     stream = asked(ws).audit_stream
     assert (stream.counted, stream.read, stream.drawn) == (5, 6, 11), "read, though without a class"
-    assert "5 of these count (left out: 1 given no one class)." in " ".join(notes(asked(ws)))
+    assert "5 of these count (left out: 1 without one class that readers agree on)." in " ".join(notes(asked(ws)))
     assert overall(live).loc[0, "Random audit stream, read blind"] == "5 scans of 5 patients (few)"
 
 
@@ -89,19 +89,22 @@ def test_patients_whose_scans_its_rules_come_from_are_not_unmet(log, publish_unt
     model = model_of(ws, version)
     read_stored(ws, model, [one.scan_id for one in received])
     live = live_evaluation(ws, Question(version))
-    assert live.settled_on == live.rows["settled_on"].sum() == 1
+    assert live.count("settled_on") == 1
     assert live.audit_stream.counted == 4
     said = " ".join(notes(live))
     assert "of patients its calibration and thresholds come from" in said
     assert "which flatters it: 1 scan of these" in said
 
 
-def test_agreement_is_between_readers_and_with_the_model(log):
+def test_agreement_is_between_readers_and_with_the_model(log, publish_untrained):
     ws, _ = log
     table = agreement(asked(ws).agreement).set_index("Between")
     assert table.loc["Ann and Ben", "Both read"] == "10 scans, 10 patients"
     assert table.loc["Ann and Ben", "Same answer"].startswith("0.60")
     assert table.loc["Ann and the model", "Both read"].startswith("30 scans")
+    [unread] = live_evaluation(ws, Question(publish_untrained(3))).agreement
+    assert (unread.first, unread.second) == ("Ann", "Ben"), "whatever a version has read"
+    assert unread.kappa == asked(ws).agreement[0].kappa
 
 
 def test_agreement_is_asked_of_the_same_verdicts_as_the_figures(log):

@@ -79,7 +79,7 @@ def test_two_classes_that_are_never_called_are_said_in_one_note(log):
 def test_few_scans_are_said(log):
     ws, _ = log
     table = groups(asked(ws).groups).set_index("Group")
-    assert table.loc["source: upload", "Note"] == "fewer than 30 scans"
+    assert table.loc["source: Upload", "Note"] == "fewer than 30 scans"
     assert table.loc["reader: Ann", "Note"] == ""
 
 
