@@ -30,8 +30,9 @@ def calibrate(logits: Tensor, labels: Tensor, patients: Sequence[str], weights: 
 
     `logits` (N, C), `labels` (N,), `patients` (N,) keys. The scans weigh as much as their patients, for slices of one
     head are no independent witnesses, against a standard normal prior on log temperature and biases; and the
-    temperature is never below 1: the epoch was chosen on these patients, and that flatters it. `weights` (N,), of
-    mean 1: what a scan counts, such as `class_balance`.
+    temperature is never below 1: the epoch was chosen on these patients, and that flatters it. A class that no scan
+    has is left out of account, and has no bias: else it would be reckoned away, whatever the network knows of it.
+    `weights` (N,), of mean 1: what a scan counts, such as `class_balance`.
     """
     people = len(set(patients))
     if len(labels) < CALIBRATED_FROM:
@@ -40,11 +41,13 @@ def calibrate(logits: Tensor, labels: Tensor, patients: Sequence[str], weights: 
     optimizer = torch.optim.LBFGS([parameters], max_iter=200, line_search_fn="strong_wolfe")
     z = logits.double()
     counts = torch.ones(len(labels), dtype=torch.float64) if weights is None else weights.double()
+    occurs = torch.bincount(labels, minlength=logits.shape[1]) > 0
+    among = (occurs.cumsum(0) - 1)[labels]
 
     def loss() -> Tensor:
         optimizer.zero_grad()
         scaled = z / parameters[0].clamp(min=0).exp() + parameters[1:]
-        fit = (F.cross_entropy(scaled, labels, reduction="none") * counts).mean()
+        fit = (F.cross_entropy(scaled[:, occurs], among, reduction="none") * counts).mean()
         value = people * fit + (parameters**2).sum() / 2
         value.backward()
         return value

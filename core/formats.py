@@ -33,7 +33,8 @@ LOWEST_AIR_HU, DENSEST_HU = -300.0, 20.0
 """CT holds air and tissue: a slice whose darkest place is brighter, or whose brightest is darker, is not in HU."""
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
-    r"^(?!img|dsc|pxl|image|scan|slice|screenshot)(?=[\w-]*\d)(?P<patient>[\w-]+?) ?\((?P<number>\d{1,9})\)( - Copy)?$",
+    r"^(?!img|dsc|pxl|image|scan|slice|screenshot|photo|download|export|untitled|(im?|file)[\d_-]|0\d{3})(?=[\w-]*\d)"
+    r"(?P<patient>[\w-]+?) ?\((?P<number>\d{1,9})\)( - Copy)?$",
     re.IGNORECASE,
 )
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -86,7 +87,8 @@ def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, meg
 def _with_series(scan: Scan, name: str, pseudonym: Pseudonym | None) -> Scan:
     """Patient and slice number where the file is named ``PATIENT (N).ext``, the way exports often are.
 
-    PATIENT has a digit and is none of the names that cameras and operating systems give.
+    PATIENT has a digit and is none of the names that cameras, viewers and operating systems give: browsers number
+    downloads of one name in the same way, whoever they show.
     """
     match = _SERIES_FILE_NAME.match(PurePath(name.replace("\\", "/")).stem)
     if not match or pseudonym is None:

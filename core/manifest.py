@@ -112,8 +112,7 @@ class Manifest(BaseModel):
         return {**rest, "calibration": calibration}
 
     def met(self, part: str, patients: Sequence[str], images: Sequence[str | None]) -> set[str]:
-        """Those of the patients, one for each image, who stand in a part: by their key, or by the hash of an image that
-        nobody had named."""
+        """Those of the patients, one for each image, who stand in a part: by their key, or by the hash of an image."""
         keys = frozenset(self.patients.get(part, ()))
         return {who for who, image in zip(patients, images, strict=True) if keys & {who, unnamed(image or "")}}
 

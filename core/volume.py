@@ -36,7 +36,7 @@ from core.formats import (
     relative_day,
     technical,
 )
-from core.geometry import Plane
+from core.geometry import AXIAL, Plane
 from core.pseudonym import Pseudonym
 from core.scan import Scan, UnreadableScan, check, check_size
 from core.signatures import GZIP, is_dicom, is_nifti, is_nifti_2
@@ -184,10 +184,11 @@ def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
     try:
         kind = nibabel.Nifti2Image if is_nifti_2(data) else nibabel.Nifti1Image
         image = _checked_nifti(kind.from_bytes(data), megabytes)
-        image = nibabel.as_closest_canonical(image)  # right, front, up
-        _check_axial(*map(float, image.header.get_zooms()[:2]))
-        volume = np.asarray(image.dataobj, np.float32)
-        spacing = float(image.header.get_zooms()[2])
+        turns = nibabel.io_orientation(image.affine)  # to right, front, up
+        zooms = [float(image.header.get_zooms()[axis]) for axis in np.argsort(turns[:, 0])]
+        _check_axial(image.affine, turns, zooms)
+        volume = nibabel.apply_orientation(np.asarray(image.dataobj, np.float32), turns)
+        spacing = zooms[2]
         if not 0 < spacing < np.inf:
             raise UnreadableScan("The NIfTI file does not say how far apart its slices lie. Convert the series again.")
     except (UnreadableScan, MemoryError):
@@ -225,8 +226,16 @@ def _checked_nifti(image: Any, megabytes: float) -> Any:
     return image
 
 
-def _check_axial(across: float, deep: float) -> None:
-    """Raise UnreadableScan where voxels of such sizes in mm make no axial slices as they are."""
+def _check_axial(affine: np.ndarray, turns: np.ndarray, zooms: list[float]) -> None:
+    """Raise UnreadableScan where slices that follow each other upwards are not across the body: `zooms`, the voxel's
+    sides in mm to the right, to the front and up."""
+    right, front, _ = (affine[:3, axis] for axis in np.argsort(turns[:, 0]))
+    normal = np.cross(right, front)
+    if abs(normal[2]) < AXIAL * np.linalg.norm(normal):
+        raise UnreadableScan(
+            "The NIfTI volume lies aslant: its slices are not across the body. Send the axial series, or resample it."
+        )
+    across, deep, _ = zooms
     if max(across, deep) > SQUARE * min(across, deep):
         raise UnreadableScan(
             f"The NIfTI volume's axial slices have voxels of {across:.2g} x {deep:.2g} mm: it seems to be a coronal or "

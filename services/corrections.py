@@ -103,17 +103,22 @@ def _too_few_to_learn(items: Sequence[Item], classes: Collection[str]) -> str | 
     learned, given = {item.label for item in items if item.split == "train"}, {item.label for item in items}
     if len(learned) < 2:
         return "The reviewed scans to train on are all of one class. Review scans of another one."
-    if missing := [in_words(name).lower() for name in CLASSES if name in classes and name not in learned]:
+    if missing := _missing(classes, learned):
         return (
-            f"The model that serves also knows the answer “{missing[0]}”, and none of the reviewed scans to train on "
-            "is that: it would be unlearned. Review such scans of more patients."
+            f"The model that serves also knows the answer “{missing}”, and none of the reviewed scans to train on is "
+            "that: it would be unlearned. Review such scans of more patients."
         )
-    if unlearned := [in_words(name).lower() for name in CLASSES if name in given - learned]:
+    if unlearned := _missing(given, learned):
         return (
-            f"Scans kept for validation or testing have been reviewed as “{unlearned[0]}”, and none of those to train "
+            f"Scans kept for validation or testing have been reviewed as “{unlearned}”, and none of those to train "
             "on has: nothing would teach that answer. Review such scans of more patients."
         )
     return None
+
+
+def _missing(classes: Collection[str], met: Collection[str]) -> str | None:
+    """The first of the classes that is not among those met, in words."""
+    return next((in_words(name).lower() for name in CLASSES if name in classes and name not in met), None)
 
 
 def _too_little_to_say_as_much(ws: Workspace, items: Sequence[Item], champion: Manifest) -> str | None:
@@ -148,6 +153,13 @@ def _too_little_to_say_as_much(ws: Workspace, items: Sequence[Item], champion: M
             f"flag no more than {asked.false_flags:.1%} of them as no head CT (calibration.false_flags); there are "
             f"{len(validation)}."
         )
+    for part, why in (("validation", "settle how sure it may be of that"), ("testing", "tell how well it is found")):
+        met = {item.label for item in items if item.split == ("test" if part == "testing" else part)}
+        if missing := _missing(champion.classes, met):
+            return (
+                f"The model that serves also knows the answer “{missing}”, and none of the reviewed scans of patients "
+                f"kept for {part} is that, to {why}. Review such scans of more patients."
+            )
     return None
 
 

@@ -1,6 +1,6 @@
 """A trained network becomes a bundle: rules settled, figures measured, facts written down."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from core.evaluate import Report, evaluate
 from core.labels import CLASSES, in_words
 from core.manifest import Manifest
 from core.preprocess import InputSpec
-from core.pseudonym import UNNAMED, unnamed
+from core.pseudonym import unnamed
 from core.settings import Recipe
 from core.train import Fit, predict
 from db import audit
@@ -69,6 +69,7 @@ def publish_fit(
         distances = usual_distances(typical, result.network, of["validation"], recipe)
         rules = replace(rules, typical=outlier.with_threshold(typical, distances, asked.false_flags))
     metrics = {name: measure(rules.probabilities(of), parts[name], classes) for name, of in said.items()}
+    origin = replace(origin, limits=(*origin.limits, *_untried(parts, classes)))
     return publish_model(ws, result, parts, classes, spec, recipe, origin, rules, metrics, models_dir=models_dir)
 
 
@@ -87,7 +88,7 @@ def publish_model(
 ) -> Manifest:
     """Publish a network with the rules it answers by and what was measured of it."""
     parent = origin.parent
-    patients = {name: {*part.patients, *_unnamed_images(part)} for name, part in parts.items()}
+    patients = {name: {*part.patients, *image_keys(part).values()} for name, part in parts.items()}
     patients["train"] |= set(parent.patients.get("train", ()) if parent else ())
     facts: dict[str, Any] = {
         "arch": recipe.arch,
@@ -125,14 +126,20 @@ def publish_model(
     return manifest
 
 
-def _unnamed_images(part: Examples) -> set[str]:
-    """The keys that the images of patients whom no file names have alone: elsewhere somebody may name them, or what
-    joined two of them may be missing."""
-    return {
-        unnamed(sample.content_hash)
-        for sample, key in zip(part.samples, part.patients, strict=True)
-        if key.startswith(UNNAMED) and sample.content_hash
-    }
+def image_keys(part: Examples) -> dict[int, str]:
+    """Place -> the key that its image has alone, where nobody names its patient: who comes with a file of it elsewhere
+    may be called otherwise than in the table that was trained on, or not at all."""
+    hashes = enumerate(sample.content_hash for sample in part.samples)
+    return {place: unnamed(digest) for place, digest in hashes if digest}
+
+
+def _untried(parts: Mapping[str, Examples], classes: Sequence[str]) -> Iterator[str]:
+    """Which answers were not validated, or not tested."""
+    for part, what in (("validation", "its calibration knows nothing of"), ("test", "nobody has tested")):
+        have = set(parts[part].labels)
+        for name in classes:
+            if name not in have:
+                yield f"No scan of its {part} patients is {in_words(name).lower()}: {what} this answer."
 
 
 def _only_simulated(classes: tuple[str, ...], train: Examples) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from core.settings import ROOT, Recipe, Simulation
 from core.simulated import Simulated, simulate
 from core.train import Progress, fit
 from db import queries
-from services.publishing import SIMULATED_LIMIT, UNTESTED, Origin, publish_fit
+from services.publishing import SIMULATED_LIMIT, UNTESTED, Origin, image_keys, publish_fit
 from services.workspace import Workspace
 
 SPLIT_SALT = "second-read"
@@ -179,15 +179,17 @@ def _with_groups(examples: Examples, groups: Sequence[int | None]) -> tuple[Exam
 
 
 def _sticky_splits(ws: Workspace, examples: Examples, unit: Mapping[str, str]) -> dict[str, str]:
-    """Every patient's split, stored before anything is trained on it, so that no intake meanwhile can differ. Patients
-    of one `unit` are dealt one part, but for those who have one already."""
+    """Every patient's split, stored before anything is trained on it, so that no intake meanwhile can differ; their
+    images' too, which may come in under another name. Patients of one `unit` are dealt one part, but for those who
+    have one already."""
     units = [replace(sample, patient=unit[sample.patient or ""]) for sample in examples.samples]
     with ws.db.writing() as session:
         known = queries.splits(session, set(examples.patients))
         of_units = {unit[patient]: split for patient, split in sorted(known.items(), reverse=True)}
         dealt = assign_splits(patient_classes(units), salt=SPLIT_SALT, known=of_units)
         assigned = {patient: known.get(patient, dealt[unit[patient]]) for patient in set(examples.patients)}
-        queries.add_patients(session, assigned)
+        of_images = {key: assigned[examples.patients[place]] for place, key in image_keys(examples).items()}
+        queries.add_patients(session, of_images | assigned)
     return assigned
 
 

@@ -26,6 +26,19 @@ def test_the_bias_gives_back_what_weighing_a_class_took():
     np.testing.assert_allclose(p.sum(axis=1), 1)
 
 
+def test_a_class_that_no_scan_has_is_not_reckoned_away():
+    """As where nobody who is kept for validation has an infarct."""
+    generator = torch.Generator().manual_seed(0)
+    true = torch.randn(3000, 3, generator=generator) * 3
+    labels = torch.multinomial(torch.softmax(true, dim=1), 1, generator=generator)[:, 0]
+    there = labels != 1
+    found = calibrate(true[there], labels[there], [str(i) for i in range(int(there.sum()))])
+    called = found.probabilities(true[~there]).argmax(axis=1)
+    usual = calibrate(true, labels, [str(i) for i in range(3000)]).probabilities(true[~there]).argmax(axis=1)
+    assert (called == 1).mean() > (usual == 1).mean() - 0.02
+    assert found.bias[1] == pytest.approx(0, abs=1e-4)
+
+
 def test_the_scans_of_few_patients_weigh_little():
     labels = torch.arange(2000) % 4 // 3  # one in four is of class 1
     logits = torch.zeros(2000, 2)

@@ -69,7 +69,11 @@ def test_slices_of_one_patients_files_share_a_study():
     assert second.meta["number"] == 2
 
 
-@pytest.mark.parametrize("name", ["IMG_0001.png", "IMG_0001 (2).png", "Screenshot (12).png", "brain (3).png", "7.png"])
+@pytest.mark.parametrize("name", [
+        "IMG_0001.png", "IMG_0001 (2).png", "Screenshot (12).png", "brain (3).png", "7.png", "IM0001 (1).png",
+        "I0000001 (2).png", "000001 (1).png", "download1 (1).png", "photo_2024-05-01_10-22-33 (2).png",
+    ],
+)  # fmt: skip
 def test_a_file_that_names_no_patient_has_none(name):
     assert read(png(), name, pseudonym=KEY).patient_key is None
 

@@ -43,6 +43,14 @@ def test_every_network_answers_with_logits_and_maps_that_agree(arch):
     torch.testing.assert_close(out.maps.mean(dim=(2, 3)) + network.head.bias, out.logits, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("arch", ["stroke_cnn", "lesion_cnn", "contralateral_cnn"])
+def test_any_size_of_image_is_read(arch):
+    network = build(arch, CLASSES, width=2, mirror=True, upright=True)
+    for side in (100, 101):
+        assert network.train()(torch.rand(2, 1, side, side)).logits.shape == (2, 3)
+        assert network.eval()(torch.rand(2, 1, side, side)).logits.shape == (2, 3)
+
+
 def test_the_other_head_pools_by_a_soft_maximum():
     network = build("lesion_cnn", CLASSES, width=8, head="strongest").eval()
     with torch.inference_mode():

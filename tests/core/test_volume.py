@@ -31,6 +31,15 @@ def nifti(hu, affine=None):
     return nibabel.Nifti1Image(hu, affine).to_bytes()
 
 
+def leaning(degrees):
+    """The affine of a volume turned about the axis from ear to ear."""
+    sin, cos = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn
+    return affine
+
+
 def unoriented():
     data = bytearray(nifti(volume()))
     data[252:256] = bytes(4)  # qform_code and sform_code
@@ -66,6 +75,7 @@ def multi_frame(slices=4, **tags):
 
 
 NOTHING = bytes(len(pydicom.dcmread(io.BytesIO(multi_frame())).PixelData))
+"""Pixels of frames that are all black."""
 
 
 def test_an_image_or_a_single_slice_is_one_scan():
@@ -150,8 +160,10 @@ def test_frames_are_densities_in_anatomical_order():
         (nifti(np.stack([volume()] * 3, axis=3)), "4 dimensions"),
         (unoriented(), "how the head lies"),
         (nifti(volume(), np.diag([0.9, 5, 0.9, 1])), "coronal or sagittal"),
+        (nifti(volume(), leaning(43)), "lies aslant"),
+        (nifti(volume(slices=64), leaning(50)), "lies aslant"),
         (
-            multi_frame(PixelData=bytes(len(pydicom.dcmread(io.BytesIO(multi_frame())).PixelData))),
+            multi_frame(PixelData=NOTHING),
             "Every frame has the same grey",
         ),
         (gzip.compress(bytes(3_000_000)), r"more than 2 MB.*raise limits\.volume_mb"),
@@ -189,6 +201,10 @@ def test_a_volume_in_the_second_format_is_the_same():
     for data in (second, gzip.compress(second)):
         for there, here in zip(read_all(data), read_all(nifti(volume())), strict=True):
             np.testing.assert_array_equal(there.pixels, here.pixels)
+
+
+def test_a_volume_that_leans_no_more_than_a_head_does_is_read():
+    assert len(list(read_all(nifti(volume(), leaning(25))))) == 4
 
 
 def test_a_packed_volume_is_the_same():

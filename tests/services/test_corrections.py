@@ -91,6 +91,12 @@ def test_what_the_champion_says_of_its_answers_must_be_settled_again(ws):
     more += items("validation", HEMORRHAGIC)
     assert "At least 100 reviewed scans to train on" in too_few(ws, more, (), shipped)
     more += items("train", *[NO_STROKE] * 76)
+    assert "“ischemic”, and none of the reviewed scans of patients kept for validation" in too_few(
+        ws, more, (), shipped
+    )
+    more += items("validation", ISCHEMIC)
+    untested = [item for item in more if (item.split, item.label) != ("test", ISCHEMIC)] + items("test", NO_STROKE)
+    assert "patients kept for testing is that" in too_few(ws, untested, (), shipped)
     assert too_few(ws, more, (), shipped) is None
     ws.settings.calibration = CalibrationSettings(false_flags=0.01)
     assert "At least 100 reviewed scans of patients kept for validation" in too_few(ws, more, (), shipped)
