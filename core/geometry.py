@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 AXIAL = 0.8
-"""Share of the normal along the body: a gantry tilts by 30 degrees at most, which leaves 0.87. What is turned by 45 lies
-as near to a coronal or sagittal plane."""
+"""Share of the normal along the body: a gantry tilts by 30 degrees at most, which leaves 0.87. What is turned by 45
+lies as near to a coronal or sagittal plane."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The vocabulary: classes a model may answer with, and verdicts a reader may give."""
 
+import re
 from typing import Final
 
 HEMORRHAGIC: Final = "hemorrhagic"
@@ -28,7 +29,17 @@ _WORDS: Final = {
 _SPELLINGS: Final = {
     HEMORRHAGIC: {"hemorrhagic", "haemorrhagic", "hemorrhage", "haemorrhage", "bleeding", "ich"},
     ISCHEMIC: {"ischemic", "ischaemic", "ischemia", "ischaemia", "infarct", "infarction"},
-    NO_STROKE: {"no_stroke", "nostroke", "none", "normal", "no_finding", "no_hemorrhage", "negative"},
+    NO_STROKE: {
+        "no_stroke",
+        "non_stroke",
+        "nostroke",
+        "none",
+        "normal",
+        "healthy",
+        "no_finding",
+        "no_hemorrhage",
+        "negative",
+    },  # fmt: skip,
 }
 
 _SPLIT_SPELLINGS: Final = {
@@ -49,8 +60,9 @@ def _match(name: str, spellings: dict[str, set[str]]) -> str | None:
 
 
 def parse_class(name: str) -> str | None:
-    """The class a folder or table entry names, any case, British or American; None where it names none."""
-    return _match(name, _SPELLINGS)
+    """The class a folder or table entry names, any case, British or American, with or without "stroke" after it; None
+    where it names none."""
+    return _match(name, _SPELLINGS) or _match(re.sub(r"(?i)[ _-]stroke$", "", name.strip()), _SPELLINGS)
 
 
 def parse_split(name: str) -> str | None:

@@ -1,14 +1,17 @@
 """Folders or a manifest -> which files are labelled scans."""
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
 from core.dataset import DatasetError, Sample
-from core.labels import CLASSES, SPLITS, parse_class, parse_split
+from core.labels import CLASSES, SPLITS, counted, parse_class, parse_split
 from core.pseudonym import Pseudonym, are_keys
 from core.signatures import HEAD, is_dicom, is_picture
 
@@ -17,20 +20,37 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".we
 often call a DICOM file by its UID."""
 
 
-def from_folders(root: Path) -> list[Sample]:
-    """Samples of ``root/[split/]class/file``; split and class folders in any case and common spelling.
+SKIP = "skip"
+"""What a mapping gives for a word of the data's own that is to be left out."""
+
+
+def from_folders(
+    root: Path, mapping: Mapping[str, str] = MappingProxyType({}), say: Callable[[str], None] = lambda text: None
+) -> list[Sample]:
+    """Samples of ``root/[split/]class/file``; split and class folders in any case and common spelling, or as `mapping`
+    translates them. Links to folders are followed. What folders of no class hold is left out, which `say` is told.
 
     Raises DatasetError where no folder under `root` names a class.
     """
     if not root.is_dir():
         raise DatasetError(f"There is no folder {root}.")
-    samples = []
-    for path in sorted(root.rglob("*")):
+    samples, unclaimed = [], Counter[str]()
+    for path in _files(root):
         parts = path.relative_to(root).parts[:-1]
-        label = next(filter(None, map(parse_class, reversed(parts))), None)
-        if label and path.is_file() and _may_be_scan(path) and not path.name.startswith("."):
+        named = (SKIP if mapping.get(part) == SKIP else parse_class(mapping.get(part, part)) for part in parts[::-1])
+        label = next(filter(None, named), None)
+        if label == SKIP or path.name.startswith(".") or not _may_be_scan(path):
+            continue
+        if label:
             split = next(filter(None, map(parse_split, parts)), None)
             samples.append(Sample(path, label, split=split))
+        elif path.suffix:
+            unclaimed[parts[-1] if parts else "."] += 1
+    for folder, count in unclaimed.items():
+        say(
+            f"left out: {counted(count, 'file')} in {folder}, which names no class. Where it is one, say which: "
+            f"--map '{folder}=hemorrhagic' (or ischemic, no_stroke; or skip, to hear no more of it)."
+        )
     if not samples:
         raise DatasetError(
             f"No class folder with an image in it under {root}. Expected train/, validation/ and test/, each with "
@@ -38,6 +58,18 @@ def from_folders(root: Path) -> list[Sample]:
             "slices, or give --manifest CSV."
         )
     return samples
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """Files below a folder in the order of their names, each folder once, whatever links lead there."""
+    met = set[Path]()
+    for place, folders, names in os.walk(root, followlinks=True):
+        if (real := Path(place).resolve()) in met:
+            folders.clear()
+            continue
+        met.add(real)
+        folders.sort()
+        yield from (path for name in sorted(names) if (path := Path(place) / name).is_file())
 
 
 def _may_be_scan(path: Path) -> bool:
@@ -88,7 +120,7 @@ def from_manifest(
             continue
         word, key = row[columns.label], row.get(PATIENT_KEY, "").strip()
         mapped = mapping.get(word, word)
-        if mapped == "skip":
+        if mapped == SKIP:
             continue
         label = parse_class(mapped)
         if label is None:
@@ -130,9 +162,9 @@ def write_manifest(samples: Sequence[Sample], root: Path, target: Path) -> None:
     pd.DataFrame(rows).to_csv(target, index=False)
 
 
-def with_patients(samples: Sequence[Sample], pattern: str, pseudonym: Pseudonym) -> list[Sample]:
+def with_patients(samples: Sequence[Sample], pattern: str, pseudonym: Pseudonym, root: Path) -> list[Sample]:
     """Patients by file name: the first group of the regular expression `pattern`, searched in the name without its
-    ending. A patient that a manifest names stays.
+    ending or, where it is not found there, in the path below `root`. A patient that a manifest names stays.
 
     Raises DatasetError where the pattern is none, has no group, or names no patient in some file.
     """
@@ -144,7 +176,7 @@ def with_patients(samples: Sequence[Sample], pattern: str, pseudonym: Pseudonym)
         raise DatasetError(f"--patient-pattern needs a group that is the patient, as in '^CT(\\d+)_'; got '{pattern}'.")
     named, strangers = [], []
     for sample in samples:
-        match = compiled.search(sample.path.stem)
+        match = compiled.search(sample.path.stem) or compiled.search(relative(sample.path.with_suffix(""), root))
         if sample.patient is None and not (match and match[1]):
             strangers.append(sample.path.name)
         patient = sample.patient or (pseudonym.of("file", match[1]) if match and match[1] else None)

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from console import errors
+
 from core.dataset import DatasetError, Sample
 from core.listing import ManifestColumns, from_folders, from_manifest, with_patients
 from core.pseudonym import Pseudonym
@@ -19,10 +21,15 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--patient-pattern",
         metavar="REGEX",
-        help="how a file's name, without its ending, names the patient: the first group, as in '^CT(\\d+)_'",
+        help="how a file's name without its ending, or its path, names the patient: the first group, as in "
+        "'^CT(\\d+)_' or '(PAT\\d+)/'",
     )
     group.add_argument(
-        "--map", action="append", default=[], metavar="WORD=CLASS", help="what a manifest's label word means; or =skip"
+        "--map",
+        action="append",
+        default=[],
+        metavar="WORD=CLASS",
+        help="what a label or a folder's name means; or =skip",
     )
 
 
@@ -30,7 +37,7 @@ def samples_from(args: argparse.Namespace, pseudonym: Pseudonym) -> list[Sample]
     """The samples the options name. Raises DatasetError."""
     samples = _listed(args, pseudonym)
     pattern = args.patient_pattern
-    return samples if pattern is None else with_patients(samples, pattern, pseudonym)
+    return samples if pattern is None else with_patients(samples, pattern, pseudonym, root_of(args))
 
 
 def root_of(args: argparse.Namespace) -> Path:
@@ -39,13 +46,13 @@ def root_of(args: argparse.Namespace) -> Path:
 
 
 def _listed(args: argparse.Namespace, pseudonym: Pseudonym) -> list[Sample]:
+    pairs = [entry.partition("=") for entry in args.map]
+    if any(not separator for _, separator, _ in pairs):
+        raise DatasetError("--map takes WORD=CLASS, as in --map hemorrhage=hemorrhagic.")
+    mapping = {word: target for word, _, target in pairs}
     if args.manifest:
         columns = ManifestColumns(args.file_column, args.label_column, args.patient_column, args.split_column)
-        pairs = [entry.partition("=") for entry in args.map]
-        if any(not separator for _, separator, _ in pairs):
-            raise DatasetError("--map takes WORD=CLASS, as in --map hemorrhage=hemorrhagic.")
-        mapping = {word: target for word, _, target in pairs}
         return from_manifest(args.manifest, args.data or args.manifest.parent, columns, mapping, pseudonym)
     if not args.data:
         raise DatasetError("Say where the scans are: --data DIR, or --manifest CSV.")
-    return from_folders(args.data)
+    return from_folders(args.data, mapping, lambda text: errors.print(text, markup=False))

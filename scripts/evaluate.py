@@ -32,10 +32,12 @@ def main() -> None:
             samples = [sample for sample in samples if sample.split in (None, parse_split(args.part))]
             if not samples:
                 raise DatasetError(f"No file is in the part {args.part}. --part all measures every file.")
-        p, examples = _read(ws, model, samples)
+        p, answered, examples = _read(ws, model, samples)
         known = model.manifest.classes
         report = measure(p, examples, known)
         patient_report = evaluate_patients(examples.labels, p, known, examples.patients)
+        places = np.flatnonzero(answered).tolist()
+        answered_report = measure(p[places], examples.at(places), known) if places else None
         unnamed = sum(sample.split is None for sample in samples)
         if args.part != "all" and unnamed:
             print(f"Note: {unnamed} of these {len(samples)} files name no part, and are measured too.")
@@ -43,12 +45,18 @@ def main() -> None:
         _tell(report)
         print("per patient:")
         _tell_figures(patient_report)
+        print(f"It answers {len(places)} of these {len(examples)} scans, and abstains on or flags the others.")
+        if answered_report:
+            print("where it answers:")
+            _tell_figures(answered_report)
         values = {
             "model": model.manifest.version,
             "trained_on_patients": trained,
             "refused": len(samples) - len(examples),
             **report.to_json(),
             "per_patient": patient_report.to_json(),
+            "answered": len(places),
+            "where_answered": answered_report.to_json() if answered_report else None,
         }
         if args.against:
             values |= _compare(ws, args.against, samples, p, known, examples)
@@ -74,15 +82,14 @@ def _say_whom_it_met(ws: Workspace, model: Bundle, examples: Examples) -> int:
     return met["train"]
 
 
-def _read(ws: Workspace, model: Bundle, samples: list[Sample]) -> tuple[np.ndarray, Examples]:
-    """The model's probabilities for the files that can be read; the others are named."""
+def _read(ws: Workspace, model: Bundle, samples: list[Sample]) -> tuple[np.ndarray, np.ndarray, Examples]:
+    """The model's probabilities for the files that can be read, and which it answers; the others are named."""
     with bar("reading scans") as progress:
         reader = file_reader(ws.pseudonym, ws.settings.limits.megapixels)
         loaded = load(samples, model.spec, reader=reader, progress=progress)
     for path, reason in loaded.refused:
         errors.print(f"left out: {path.name}: {reason}", markup=False)
-    p, _ = answers_of(model, loaded.examples.x)
-    return p, loaded.examples
+    return *answers_of(model, loaded.examples.x), loaded.examples
 
 
 def _compare(
@@ -95,7 +102,7 @@ def _compare(
 ) -> dict[str, object]:
     """What the model gains over another on the same scans, paired."""
     other = bundle.load(_bundle_folder(ws, path))
-    theirs, _ = _read(ws, other, samples)
+    theirs, _, _ = _read(ws, other, samples)
     met = _say_whom_it_met(ws, other, examples)
     gains = difference(examples.labels, theirs, p, (other.manifest.classes, known), patients=examples.patients)
     print(f"gained over {other.manifest.version}, paired:")

@@ -39,6 +39,8 @@ def main() -> None:
         with bar("reading scans") as progress:
             prepared = prepare(ws, samples, recipe, split, root=root_of(args), progress=progress)
         _tell(prepared)
+        if split == "patient" and any(sample.split for sample in samples):
+            errors.print("Patients are dealt to parts here, not as the data names them: --split folders takes those.")
         if args.folds is not None:
             _cross_validate(ws, prepared, recipe, args)
         else:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from core.dataset import DatasetError, Examples
 from core.evaluate import Report, evaluate, evaluate_patients
+from core.labels import in_words
 from core.manifest import Calibration
 from core.network import Network
 from core.outlier import Typical, with_threshold
@@ -124,8 +125,11 @@ def cross_validate(
     With `checkpoints` (a path without suffix) an interrupted run goes on after the last whole epoch.
     """
     examples = without_copies(prepared.examples)
+    folded = folds_of(examples, k, recipe.seed, prepared.units)
+    for train, _ in folded:
+        _check_has_all(prepared, examples.at(train), k)
     unmet = []
-    for number, (train, test) in enumerate(folds_of(examples, k, recipe.seed, prepared.units), 1):
+    for number, (train, test) in enumerate(folded, 1):
         part = examples.at(train)
         network = train_part(prepared, part, recipe, str(number), checkpoints, partial(tell, number)).network
         tested = prepared.with_missing_classes(examples.at(test))
@@ -141,6 +145,18 @@ def cross_validate(
     tables = [_answers(fold, one.said, one.sent, prepared.classes) for fold, one in zip(folds, unmet, strict=True)]
     table = pd.concat(tables, ignore_index=True)
     return CrossValidation(examples, prepared.classes, folds, table, _settled(unmet, prepared, asked))
+
+
+def _check_has_all(prepared: Prepared, part: Examples, k: int) -> None:
+    """Raise DatasetError where a class would not be learned: before anything is trained."""
+    simulated = prepared.simulated_for(part)
+    learned = {*part.y.tolist(), *(simulated.y.tolist() if simulated else ())}
+    for label, name in enumerate(prepared.classes):
+        if label not in learned:
+            raise DatasetError(
+                f"Too few patients are {in_words(name).lower()} for {k} folds: one of these would have none to learn "
+                "from. Use fewer folds, or add patients."
+            )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@ import pytest
 
 from core.dataset import DatasetError, Sample
 from core.labels import SPLITS
-from core.listing import ManifestColumns, from_folders, from_manifest, write_manifest
+from core.listing import ManifestColumns, from_folders, from_manifest, with_patients, write_manifest
 from core.pseudonym import Pseudonym
 from tests.conftest import dicom, png
 
@@ -21,6 +21,38 @@ def test_a_folder_without_classes_says_what_is_expected(tmp_path):
         from_folders(tmp_path)
     with pytest.raises(DatasetError, match="no folder"):
         from_folders(tmp_path / "missing")
+
+
+def test_folders_of_no_class_are_left_out_aloud_and_can_be_translated(tmp_path):
+    for folder in ("train/Ischemic Stroke", "train/non-stroke", "train/bleed", "masks"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "1.png").write_bytes(png(1))
+    said = []
+    assert {s.label for s in from_folders(tmp_path, say=said.append)} == {"ischemic", "no_stroke"}
+    assert [text.split(",")[0] for text in said] == ["left out: 1 file in masks", "left out: 1 file in bleed"]
+    said.clear()
+    samples = from_folders(tmp_path, {"bleed": "hemorrhagic", "masks": "skip"}, said.append)
+    assert {s.label for s in samples} == {"ischemic", "no_stroke", "hemorrhagic"}
+    assert not said
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    for folder in (data / "train" / "ischemic", elsewhere / "ischemic"):
+        folder.mkdir(parents=True)
+        (folder / "1.png").write_bytes(png(1))
+    (data / "test").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(data)
+    assert sorted(s.split for s in from_folders(data)) == ["test", "train"]
+
+
+def test_a_pattern_may_name_the_patients_folder(tmp_path):
+    names = ("ischemic/PAT01/slice_1.png", "ischemic/PAT01/slice_2.png", "normal/PAT02/slice_1.png")
+    samples = [Sample(tmp_path / name, "ischemic") for name in names]
+    named = with_patients(samples, r"(PAT\d+)/", KEY, tmp_path)
+    assert [s.patient for s in named] == [KEY.of("file", name) for name in ("PAT01", "PAT01", "PAT02")]
+    with pytest.raises(DatasetError, match="names no patient in 3 of 3 files"):
+        with_patients(samples, r"^(\d+)_", KEY, tmp_path)
 
 
 def test_a_manifest_may_use_its_own_words_and_columns(tmp_path):

@@ -53,7 +53,9 @@ def test_train_publishes_a_candidate_and_prints_its_version_last(home, class_fol
 
 
 def test_train_by_patient_keeps_patients_apart_and_remembers_it(home, class_folders):
-    version = run("train", "--data", class_folders, *FAST).stdout.split()[-1]
+    trained = run("train", "--data", class_folders, *FAST)
+    assert "Patients are dealt to parts here, not as the data names them" in trained.stderr
+    version = trained.stdout.split()[-1]
     patients = bundle.load(home / "models" / version).manifest.patients
     everyone = [key for keys in patients.values() for key in keys]
     assert len(everyone) == len(set(everyone))
@@ -74,6 +76,7 @@ def test_evaluate_gives_the_figures_the_bundle_was_published_with(home, class_fo
     assert figures["confusion"] == published["confusion"]
     assert "trained on" not in said.stdout
     assert figures["per_patient"]["n"] == 10
+    assert f"It answers {figures['answered']} of these 10 scans" in said.stdout
     assert "Brier score" in said.stdout
     assert (plots / "confusion.html").stat().st_size > 1e6
     args = ["--model-path", trained, "--data", class_folders, "--part", "all", "--against", trained]
@@ -98,8 +101,10 @@ def test_evaluate_measures_one_class_and_says_where_a_part_is_empty(home, class_
 
 def test_a_model_from_another_home_cannot_say_whom_it_was_trained_on(home, class_folders, trained, monkeypatch):
     monkeypatch.setenv("STROKE_HOME", str(home.with_name("other")))
-    said = run("evaluate", "--model-path", home / "models" / trained, "--data", class_folders).stdout
-    assert f"whether {trained} was trained on some of these patients cannot be told" in said
+    args = ["--model-path", home / "models" / trained, "--data", class_folders, "--part", "all"]
+    said = run("evaluate", *args).stdout
+    assert f"{trained} was trained on 24 of these 44 patients" in said, "by their images"
+    assert f"whether {trained} was trained on more of these patients cannot be told" in said
 
 
 def test_folds_measure_a_recipe_and_publish_nothing(home, class_folders, tmp_path):

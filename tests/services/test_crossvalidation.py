@@ -1,5 +1,7 @@
 """Folds by patient, and what is measured on them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,6 +98,16 @@ def test_every_scan_is_answered_by_the_model_that_has_not_met_its_patient(prepar
         p = found.table[[f"{column}_hemorrhagic", f"{column}_no_stroke"]].to_numpy()
         np.testing.assert_allclose(p.sum(axis=1), 1)
     assert found.table.groupby("fold")["patient"].nunique().sum() == 36
+
+
+def test_a_class_of_too_few_patients_is_said_before_anything_is_trained(prepared, monkeypatch):
+    first = prepared.examples.patients[0]
+    y = [0 if patient == first else 1 for patient in prepared.examples.patients]
+    monkeypatch.setattr(crossvalidation, "fit", None)
+    with pytest.raises(DatasetError, match="Too few patients are hemorrhagic for 3 folds"):
+        cross_validate(
+            replace(prepared, examples=replace(prepared.examples, y=torch.tensor(y))), TINY, 3, CalibrationSettings()
+        )
 
 
 def test_scans_sent_from_elsewhere_are_answered_too_and_rules_settled_on_both(prepared, monkeypatch):
