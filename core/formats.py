@@ -22,7 +22,7 @@ from core.burned_in import BURNED_IN, letters_in
 from core.geometry import Plane
 from core.picture import read_picture
 from core.pseudonym import Pseudonym
-from core.scan import AIR_HU, Meta, Scan, UnreadableScan, check, check_size
+from core.scan import AIR_HU, CONTRAST, Meta, Scan, UnreadableScan, check, check_size
 from core.signatures import GZIP, ZIP, is_dicom, is_nifti, is_picture
 
 # pydicom quotes header bytes in its messages, a patient's name among them.
@@ -148,6 +148,8 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
         raise UnreadableScan("This is a secondary capture, a screenshot or key image. Upload the axial CT series.")
     if "LOCALIZER" in header.get("ImageType", []):
         raise UnreadableScan("This is a scout image, not a slice. Upload the axial CT series.")
+    if any(re.match(r"MIN?IP\b|MIP\b", str(value)) for value in header.get("ImageType", [])):
+        raise UnreadableScan("This is a projection of many slices (MIP), no slice. Upload the axial CT series.")
     if "PixelData" not in header:
         raise UnreadableScan("The DICOM file holds no image. Upload the axial CT series.")
     if not frames and int(header.get("NumberOfFrames", 1) or 1) > 1:
@@ -264,6 +266,9 @@ def relative_day(header: Dataset, pseudonym: Pseudonym | None) -> Meta:
     return {} if day is None else {"day": day}
 
 
+_NO_AGENT = ("", "NONE", "NO", "N", "0", "NO CONTRAST", "W/O CONTRAST", "WITHOUT", "WITHOUT CONTRAST")
+
+
 def technical(header: Dataset, plane: Plane | None, hu: np.ndarray) -> Meta:
     """The allow-list, numbers only; where the slice lies; whether letters stand in it."""
     meta: Meta = {"format": "DICOM"}
@@ -274,6 +279,9 @@ def technical(header: Dataset, plane: Plane | None, hu: np.ndarray) -> Meta:
     grey = np.clip(hu / 80, 0, 1)  # the brain window, whose white is 80 HU
     if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES" or letters_in(grey):
         meta[BURNED_IN] = 1.0
+    agent = str(header.get("ContrastBolusAgent", "") or "").strip().upper()
+    if agent not in _NO_AGENT or header.get("ContrastBolusAgentSequence"):
+        meta[CONTRAST] = 1.0
     if plane and plane.place_mm is not None:
         meta["position_mm"] = plane.place_mm
     return meta

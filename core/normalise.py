@@ -106,6 +106,23 @@ def centred(x: Tensor, how: Centring = FINE) -> Tensor:
     (the shorth; Andrews et al., Robust Estimates of Location, 1972). The spread is drawn towards that of a brain
     window 120 HU wide, for in a single slice it is a coarse measure.
     """
+    level, spread = _brain(x, how)
+    spread = how.usual * (spread.clamp(*how.limits) / how.usual) ** how.trust
+    return ((x - level[:, None, None, None]) / (how.unit * spread[:, None, None, None])).clamp(_DARKEST, 2)
+
+
+FLAT = 0.015
+"""A spread of brain below this is that of a window so wide, some 500 HU and more, that blood is hardly brighter."""
+
+
+def is_flat(x: Tensor) -> Tensor:
+    """(N, 1, S, S) in [0, 1] -> (N,) bool: whether brain is nearly one grey, as in a bone window. An image
+    that shows no brain is not."""
+    return _brain(x, FINE)[1] < FLAT
+
+
+def _brain(x: Tensor, how: Centring) -> tuple[Tensor, Tensor]:
+    """Level and spread of brain's grey, (N,) each, as `centred` says."""
     mean = F.adaptive_avg_pool2d(x, how.patches)
     uneven = (F.adaptive_avg_pool2d(x * x, how.patches) - mean * mean).clamp(min=0).sqrt()
     line = torch.linspace(-1, 1, how.patches, device=x.device)
@@ -115,9 +132,7 @@ def centred(x: Tensor, how: Centring = FINE) -> Tensor:
     usable = (mean > 0.04 * top) & (mean < 0.9 * top)
     limit = torch.nanquantile(torch.where(usable, uneven, torch.nan), 0.6, dim=1, keepdim=True)
     usable &= uneven <= limit
-    level, spread = _shorth(torch.where(usable, mean, torch.inf), usable.sum(dim=1), how.usual)
-    spread = how.usual * (spread.clamp(*how.limits) / how.usual) ** how.trust
-    return ((x - level[:, None, None, None]) / (how.unit * spread[:, None, None, None])).clamp(_DARKEST, 2)
+    return _shorth(torch.where(usable, mean, torch.inf), usable.sum(dim=1), how.usual)
 
 
 def _shorth(values: Tensor, counts: Tensor, usual: float) -> tuple[Tensor, Tensor]:

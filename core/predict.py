@@ -8,21 +8,24 @@ import torch
 from core.bundle import Bundle
 from core.labels import HEMORRHAGIC
 from core.network import fused
+from core.normalise import is_flat
 from core.preprocess import to_input_with_box
 from core.pseudonym import UNNAMED, unnamed
 from core.reading import (
     CLASSES_ALIKE,
     DEMONSTRATION,
+    ENHANCED,
     HEMORRHAGE_NOT_EXCLUDED,
     LEARNED_FROM_SIMULATION,
     MARKED,
     NOT_HEAD_CT,
     SEEN_IN_TRAINING,
+    TOO_WIDE,
     UNCALIBRATED,
     UNCERTAIN,
     Reading,
 )
-from core.scan import COLOURED, Scan
+from core.scan import COLOURED, CONTRAST, Scan
 
 
 class Predictor:
@@ -46,12 +49,13 @@ class Predictor:
             output = self._network(x.contiguous(memory_format=torch.channels_last))
             probabilities = self.manifest.calibration.probabilities(output.logits)
             unlike = self._typical.unlike(output.profile).tolist() if self._typical else [False] * len(scans)
+            flat = is_flat(x).tolist()
         maps = output.maps.numpy()
         readings = []
         for i, scan in enumerate(scans):
             best = int(probabilities[i].argmax())
             by_class = {name: float(value) for name, value in zip(self.manifest.classes, probabilities[i], strict=True)}
-            label, flags = self.manifest.classes[best], tuple(self._flags(scan, by_class, unlike[i]))
+            label, flags = self.manifest.classes[best], tuple(self._flags(scan, by_class, unlike[i], flat[i]))
             shown = HEMORRHAGIC if HEMORRHAGE_NOT_EXCLUDED in flags else label
             readings.append(
                 Reading(
@@ -73,15 +77,14 @@ class Predictor:
             return np.zeros(maps.shape[1:], np.uint8)
         return evidence(maps, of)
 
-    def _flags(self, scan: Scan, probabilities: dict[str, float], unlike: bool) -> Iterator[str]:
+    def _flags(self, scan: Scan, probabilities: dict[str, float], unlike: bool, flat: bool) -> Iterator[str]:
         """What has to be known about an answer. A scan unlike head CT gets no other word about its content, but
-        that a hemorrhage may be in it: it may be a head CT all the same. Of coloured marks it would take the grey for a
-        density."""
+        that a hemorrhage may be in it: it may be a head CT all the same."""
         manifest, confidence = self.manifest, max(probabilities.values())
         if unlike:
             yield NOT_HEAD_CT
-        elif COLOURED in scan.meta:
-            yield from (UNCERTAIN, MARKED)
+        elif why := _why_not(scan, flat=flat):
+            yield from (UNCERTAIN, *why)
         elif manifest.abstain_below is not None and confidence < manifest.abstain_below:
             yield UNCERTAIN
         point, bleeding = manifest.operating_points.get(HEMORRHAGIC), probabilities.get(HEMORRHAGIC, 0.0)
@@ -97,6 +100,17 @@ class Predictor:
             yield CLASSES_ALIKE
         if manifest.demonstration:
             yield DEMONSTRATION
+
+
+def _why_not(scan: Scan, *, flat: bool) -> list[str]:
+    """Why a scan can be given no answer, whatever the network makes of it: of coloured marks it would take the grey for
+    a density, and enhanced vessels for blood; `flat`: brain is nearly one grey."""
+    reasons = (
+        (COLOURED in scan.meta, MARKED),
+        (CONTRAST in scan.meta, ENHANCED),
+        (flat and scan.unit == "display", TOO_WIDE),  # others are shown in a window of ours
+    )
+    return [flag for holds, flag in reasons if holds]
 
 
 def evidence(maps: np.ndarray, label: int) -> np.ndarray:

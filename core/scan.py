@@ -18,6 +18,9 @@ ASSUMED_BITS = "assumed_bits"
 COLOURED = "coloured_marks"
 """How a picture's `meta` says that a part of it is in colour: a drawn mark, whose grey is not the scan's."""
 COLOURED_NOTE = "A coloured mark lies over the head: it is shown in grey, and that grey is no density."
+CONTRAST = "contrast"
+"""How the `meta` of a scan says that contrast agent was given, as its header has it."""
+CONTRAST_NOTE = "Taken with contrast agent, by its header: bright vessels look like blood to a model of plain CT."
 _STORED_KEY = "second-read"
 
 

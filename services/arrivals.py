@@ -14,13 +14,15 @@ from core.labels import SHARES, SPLITS
 from core.likeness import Appearance
 from core.pseudonym import UNNAMED, unnamed
 from core.reading import SEEN_IN_TRAINING
-from core.scan import ASSUMED_BITS, COLOURED, COLOURED_NOTE, Scan
+from core.scan import ASSUMED_BITS, COLOURED, COLOURED_NOTE, CONTRAST, CONTRAST_NOTE, Scan
 from db import queries
 from db.queries import LookRow
 from services.models import trained_patients
 from services.resemblance import Resemblances, to_bytes
 from services.workspace import Workspace
 
+NOTES = {COLOURED: COLOURED_NOTE, CONTRAST: CONTRAST_NOTE}
+"""What a scan's `meta` says, and what there is to say of it."""
 BURNED_IN_NOTE = (
     "Letters seem to be burned into the image: make sure that they name nobody. Where they do, undo its batch before "
     "anybody reviews it."
@@ -50,8 +52,7 @@ class Arrival:
             said.append(f"Nearly the same image as scan {self.resembles(ids)}, which is in the case log too.")
         if BURNED_IN in self.scan.meta and not self.synthetic:
             said.append(BURNED_IN_NOTE)
-        if COLOURED in self.scan.meta:
-            said.append(COLOURED_NOTE)
+        said += [note for fact, note in NOTES.items() if fact in self.scan.meta]
         if bits := self.scan.meta.get(ASSUMED_BITS):
             said.append(
                 f"The image does not say how deep its grey is: it was taken for {bits:g} bits. "

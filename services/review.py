@@ -11,11 +11,10 @@ from sqlalchemy.orm import Session
 from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
 from core.reading import abstains, not_head_ct
-from core.scan import COLOURED, COLOURED_NOTE
 from db import audit, batch_queries, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
-from services.arrivals import BURNED_IN_NOTE
+from services.arrivals import BURNED_IN_NOTE, NOTES
 from services.models import preferred
 from services.workspace import Workspace
 
@@ -337,8 +336,7 @@ def remarks(ws: Workspace, case: Case) -> list[str]:
         said.append(f"Nearly the same image as scan {scan.resembles_id}.")
     if BURNED_IN in meta and not scan.synthetic:
         said.append(BURNED_IN_NOTE)
-    if COLOURED in meta:
-        said.append(COLOURED_NOTE)
+    said += [note for fact, note in NOTES.items() if fact in meta]
     if first is not None and meta["day"] > first:
         said.append(f"{meta['day'] - first:.0f} days after this patient's first study here.")
     return said

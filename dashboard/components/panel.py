@@ -6,9 +6,11 @@ from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE, UNSURE, UNUSA
 from core.reading import (
     CLASSES_ALIKE,
     DEMONSTRATION,
+    ENHANCED,
     LEARNED_FROM_SIMULATION,
     MARKED,
     SEEN_IN_TRAINING,
+    TOO_WIDE,
     UNCALIBRATED,
     abstains,
     hemorrhage_if_head_ct,
@@ -46,12 +48,10 @@ def answer(case: Case) -> None:
         return
     if abstains(reading):
         guess = in_words(reading.label).lower()
-        why = (
-            f"It would take the coloured mark, shown in grey here, for tissue: its guess of {guess} does not count."
-            if MARKED in reading.flags
-            else f"Its best guess is {guess}, too unsure to count."
-        )
-        st.markdown(f"#### The model abstains\n{why}")
+        reasons = [reason for flag, reason in _WHY_NOT.items() if flag in reading.flags]
+        why = f"{' '.join(reasons)} Its guess of {guess} does not count."
+        unsure = f"Its best guess is {guess}, too unsure to count."
+        st.markdown(f"#### The model abstains\n{why if reasons else unsure}")
     else:
         trust = "not calibrated" if UNCALIBRATED in reading.flags else "calibrated"
         st.markdown(f"#### {in_words(reading.label)}, {percent(reading.confidence)} ({trust})")
@@ -62,6 +62,13 @@ def answer(case: Case) -> None:
             f"{percent(reading.probabilities[HEMORRHAGIC])} is too much to dismiss."
         )
     _reservations(reading, outdated=case.outdated)
+
+
+_WHY_NOT = {
+    MARKED: "It would take the coloured mark, shown in grey here, for tissue.",
+    ENHANCED: "The header says that contrast agent was given, and it has only met plain CT.",
+    TOO_WIDE: "The window is so wide that blood and brain have nearly one grey: send a brain window, or DICOM.",
+}
 
 
 def _reservations(reading: ReadingRow, *, outdated: bool) -> None:

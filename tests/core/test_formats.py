@@ -14,7 +14,7 @@ from core.burned_in import BURNED_IN
 from core.formats import read
 from core.phantom import phantom, to_dicom
 from core.pseudonym import Pseudonym
-from core.scan import AIR_HU, UnreadableScan
+from core.scan import AIR_HU, CONTRAST, UnreadableScan
 from tests.conftest import changed_dicom, dicom, png
 
 KEY = Pseudonym(b"test secret")
@@ -189,6 +189,7 @@ def test_rescale_and_padding_are_applied():
         (changed_dicom(Modality="XY"), "another kind of image .modality XY"),
         (changed_dicom(SOPClassUID="1.2.840.10008.5.1.4.1.1.7"), "secondary capture"),
         (changed_dicom(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "scout"),
+        (changed_dicom(ImageType=["DERIVED", "SECONDARY", "MIP"]), "projection"),
         (changed_dicom(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "coronal or sagittal"),
         (changed_dicom(PhotometricInterpretation="PALETTE COLOR"), "in colour"),
         (b"PK\x03\x04" + b"x" * 300, "a zip inside a zip"),
@@ -300,6 +301,13 @@ def test_any_bytes_are_a_scan_or_a_sentence(tail, head):
     except UnreadableScan:
         return  # refused, in a sentence: its words are looked at above
     assert np.isfinite(scan.pixels).all()
+
+
+@pytest.mark.parametrize(("agent", "given"), [("OMNIPAQUE 350", True), ("None", False), ("", False)])
+def test_contrast_agent_is_known_from_the_header_and_not_which(agent, given):
+    meta = read(changed_dicom(ContrastBolusAgent=agent)).meta
+    assert (meta.get(CONTRAST) == 1.0) is given
+    assert agent not in map(str, meta.values())
 
 
 def test_the_real_series_is_read_exactly_and_in_one_study(real_data):

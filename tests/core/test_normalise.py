@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from core.augment import moved
-from core.normalise import BRAIN_GREY, CENTRINGS, COARSE, FINE, Centring, centred, lying, reflection
+from core.normalise import BRAIN_GREY, CENTRINGS, COARSE, FINE, Centring, centred, is_flat, lying, reflection
 
 
 def ellipse(tall: int, wide: int) -> torch.Tensor:
@@ -40,6 +40,11 @@ def test_centring_takes_back_how_the_window_was_set(how, most):
         other = centred(head_of_any_window(level, width), how)
         assert other[inside].mean().abs() < 0.2
         assert 1 / most < other[inside].std() / usual[inside].std() < most, "the width is taken back, or in part"
+
+
+def test_brain_that_is_nearly_one_grey_is_flat():
+    usual, wide, bone = (head_of_any_window(level, width) for level, width in ((40, 120), (50, 250), (400, 2000)))
+    assert is_flat(torch.cat([usual, wide, bone, torch.zeros_like(bone)])).tolist() == [False, False, True, False]
 
 
 def test_models_of_before_are_centred_as_they_were_trained():

@@ -17,14 +17,17 @@ from core.pseudonym import unnamed
 from core.reading import (
     CLASSES_ALIKE,
     DEMONSTRATION,
+    ENHANCED,
     HEMORRHAGE_NOT_EXCLUDED,
     LEARNED_FROM_SIMULATION,
+    MARKED,
     NOT_HEAD_CT,
     SEEN_IN_TRAINING,
+    TOO_WIDE,
     UNCALIBRATED,
     UNCERTAIN,
 )
-from core.scan import COLOURED
+from core.scan import COLOURED, CONTRAST, Scan
 from tests.conftest import bundle_facts, display_scan
 
 
@@ -60,11 +63,23 @@ def test_below_the_operating_point_the_model_abstains():
     assert UNCERTAIN not in predictor(abstain_below=None).read([scan])[0].flags
 
 
-def test_under_a_coloured_mark_the_model_abstains():
+@pytest.mark.parametrize(("fact", "flag"), [(COLOURED, MARKED), (CONTRAST, ENHANCED)])
+def test_what_the_model_would_take_for_something_else_makes_it_abstain(fact, flag):
     scan = phantom("ischemic", 1, 96)
-    marked = replace(scan, meta={**scan.meta, COLOURED: 1.0})
     for threshold in (0.0, None):
-        assert UNCERTAIN in predictor(abstain_below=threshold).read([marked])[0].flags
+        model = predictor(abstain_below=threshold)
+        assert {UNCERTAIN, flag} <= set(model.read([replace(scan, meta={**scan.meta, fact: 1.0})])[0].flags)
+        assert not {UNCERTAIN, flag} & set(model.read([scan])[0].flags)
+
+
+def test_in_a_bone_window_the_model_abstains_but_not_on_densities():
+    scan = phantom("ischemic", 1, 96)
+    hu = scan.pixels if scan.unit == "HU" else scan.pixels / 255 * 80
+    wide = np.rint(np.clip((hu - 400) / 2000 + 0.5, 0, 1) * 255).astype(np.float32)
+    model = predictor(abstain_below=None)
+    flags = [set(reading.flags) for reading in model.read([Scan(wide, "display"), Scan(hu, "HU")])]
+    assert {UNCERTAIN, TOO_WIDE} <= flags[0]
+    assert not {UNCERTAIN, TOO_WIDE} & flags[1]
 
 
 def test_a_patient_it_was_trained_on_is_said():

@@ -178,6 +178,14 @@ def test_how_common_an_answer_was_taken_to_be_stands_beside_it(app, demo, flags,
     assert ("equally common answers" in words(on(app, "review"))) == said
 
 
+def test_why_the_model_abstains_stands_beside_the_scan(app, demo):
+    chosen = next(c for c in cases(demo, "Reader 1") if c.verdict is None and not c.hidden)
+    mark(demo, chosen.scan.id, ["uncertain", "window_too_wide", "contrast_agent"])
+    app.session_state["scan"], app.session_state["queue"] = chosen.scan.id, [chosen.scan.id]
+    said = words(on(app, "review"))
+    assert all(word in said for word in ("The model abstains", "window is so wide", "contrast agent was given"))
+
+
 def test_after_a_list_has_been_read_to_its_end_another_can_be_chosen(app, demo):
     on(app, "review")
     app.session_state["queue"] = [app.session_state["scan"]]
