@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -40,7 +41,6 @@ class Examples:
 
     x: Tensor  # (N, 1, S, S) uint8, 255 is the window's ceiling
     y: Tensor  # (N,) int64, index into `classes`
-    patients: tuple[str, ...]
     samples: tuple[Sample, ...]
 
     def __len__(self) -> int:
@@ -52,22 +52,20 @@ class Examples:
 
     def at(self, keep: Sequence[int]) -> "Examples":
         """Those at the places in `keep`."""
-        return Examples(
-            self.x[keep], self.y[keep], tuple(self.patients[i] for i in keep), tuple(self.samples[i] for i in keep)
-        )
+        return Examples(self.x[keep], self.y[keep], tuple(self.samples[i] for i in keep))
 
     @property
     def labels(self) -> list[str]:
         return [sample.label for sample in self.samples]
 
+    @cached_property
+    def patients(self) -> tuple[str, ...]:
+        """Their keys, scan by scan."""
+        return tuple(sample.patient or "" for sample in self.samples)
+
     def and_also(self, others: "Examples") -> "Examples":
         """These, then the others."""
-        return Examples(
-            torch.cat([self.x, others.x]),
-            torch.cat([self.y, others.y]),
-            self.patients + others.patients,
-            self.samples + others.samples,
-        )
+        return Examples(torch.cat([self.x, others.x]), torch.cat([self.y, others.y]), self.samples + others.samples)
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,6 @@ def load(
     examples = Examples(
         torch.stack(inputs),
         torch.tensor([classes.index(sample.label) for sample in kept]),
-        tuple(sample.patient or "" for sample in kept),
         tuple(kept),
     )
     return Loaded(examples, classes, tuple(refused))
@@ -240,7 +237,7 @@ def patient_classes(samples: Iterable[Sample]) -> dict[str, str]:
 def with_splits(examples: Examples, splits: Mapping[str, str]) -> Examples:
     """The same scans, each in its patient's split."""
     samples = tuple(replace(sample, split=splits[sample.patient or ""]) for sample in examples.samples)
-    return Examples(examples.x, examples.y, examples.patients, samples)
+    return replace(examples, samples=samples)
 
 
 def patients_in_several_splits(samples: Iterable[Sample]) -> dict[str, set[str]]:

@@ -33,9 +33,7 @@ class Simulated:
     x: Tensor  # (M, 1, S, S) uint8
     y: Tensor  # (M,) int64, index into the classes
     outlines: Tensor  # (M, 1, OUTLINE, OUTLINE) uint8, 255: all lesion
-    kinds: tuple[str, ...]  # such as "MCA, acute"
-    patients: tuple[str, ...]  # whose slice each was made of
-    samples: tuple[Sample, ...]
+    samples: tuple[Sample, ...]  # the slice that each was made of, with what was drawn into it
 
     def __len__(self) -> int:
         return len(self.y)
@@ -47,29 +45,24 @@ class Simulated:
 
     def at(self, keep: Sequence[int]) -> "Simulated":
         """Those at the places in `keep`."""
-        return Simulated(
-            self.x[keep],
-            self.y[keep],
-            self.outlines[keep],
-            tuple(self.kinds[i] for i in keep),
-            tuple(self.patients[i] for i in keep),
-            tuple(self.samples[i] for i in keep),
-        )
+        samples = tuple(self.samples[i] for i in keep)
+        return Simulated(self.x[keep], self.y[keep], self.outlines[keep], samples)
 
     def examples(self, label: int) -> Examples:
         """One image of a class for every slice it was simulated into, to test on."""
         first: dict[str | None, int] = {}
         for place in self.places(label).tolist():
             first.setdefault(self.samples[place].content_hash, place)
-        chosen = self.at(list(first.values()))
-        return Examples(chosen.x, chosen.y, chosen.patients, chosen.samples)
+        return self._without_outlines(list(first.values()))
 
     def thinned(self, count: int) -> Examples:
         """`count` of them at most, drawn from all alike: taken at regular distances, they would be of a few kinds only,
         for what is made of a slice always comes in the same order."""
         drawn = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count]
-        few = self.at(drawn.sort().values.tolist())
-        return Examples(few.x, few.y, few.patients, few.samples)
+        return self._without_outlines(drawn.sort().values.tolist())
+
+    def _without_outlines(self, keep: Sequence[int]) -> Examples:
+        return Examples(self.x[keep], self.y[keep], tuple(self.samples[i] for i in keep))
 
     def places(self, label: int) -> Tensor:
         """Where the images of one class stand."""
@@ -121,8 +114,6 @@ def simulate(
         torch.from_numpy(np.stack(images_))[:, None],
         torch.tensor([classes.index(label) for label in labels]),
         torch.stack(outlines),
-        tuple(kinds),
-        tuple(examples.patients[i] for i in places),
         tuple(
             replace(examples.samples[i], label=label, synthetic=kind)
             for i, label, kind in zip(places, labels, kinds, strict=True)

@@ -47,4 +47,4 @@ def _phantoms(split: str, count: int, spec: InputSpec) -> Examples:
         inputs.append(to_bytes(phantom(label, seed), spec))
         samples.append(Sample(Path(f"phantom-{seed}"), label, f"phantom:{seed}", split))
     y = torch.tensor([CLASSES.index(sample.label) for sample in samples])
-    return Examples(torch.stack(inputs), y, tuple(s.patient or "" for s in samples), tuple(samples))
+    return Examples(torch.stack(inputs), y, tuple(samples))

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -143,9 +144,8 @@ def _examples(
             f"({reason.rstrip('.')}). Restore it from the backup, or file scan {scan} as unusable."
         )
     classes = tuple(c for c in CLASSES if c in known or c in loaded.classes)
-    y = torch.tensor([classes.index(sample.label) for sample in loaded.examples.samples])
-    examples = loaded.examples
-    return Examples(examples.x, y, examples.patients, examples.samples), classes
+    y = torch.tensor([classes.index(label) for label in loaded.examples.labels])
+    return replace(loaded.examples, y=y), classes
 
 
 def _start_weights(champion: Bundle, classes: tuple[str, ...]) -> dict[str, Tensor]:

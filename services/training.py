@@ -175,7 +175,7 @@ def _with_groups(examples: Examples, groups: Sequence[int | None]) -> tuple[Exam
         for patient, group in zip(examples.patients, groups, strict=True)
     )
     samples = tuple(replace(s, patient=key) for s, key in zip(examples.samples, patients, strict=True))
-    return Examples(examples.x, examples.y, tuple(patients), samples), grouped
+    return replace(examples, samples=samples), grouped
 
 
 def _sticky_splits(ws: Workspace, examples: Examples, unit: Mapping[str, str]) -> dict[str, str]:

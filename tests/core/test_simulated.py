@@ -18,20 +18,20 @@ def examples(labels):
     inputs = [to_bytes(phantom(label, i), SPEC) for i, label in enumerate(labels)]
     samples = tuple(Sample(Path(f"{i}"), label, f"p{i}", None, f"{i + 1:064x}") for i, label in enumerate(labels))
     y = torch.tensor([CLASSES.index(label) for label in labels])
-    return Examples(torch.stack(inputs), y, tuple(s.patient for s in samples), samples)
+    return Examples(torch.stack(inputs), y, samples)
 
 
 def test_every_slice_without_a_finding_is_used_and_no_other():
     made = simulate(
         examples(["no_stroke", "hemorrhagic", "no_stroke"]), CLASSES, SPEC.window, Simulation(per_slice=2), 0
     )
-    assert set(made.patients) == {"p0", "p2"}
+    assert {sample.patient for sample in made.samples} == {"p0", "p2"}
     assert made.x.dtype == torch.uint8
     assert made.x.shape[1:] == (1, 96, 96)
     assert made.outlines.shape[1:] == (1, OUTLINE, OUTLINE)
     assert set(made.y.tolist()) == {0, 1, 2}
-    for place, kind in enumerate(made.kinds):
-        alike = kind in ("aged", "dense", "aged, dense", "watery")
+    for place, sample in enumerate(made.samples):
+        alike = sample.synthetic in ("aged", "dense", "aged, dense", "watery")
         assert alike == (made.y[place] == 2)
         assert (made.outlines[place].max() == 0) == alike
 
@@ -39,9 +39,9 @@ def test_every_slice_without_a_finding_is_used_and_no_other():
 def test_what_was_made_is_marked_and_stays_with_its_patient():
     real = examples(["no_stroke", "no_stroke"])
     made = simulate(real, CLASSES, SPEC.window, Simulation(per_slice=3), 0)
-    assert all(sample.synthetic == kind for sample, kind in zip(made.samples, made.kinds, strict=True))
+    assert all(sample.synthetic for sample in made.samples)
     first, second = (made.of(real.at([place])) for place in (0, 1))
-    assert set(second.patients) == {"p1"}
+    assert {sample.patient for sample in second.samples} == {"p1"}
     assert len(first) + len(second) == len(made)
     tested = made.examples(CLASSES.index("ischemic"))
     assert tested.labels == ["ischemic", "ischemic"], "one for each slice"
@@ -51,7 +51,7 @@ def test_what_was_made_is_marked_and_stays_with_its_patient():
 def test_of_a_patient_in_two_parts_each_part_has_what_was_made_of_its_own_slices():
     """As in a split that is taken as published: else a test would hold images that were trained on."""
     real = examples(["no_stroke", "no_stroke"])
-    real = Examples(real.x, real.y, ("p0", "p0"), tuple(replace(sample, patient="p0") for sample in real.samples))
+    real = replace(real, samples=tuple(replace(sample, patient="p0") for sample in real.samples))
     made = simulate(real, CLASSES, SPEC.window, Simulation(per_slice=2), 0)
     train, test = (made.of(real.at([place])) for place in (0, 1))
     assert {sample.content_hash for sample in train.samples} == {real.samples[0].content_hash}

@@ -138,7 +138,7 @@ def test_training_learns_to_tell_bright_from_dark():
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(64) % 2
     x = (torch.rand(64, 1, 32, 32, generator=generator) * 100 + 120 * y[:, None, None, None]).to(torch.uint8)
-    examples = Examples(x, y, tuple(map(str, range(64))), ())
+    examples = Examples(x, y, ())
     result = fit(examples, examples, CLASSES[:2], RECIPE.model_copy(update={"epochs": 8}))
     assert (predict(result.network, x).logits.argmax(dim=1) == y).float().mean() == 1
 
@@ -153,7 +153,7 @@ def test_the_best_epoch_is_kept_and_a_hopeless_run_stops_early(parts):
 def test_a_part_without_a_class_is_refused(parts):
     train, validation = parts
     only = [i for i, sample in enumerate(train.samples) if sample.label == "ischemic"]
-    one_class = Examples(train.x[only], train.y[only], tuple(train.patients[i] for i in only), ())
+    one_class = train.at(only)
     with pytest.raises(DatasetError, match="train part"):
         fit(one_class, validation, CLASSES[:2], RECIPE)
 
@@ -167,7 +167,7 @@ def squares(n, seed=0):
         row, column = torch.randint(8, 40, (2,), generator=generator).tolist()
         x[i, 0, row : row + 16, column : column + 16] = 200
     samples = tuple(Sample(Path(f"{i}"), CLASSES[label], f"p{i}") for i, label in enumerate(y.tolist()))
-    return Examples(x.to(torch.uint8), y, tuple(f"p{i}" for i in range(n)), samples)
+    return Examples(x.to(torch.uint8), y, samples)
 
 
 def dark_squares(n, seed=0):
@@ -181,7 +181,7 @@ def dark_squares(n, seed=0):
         outlines[i, 0, row * 5 : row * 5 + 10, column * 5 : column * 5 + 10] = 255
     samples = tuple(Sample(Path(f"{i}"), "ischemic", f"p{i}", synthetic="square") for i in range(n))
     y = torch.ones(n, dtype=torch.long)
-    return Simulated(x.to(torch.uint8), y, outlines, ("square",) * n, tuple(f"p{i}" for i in range(n)), samples)
+    return Simulated(x.to(torch.uint8), y, outlines, samples)
 
 
 STILL = {"rotation": 0, "shift": 0, "scale": 0, "contrast": 0, "brightness": 0}

@@ -24,7 +24,7 @@ TINY = Recipe(image_size=32, width=8, epochs=1, batch_size=16)
 def examples_of(patients, labels):
     samples = tuple(Sample(f"{i}", "x", str(p), None, str(i)) for i, p in enumerate(patients))
     y = torch.tensor(labels)
-    return Examples(torch.zeros(len(y), 1, 4, 4, dtype=torch.uint8), y, tuple(map(str, patients)), samples)
+    return Examples(torch.zeros(len(y), 1, 4, 4, dtype=torch.uint8), y, samples)
 
 
 @settings(max_examples=40, deadline=None)
@@ -140,7 +140,7 @@ def test_scans_of_several_folds_are_ranked_by_the_networks_own_answers(prepared)
 def test_what_is_kept_of_a_fold_is_of_its_patients_only(prepared, tmp_path):
     first, second = (prepared.examples.at(folds_of(prepared.examples, k, 0)[0][0]) for k in (2, 3))
     kept = {kept_path(tmp_path / "run", part, "1") for part in (first, second)}
-    others = Examples(first.x, first.y, tuple(f"other {key}" for key in first.patients), first.samples)
+    others = replace(first, samples=tuple(replace(s, patient=f"other {s.patient}") for s in first.samples))
     assert len(kept | {kept_path(tmp_path / "run", others, "1")}) == 3
     assert kept_path(tmp_path / "run", first, "1") in kept
 

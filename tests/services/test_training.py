@@ -10,7 +10,7 @@ def test_what_was_trained_by_other_code_is_not_gone_on_with(ws, tmp_path, monkey
     """What is simulated, and how scans are varied, stands in no recipe."""
     monkeypatch.setattr(training, "ROOT", tmp_path)
     (tmp_path / "core").mkdir()
-    nothing = Examples([], [], (), ())
+    nothing = Examples([], [], ())
     paths = []
     for code, recipe in (("a", Recipe()), ("a", Recipe()), ("b", Recipe()), ("b", Recipe(epochs=3))):
         (tmp_path / "core" / "lesions.py").write_text(code)
