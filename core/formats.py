@@ -148,7 +148,7 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
         raise UnreadableScan("This is a secondary capture, a screenshot or key image. Upload the axial CT series.")
     if "LOCALIZER" in header.get("ImageType", []):
         raise UnreadableScan("This is a scout image, not a slice. Upload the axial CT series.")
-    if any(re.match(r"MIN?IP\b|MIP\b", str(value)) for value in header.get("ImageType", [])):
+    if any(re.match(r"M(IN)?IP\b", str(value)) for value in header.get("ImageType", [])):
         raise UnreadableScan("This is a projection of many slices (MIP), no slice. Upload the axial CT series.")
     if "PixelData" not in header:
         raise UnreadableScan("The DICOM file holds no image. Upload the axial CT series.")

@@ -39,7 +39,7 @@ _SPELLINGS: Final = {
         "no_finding",
         "no_hemorrhage",
         "negative",
-    },  # fmt: skip,
+    },
 }
 
 _SPLIT_SPELLINGS: Final = {

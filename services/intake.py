@@ -52,10 +52,21 @@ class BatchGone(ValueError):
 
 
 @dataclass
+class _Batch:
+    """What comes in together."""
+
+    source: str
+    actor: str
+    synthetic: bool
+    resemblances: Resemblances
+    upload: str = field(default_factory=lambda: secrets.token_hex(8))  # tells it from every other, also without a scan
+    id: int | None = None  # once it has a scan of its own
+
+
+@dataclass
 class _Chunk:
     """Files on their way through one transaction."""
 
-    upload: str = ""  # the same for all of an upload
     scans: dict[str, Scan] = field(default_factory=dict)  # content hash -> scan, new ones only
     readings: dict[str, Reading] = field(default_factory=dict)
     outcome: list[tuple[str, str | None, str | None]] = field(default_factory=list)  # file, hash, reason
@@ -82,14 +93,13 @@ def receive(
     Memory holds two chunks of `limits.batch_size` scans, fewer where they are large, however many files there are:
     one is decoded while the one before is read by the model and stored.
     """
-    batch_id, upload, resemblances = None, secrets.token_hex(8), Resemblances(ws)
+    batch = _Batch(source, actor, synthetic, Resemblances(ws))
     for chunk in _one_ahead(_chunks(ws, files)):
-        chunk.upload = upload
         note = note_images(ws, chunk.scans)
         for digest, scan in chunk.scans.items():
             ws.images.put(digest, to_stored(scan))
         chunk.readings = dict(zip(chunk.scans, model.read(list(chunk.scans.values())), strict=True))
-        received, batch_id = _store(ws, chunk, batch_id, source, actor, synthetic, model, resemblances)
+        received = _store(ws, model, chunk, batch)
         note.unlink(missing_ok=True)
         yield from received
 
@@ -171,42 +181,34 @@ def too_large(size: int, head: bytes, limits: Limits) -> str | None:
     )
 
 
-def _store(
-    ws: Workspace,
-    chunk: _Chunk,
-    batch_id: int | None,
-    source: str,
-    actor: str,
-    synthetic: bool,
-    model: Model,
-    resemblances: Resemblances,
-) -> tuple[list[Received], int | None]:
+def _store(ws: Workspace, model: Model, chunk: _Chunk, batch: _Batch) -> list[Received]:
     """One transaction: patients, studies, scans, readings, and the event that says so."""
     seen = {digest: appearance(scan) for digest, scan in chunk.scans.items()}
     with ws.db.writing() as session:
-        if batch_id is not None and not batch_queries.holds_scans(session, batch_id):
+        if batch.id is not None and not batch_queries.holds_scans(session, batch.id):
             raise BatchGone("The batch was taken back while it came in. None of its scans is stored; upload it again.")
         for digest, scan in chunk.scans.items():  # what was put there may have been taken back or swept since
             if not ws.images.path(digest).exists():
                 ws.images.put(digest, to_stored(scan))
         ids = queries.scans_by_hash(session, chunk.scans.keys())
         new = {digest: scan for digest, scan in chunk.scans.items() if digest not in ids}
-        if new and batch_id is None:
-            batch = models.Batch(source=source, actor=actor)
-            session.add(batch)
+        if new and batch.id is None:
+            begun = models.Batch(source=batch.source, actor=batch.actor)
+            session.add(begun)
             session.flush()
-            batch_id = batch.id
+            batch.id = begun.id
         again = {ids[digest]: scan for digest, scan in chunk.scans.items() if digest in ids and scan.patient_key}
-        theirs = (source, actor) if source == FROM_FOLDER else None  # who has the files still where they send them from
-        known = batch_queries.ids_of_other_batches(session, ids.values(), batch_id or 0, but_of=theirs)
-        arrivals, joined = arrivals_of(ws, session, resemblances, new, again, seen, synthetic)
+        # who has the files still where they send them from
+        theirs = (batch.source, batch.actor) if batch.source == FROM_FOLDER else None
+        known = batch_queries.ids_of_other_batches(session, ids.values(), batch.id or 0, but_of=theirs)
+        arrivals, joined = arrivals_of(ws, session, batch.resemblances, new, again, seen, batch.synthetic)
         queries.add_patients(session, splits_of(session, arrivals))
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})
         drawn = queries.drawn_for_audit(session, {one.patient_key for one in arrivals})
         next_id = batch_queries.id_after_taken_back(session)
         for one in arrivals:
             drawn.setdefault(one.patient_key, _draw(ws, one.patient_key))
-            row = _scan_row(one, ids, batch_id or 0, audit=drawn[one.patient_key])
+            row = _scan_row(one, ids, batch.id or 0, audit=drawn[one.patient_key])
             if next_id:
                 row.id, next_id = next_id, None
             session.add(row)
@@ -215,12 +217,12 @@ def _store(
             reading = for_patient(chunk.readings[one.digest], one.patient_key, model.manifest)
             session.add(reading_row(row.id, reading))
         if new:
-            detail = {"batch": batch_id, "scans": len(new), "source": source, "upload": chunk.upload}
-            audit.append(session, actor, "intake", detail)
+            detail = {"batch": batch.id, "scans": len(new), "source": batch.source, "upload": batch.upload}
+            audit.append(session, batch.actor, "intake", detail)
         if joined:
-            audit.append(session, actor, batch_queries.JOINED, {"joined": joined, "upload": chunk.upload})
+            audit.append(session, batch.actor, batch_queries.JOINED, {"joined": joined, "upload": batch.upload})
         if known:  # this upload too is told that they are stored
-            audit.append(session, actor, batch_queries.MET_AGAIN, {"scans": known, "upload": chunk.upload})
+            audit.append(session, batch.actor, batch_queries.MET_AGAIN, {"scans": known, "upload": batch.upload})
         session.flush()
         met = {one.patient_key for one in arrivals} | {one["now"] for one in joined}
         queries.spread_flag(session, SEEN_IN_TRAINING, met)  # a version may have known a patient by one image alone
@@ -228,7 +230,7 @@ def _store(
         shown = queries.readings(session, prefer=[model.manifest.version, *preferred(ws)], scan_ids=ids.values())
         audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}
     notes = {one.digest: one.note(ids) for one in arrivals}
-    return list(_outcomes(chunk, ids, notes, shown, audits)), batch_id
+    return list(_outcomes(chunk, ids, notes, shown, audits))
 
 
 def _outcomes(
