@@ -266,7 +266,8 @@ def relative_day(header: Dataset, pseudonym: Pseudonym | None) -> Meta:
     return {} if day is None else {"day": day}
 
 
-_NO_AGENT = ("", "NONE", "NO", "N", "0", "NO CONTRAST", "W/O CONTRAST", "WITHOUT", "WITHOUT CONTRAST")
+_NO_AGENT = re.compile(r"|0|n|(no|none|non|nil|without|w/?o|plain|native|unenhanced)\b.*", re.IGNORECASE)
+"""What a header says of contrast agent where none was given."""
 
 
 def technical(header: Dataset, plane: Plane | None, hu: np.ndarray) -> Meta:
@@ -279,8 +280,8 @@ def technical(header: Dataset, plane: Plane | None, hu: np.ndarray) -> Meta:
     grey = np.clip(hu / 80, 0, 1)  # the brain window, whose white is 80 HU
     if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES" or letters_in(grey):
         meta[BURNED_IN] = 1.0
-    agent = str(header.get("ContrastBolusAgent", "") or "").strip().upper()
-    if agent not in _NO_AGENT or header.get("ContrastBolusAgentSequence"):
+    agent = str(header.get("ContrastBolusAgent", "") or "").strip()
+    if not _NO_AGENT.fullmatch(agent) or header.get("ContrastBolusAgentSequence"):
         meta[CONTRAST] = 1.0
     if plane and plane.place_mm is not None:
         meta["position_mm"] = plane.place_mm

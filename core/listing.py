@@ -34,19 +34,21 @@ def from_folders(
     """
     if not root.is_dir():
         raise DatasetError(f"There is no folder {root}.")
-    samples, unclaimed = [], Counter[str]()
+    samples, unclaimed, levels = list[Sample](), list[tuple[str, ...]](), Counter[int]()
     for path in _files(root):
         parts = path.relative_to(root).parts[:-1]
-        named = (SKIP if mapping.get(part) == SKIP else parse_class(mapping.get(part, part)) for part in parts[::-1])
-        label = next(filter(None, named), None)
+        means = [SKIP if mapping.get(part) == SKIP else parse_class(mapping.get(part, part)) for part in parts]
+        label = next(filter(None, reversed(means)), None)
         if label == SKIP or path.name.startswith(".") or not _may_be_scan(path):
             continue
         if label:
             split = next(filter(None, map(parse_split, parts)), None)
             samples.append(Sample(path, label, split=split))
-        elif path.suffix:
-            unclaimed[parts[-1] if parts else "."] += 1
-    for folder, count in unclaimed.items():
+            levels[len(means) - 1 - means[::-1].index(label)] += 1
+        elif path.suffix and parts:
+            unclaimed.append(parts)
+    level = levels.most_common(1)[0][0] if levels else -1  # at which class folders lie
+    for folder, count in Counter(parts[min(level, len(parts) - 1)] for parts in unclaimed).items():
         say(
             f"left out: {counted(count, 'file')} in {folder}, which names no class. Where it is one, say which: "
             f"--map '{folder}=hemorrhagic' (or ischemic, no_stroke; or skip, to hear no more of it)."
@@ -98,22 +100,22 @@ PATIENT_KEY = "patient_key"
 
 
 def from_manifest(
-    csv: Path, root: Path, columns: ManifestColumns, mapping: Mapping[str, str], pseudonym: Pseudonym
+    csv: Path,
+    root: Path,
+    columns: ManifestColumns,
+    mapping: Mapping[str, str],
+    pseudonym: Pseudonym,
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[Sample]:
     """Samples listed in a CSV; files are relative to `root`. `mapping` translates the table's own label words.
 
-    The patient and split columns are optional; a column `patient_key` may hold keys as `write_manifest` writes them.
+    The patient and split columns are optional, and `say` is told where there is none for patients; a column
+    `patient_key` may hold keys as `write_manifest` writes them.
     Rows whose label maps to "skip" are left out, and in a table of ours those about a simulated image.
 
     Raises DatasetError where a column is missing, a label names no class or a split none of ours.
     """
-    try:
-        table = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise DatasetError(f"The manifest {csv} cannot be read: {error}.") from error
-    for column in (columns.file, columns.label):
-        if column not in table:
-            raise DatasetError(f"{csv.name} has no column {column!r}; it has {', '.join(table.columns)}.")
+    table = _table(csv, columns, say)
     samples, ours = [], PATIENT_KEY in table and are_keys(table[PATIENT_KEY])
     for row in table.to_dict("records"):
         if ours and row.get("synthetic"):  # in the answers of a cross-validation: its file is not what it is about
@@ -145,6 +147,23 @@ def from_manifest(
     if not samples:
         raise DatasetError(f"{csv.name} lists no scan.")
     return samples
+
+
+def _table(csv: Path, columns: ManifestColumns, say: Callable[[str], None]) -> pd.DataFrame:
+    """A manifest's rows, as text. Raises DatasetError where a column is missing that it must have."""
+    try:
+        table = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise DatasetError(f"The manifest {csv} cannot be read: {error}.") from error
+    for column in (columns.file, columns.label):
+        if column not in table:
+            raise DatasetError(f"{csv.name} has no column {column!r}; it has {', '.join(table.columns)}.")
+    if columns.patient not in table and PATIENT_KEY not in table:
+        say(
+            f"{csv.name} has no column {columns.patient!r}, so that patients are those whom the files name. Where one "
+            f"of its columns ({', '.join(table.columns)}) is the patient: --patient-column NAME."
+        )
+    return table
 
 
 def relative(path: Path | str, root: Path) -> str:

@@ -83,6 +83,7 @@ class Predictor:
         manifest, confidence = self.manifest, max(probabilities.values())
         if unlike:
             yield NOT_HEAD_CT
+            yield from _why_not(scan, flat=flat)
         elif why := _why_not(scan, flat=flat):
             yield from (UNCERTAIN, *why)
         elif manifest.abstain_below is not None and confidence < manifest.abstain_below:

@@ -231,9 +231,10 @@ def _check_axial(affine: np.ndarray, turns: np.ndarray, zooms: list[float]) -> N
     sides in mm to the right, to the front and up."""
     right, front, _ = (affine[:3, axis] for axis in np.argsort(turns[:, 0]))
     normal = np.cross(right, front)
-    if abs(normal[2]) < AXIAL * np.linalg.norm(normal):
+    if min(abs(normal[2]) / np.linalg.norm(normal), abs(right[0]) / np.linalg.norm(right)) < AXIAL:
         raise UnreadableScan(
-            "The NIfTI volume lies aslant: its slices are not across the body. Send the axial series, or resample it."
+            "The NIfTI volume lies aslant: its rows or its slices are not across the body. Send the series as the "
+            "scanner made it, or resample it."
         )
     across, deep, _ = zooms
     if max(across, deep) > SQUARE * min(across, deep):

@@ -6,7 +6,8 @@ from pathlib import Path
 from console import errors
 
 from core.dataset import DatasetError, Sample
-from core.listing import ManifestColumns, from_folders, from_manifest, with_patients
+from core.labels import CLASSES, parse_class
+from core.listing import SKIP, ManifestColumns, from_folders, from_manifest, with_patients
 from core.pseudonym import Pseudonym
 
 
@@ -50,9 +51,18 @@ def _listed(args: argparse.Namespace, pseudonym: Pseudonym) -> list[Sample]:
     if any(not separator for _, separator, _ in pairs):
         raise DatasetError("--map takes WORD=CLASS, as in --map hemorrhage=hemorrhagic.")
     mapping = {word: target for word, _, target in pairs}
+    for word, target in mapping.items():
+        if target != SKIP and parse_class(target) is None:
+            raise DatasetError(
+                f"--map {word}={target}: {target} is no class. Classes are {', '.join(CLASSES)}, or {SKIP}."
+            )
     if args.manifest:
         columns = ManifestColumns(args.file_column, args.label_column, args.patient_column, args.split_column)
-        return from_manifest(args.manifest, args.data or args.manifest.parent, columns, mapping, pseudonym)
+        return from_manifest(args.manifest, args.data or args.manifest.parent, columns, mapping, pseudonym, _say)
     if not args.data:
         raise DatasetError("Say where the scans are: --data DIR, or --manifest CSV.")
-    return from_folders(args.data, mapping, lambda text: errors.print(text, markup=False))
+    return from_folders(args.data, mapping, _say)
+
+
+def _say(text: str) -> None:
+    errors.print(text, markup=False)

@@ -67,8 +67,9 @@ def main() -> None:
                 print(path)
 
 
-def _say_whom_it_met(ws: Workspace, model: Bundle, examples: Examples) -> int:
-    """Say, before any figure, what flatters it; returns on how many of the patients the model was trained."""
+def _say_whom_it_met(ws: Workspace, model: Bundle, examples: Examples) -> int | None:
+    """Say, before any figure, what flatters it; returns on how many of the patients the model was trained, None where
+    that cannot be told."""
     version, patients = model.manifest.version, set(examples.patients)
     images = [sample.content_hash for sample in examples.samples]
     met = {part: len(model.manifest.met(part, examples.patients, images)) for part in ("train", "validation")}
@@ -79,6 +80,7 @@ def _say_whom_it_met(ws: Workspace, model: Bundle, examples: Examples) -> int:
         which = "more" if met["train"] else "some"
         print(f"Note: whether {version} was trained on {which} of these patients cannot be told:")
         print("it, or what it goes on from, is from another home.")
+        return None
     return met["train"]
 
 

@@ -17,7 +17,6 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; display: block; overflow-x: auto; }
 td, th { padding: .35rem .7rem; text-align: left; }
-td { white-space: nowrap; }
 tr { border-bottom: 1px solid #ccc; } .few td { color: #6b6b6b; font-style: italic; }
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(30rem, 1fr)); gap: 1rem; }
 .plots > * { min-width: 0; }
@@ -78,6 +77,7 @@ def in_html(
             "</div>",
             "<h2>Groups</h2>",
             _table(tables.groups(live.groups)),
+            f"<p>{tables.GROUPS_ARE}</p>",
             "<h2>Agreement</h2>",
             _table(tables.agreement(live.agreement)),
             *_compared(question.version, compared),

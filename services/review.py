@@ -54,7 +54,7 @@ class Case:
         patient = self.scan.patient_key.rpartition(":")[2][:TITLE_LETTERS].upper()
         if self.scan.number is None:
             return f"Patient {patient}"
-        place = f"{self.scan.number:.1f} mm" if self.scan.in_mm else f"{self.scan.number:g}"
+        place = f"at {self.scan.number:.1f} mm" if self.scan.in_mm else f"image {self.scan.number:g}"
         return f"Patient {patient} · {place}"
 
     def is_meant_by(self, words: str) -> bool:

@@ -1,6 +1,6 @@
 """The figures of a report as tables of words, for pages, commands and the downloaded report alike."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
@@ -131,6 +131,16 @@ def confusion(report: Report) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def rows_csv(live: LiveEvaluation, scan_ids: Collection[int], *, known: bool) -> str:
+    """The rows of these scans. `known`: whether it can be told whom the version was trained on; else nothing stands
+    where no patient of theirs is known to be."""
+    rows = live.rows[live.rows["scan_id"].isin(scan_ids)]
+    if not known:
+        met = rows[["seen_in_training", "settled_on"]].astype(object)
+        rows = rows.assign(**met.where(rows[met.columns], None))
+    return rows.to_csv(index=False)
+
+
 def groups(found: tuple[Group, ...]) -> pd.DataFrame:
     """A row a group, with a note on those on too few scans to trust."""
     return pd.DataFrame(
@@ -145,6 +155,9 @@ def groups(found: tuple[Group, ...]) -> pd.DataFrame:
         }
         for group in found
     )
+
+
+GROUPS_ARE = "How the model does in each group; by reader: against that reader's own verdicts."
 
 
 def agreement(found: tuple[Agreement, ...]) -> pd.DataFrame:
@@ -261,6 +274,11 @@ def notes(live: LiveEvaluation) -> list[str]:
             f"The model abstained on {live.report.n - answered - flagged} of these scans and took {flagged} for no "
             "head CT. Only “Where it answered” leaves these out; all else here counts its best guess, the confusion "
             "matrix and the agreement too."
+        )
+    if not live.question.blind_only and len({pair.first for pair in live.agreement}) > 1:
+        found.append(
+            "Readers who do not read blind can see what others have said of a scan: their agreement may be the higher "
+            "for it."
         )
     if live.question.without:
         found.append(

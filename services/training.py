@@ -220,6 +220,12 @@ def train_dataset(
     )
     counts = f"{len(parts['train'])} scans of {len(set(parts['train'].patients))} patients from {name}"
     limits = [UNTESTED]
+    unnamed = sum(patient.startswith(UNNAMED) for patient in prepared.examples.patients)
+    if unnamed:
+        limits.append(
+            f"No file names the patient of {unnamed} of its {len(prepared.examples)} scans: two of one patient may "
+            "stand in two parts, which flatters it, and its intervals take each for a patient of its own."
+        )
     if prepared.leaking_patients:
         limits.append(
             f"{prepared.leaking_patients} patients stand in more than one part: its test figures say how well it "

@@ -36,13 +36,13 @@ if report is None:
 try:
     manifest = manifest_of(ws, question.version)
     points, abstain_below, trained_on = manifest.operating_points, manifest.abstain_below, frame.limits(manifest)
-    if trained_elsewhere(ws, manifest):
+    if not (known := not trained_elsewhere(ws, manifest)):
         trained_on += (
             " It comes from another installation, or goes on from a model that does: whether it was trained on these "
             "patients cannot be told."
         )
 except (BadBundle, NoSuchVersion):
-    points, abstain_below, trained_on = {}, None, "The record of this model version is gone."
+    points, abstain_below, trained_on, known = {}, None, "The record of this model version is gone.", False
 
 st.markdown(
     f"**{counted(report.n, 'reviewed scan')} of {counted(report.patients or 0, 'patient')}**, "
@@ -96,6 +96,7 @@ compared = questions.compare(ws, question)
 
 st.subheader("Groups")
 words.table(tables.groups(live.groups), empty="No group yet.")
+st.caption(tables.GROUPS_ARE)
 
 may_see, hidden = openable(ws, list(live.rows["scan_id"]), frame.reader(), blind_first=frame.blind_first())
 if hidden:
@@ -126,9 +127,7 @@ html.download_button(
 )
 csv.download_button(
     "Download the rows (CSV)",
-    lambda: taken_out(
-        live.rows[live.rows["scan_id"].isin(may_see)].to_csv(index=False), file=f"{name}.csv", scans=len(may_see)
-    ),
+    lambda: taken_out(tables.rows_csv(live, may_see, known=known), file=f"{name}.csv", scans=len(may_see)),
     f"{name}.csv",
     "text/csv",
     icon=":material/download:",

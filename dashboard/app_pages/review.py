@@ -21,7 +21,7 @@ scan_id = None if st.session_state.get("finished") else reading_desk.current_sca
 
 if scan_id is None:
     st.title("Review")
-    st.success("This list is read to its end.", icon=":material/check:")
+    reading_desk.say_ended()
     reading_desk.show_stored()
     st.write("Scans that another reader has read wait in the worklist for a second reading.")
     st.button("Look for scans nobody has read", type="primary", on_click=frame.forget_queue)

@@ -42,6 +42,8 @@ def answer(case: Case) -> None:
             "#### Not a head CT, it seems\nThe image is unlike the scans the model was trained on, so it gives no "
             "stroke type. It may be wrong: your verdict counts all the same."
         )
+        if TOO_WIDE in reading.flags:
+            st.markdown(_WHY_NOT[TOO_WIDE])
         if hemorrhage_if_head_ct(reading):
             why = "that would be its best guess" if reading.label == HEMORRHAGIC else "it would not be excluded"
             st.markdown(f":material/priority_high: **If it is a head CT, look for a hemorrhage**: {why}.")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.labels import in_words
+from core.labels import counted, in_words
 from dashboard import resources
 from dashboard.components import frame, words
 from db.session import UnusableLog
@@ -24,7 +24,7 @@ def current_scan() -> int | None:
     """The scan on the desk: the one asked for, else the first of the queue."""
     if st.session_state.get("scan") is None:
         ids = current_queue()
-        st.session_state["scan"] = ids[_from(0, ids) % len(ids)] if ids else None
+        st.session_state["scan"] = _first_of(ids) or next(iter(ids), None)
     chosen = st.session_state["scan"]
     if chosen is None:
         return None
@@ -32,17 +32,13 @@ def current_scan() -> int | None:
     return int(chosen)
 
 
-def _from(place: int, ids: list[int]) -> int:
-    """The first place from this one on whose scan is not another reader's already: in a list of what nobody had read
-    when it was made, past what others have read since, or have before them."""
+def _first_of(ids: list[int]) -> int | None:
+    """The first of these scans; in a list of what nobody had read when it was made, the first that no other reader has
+    read since, or has before them."""
     if not st.session_state.get("unread_ones"):
-        return place
-    taken = resources.desks().taken(but_of=frame.reader())
-    while place < len(ids) and (
-        ids[place] in taken or read_by_others(resources.workspace(), ids[place], frame.reader())
-    ):
-        place += 1
-    return place
+        return next(iter(ids), None)
+    ws, reader = resources.workspace(), frame.reader()
+    return resources.desks().take_first(reader, ids, lambda scan_id: read_by_others(ws, scan_id, reader))
 
 
 def step(offset: int, scan_id: int | None) -> None:
@@ -53,8 +49,10 @@ def step(offset: int, scan_id: int | None) -> None:
         return
     otherwise = len(ids) - 1 if scan is None and offset < 0 else 0
     place = ids.index(scan) + offset if scan in ids else otherwise
-    place = _from(place, ids) if offset > 0 else place
-    st.session_state["scan"] = ids[place] if 0 <= place < len(ids) else None if offset > 0 else scan
+    if offset > 0:
+        st.session_state["scan"] = _first_of(ids[place:])
+    else:
+        st.session_state["scan"] = ids[place] if 0 <= place < len(ids) else scan
     st.session_state["finished"] = st.session_state["scan"] is None
     if st.session_state["scan"] != scan:
         st.session_state.pop("revealed", None)
@@ -115,6 +113,22 @@ def _say_not_stored(scan_id: int, verdict: str) -> None:
         kept = f"is stored as {in_words(known).lower()}" if known else "has no verdict of yours"
         late = f"{in_words(verdict).lower()} came after you had gone on"
         st.session_state["notice"] = ("error", f"Scan {scan_id} {kept}: {late}. Go back to change it.")
+
+
+def say_ended() -> None:
+    """That the list has been gone through, and what of it nobody has read."""
+    ids = current_queue()
+    left = sum(case.verdict is None for case in cases(resources.workspace(), frame.reader(), ids=ids))
+    if left:
+        st.info(
+            f"This list is gone through. Without a verdict so far: {left} of {counted(len(ids), 'scan')} (skipped, or "
+            "before another reader).",
+            icon=":material/info:",
+        )
+    elif ids:
+        st.success("This list is read to its end.", icon=":material/check:")
+    else:
+        st.info("No scan waits for a first reading.", icon=":material/info:")
 
 
 def show_refusal() -> None:

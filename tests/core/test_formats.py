@@ -303,7 +303,9 @@ def test_any_bytes_are_a_scan_or_a_sentence(tail, head):
     assert np.isfinite(scan.pixels).all()
 
 
-@pytest.mark.parametrize(("agent", "given"), [("OMNIPAQUE 350", True), ("None", False), ("", False)])
+@pytest.mark.parametrize(
+    ("agent", "given"), [("OMNIPAQUE 350", True), ("None", False), ("", False), ("No IV contrast given", False)]
+)
 def test_contrast_agent_is_known_from_the_header_and_not_which(agent, given):
     meta = read(changed_dicom(ContrastBolusAgent=agent)).meta
     assert (meta.get(CONTRAST) == 1.0) is given

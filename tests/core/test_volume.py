@@ -161,6 +161,7 @@ def test_frames_are_densities_in_anatomical_order():
         (unoriented(), "how the head lies"),
         (nifti(volume(), np.diag([0.9, 5, 0.9, 1])), "coronal or sagittal"),
         (nifti(volume(), leaning(43)), "lies aslant"),
+        (nifti(volume(), leaning(43)[:, [1, 2, 0, 3]][[1, 2, 0, 3]]), "lies aslant"),
         (nifti(volume(slices=64), leaning(50)), "lies aslant"),
         (
             multi_frame(PixelData=NOTHING),

@@ -54,8 +54,15 @@ def test_a_desk_is_free_again_once_its_reader_has_gone(monkeypatch):
     desks = Desks()
     desks.take("Ann", 1)
     desks.take("Ann", 2)
-    assert desks.taken(but_of="Ben") == {2}
-    assert desks.taken(but_of="Ann") == set()
+
+    def first(reader, *done):
+        return desks.take_first(reader, [2, 1, 3], done.__contains__)
+
+    assert first("Ben") == 1
+    assert first("Cat") == 3
+    assert first("Ann") == 2, "her own"
+    assert first("Dee") is None
+    assert first("Ben", 1) is None
     later = time.monotonic() + LEFT_AFTER_S + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert desks.taken(but_of="Ben") == set()
+    assert first("Ben") == 2

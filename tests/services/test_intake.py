@@ -115,7 +115,7 @@ def test_slices_that_do_not_say_where_they_lie_are_ordered_by_their_numbers(ws, 
     ]
     take(ws, predictor, files)
     titles = [case.title.rpartition(" · ")[2] for case in cases(ws, "r")]
-    assert titles == ["2", "3", "10"], "in millimetres only where the place is known"
+    assert titles == ["image 2", "image 3", "image 10"], "in millimetres only where the place is known"
 
 
 def test_days_between_two_studies_of_a_patient_are_told(ws, predictor):

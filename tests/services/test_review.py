@@ -48,7 +48,7 @@ def test_a_patient_is_found_by_what_stands_on_screen_and_by_the_whole_key(ws, sc
     found = case(ws, scan_ids[0], "Ann")
     found = replace(found, scan=replace(found.scan, patient_key="image:0123456789abcdef", number=3.0))
     other = replace(found, scan=replace(found.scan, patient_key="image:0123450000000000"))
-    assert (found.title, other.title) == ("Patient 01234567 · 3", "Patient 01234500 · 3")
+    assert (found.title, other.title) == ("Patient 01234567 · image 3", "Patient 01234500 · image 3")
     for words in ("0123456", found.title, "0123456789ABCDEF", " image:0123456789abcdef", "image:0123456"):
         assert found.is_meant_by(words), words
         assert not other.is_meant_by(words), words
