@@ -1,6 +1,5 @@
 """The vocabulary: classes a model may answer with, and verdicts a reader may give."""
 
-import re
 from typing import Final
 
 HEMORRHAGIC: Final = "hemorrhagic"
@@ -55,14 +54,17 @@ def in_words(label: str) -> str:
 
 
 def _match(name: str, spellings: dict[str, set[str]]) -> str | None:
-    key = name.strip().lower().replace("-", "_").replace(" ", "_")
-    return next((target for target, known in spellings.items() if key in known), None)
+    return next((target for target, known in spellings.items() if _key(name) in known), None)
+
+
+def _key(name: str) -> str:
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
 def parse_class(name: str) -> str | None:
     """The class a folder or table entry names, any case, British or American, with or without "stroke" after it; None
     where it names none."""
-    return _match(name, _SPELLINGS) or _match(re.sub(r"(?i)[ _-]stroke$", "", name.strip()), _SPELLINGS)
+    return _match(name, _SPELLINGS) or _match(_key(name).removesuffix("_stroke"), _SPELLINGS)
 
 
 def parse_split(name: str) -> str | None:
