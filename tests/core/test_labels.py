@@ -11,6 +11,7 @@ from core.labels import CLASSES, VERDICTS, in_words, parse_class, parse_split
         ("Hemorrhagic", "hemorrhagic"),
         ("HAEMORRHAGE", "hemorrhagic"),
         ("ischaemic", "ischemic"),
+        ("Ischemic Stroke", "ischemic"),
         ("No stroke", "no_stroke"),
         ("normal", "no_stroke"),
         ("stroke", None),
