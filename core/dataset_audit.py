@@ -17,7 +17,7 @@ from core.likeness import HASH_DISTANCE, NEAR_DIFFERENCE, Appearance, appearance
 from core.listing import relative
 from core.preprocess import WINDOWS, windowed
 from core.pseudonym import unnamed
-from core.scan import Scan, UnreadableScan
+from core.scan import ASSUMED_BITS, Scan, UnreadableScan
 
 SHORTCUT_AUC = 0.65
 """A class told this well by an image's outside alone is told by it, not by what the image shows."""
@@ -57,6 +57,7 @@ class Audit:
     exact: tuple[Pair, ...]  # each copy with the first file that has its pixels
     near: tuple[Pair, ...]
     shortcuts: tuple[Shortcut, ...]
+    depths: dict[int, int]  # bits that 16-bit pictures were taken to have -> how many pictures
 
     @property
     def leaks(self) -> bool:
@@ -81,6 +82,7 @@ class _Look:
     appearance: Appearance
     outside: dict[str, tuple[float, ...]]  # feature -> numbers
     study: str | None
+    depth: int  # bits that its grey was taken to have; 0: no 16-bit picture
 
 
 def audit(samples: Sequence[Sample], root: Path, *, reader: Callable[[Path], Scan]) -> Audit:
@@ -141,6 +143,7 @@ class Auditor:
             exact=exact,
             near=_near(originals),
             shortcuts=_shortcuts(looks),
+            depths=dict(sorted(Counter(look.depth for look in looks if look.depth).items())),
         )
 
 
@@ -198,7 +201,7 @@ def _look(sample: Sample, name: str, scan: Scan) -> _Look:
         "border": (float(rim.mean()), float(rim.std())),
         "source folder": (_number("/".join(folder)),),
     }
-    return _Look(known, name, appearance(scan), outside, scan.study_key)
+    return _Look(known, name, appearance(scan), outside, scan.study_key, int(scan.meta.get(ASSUMED_BITS, 0)))
 
 
 def _number(word: object) -> float:

@@ -56,6 +56,12 @@ def summary(audit: Audit) -> list[str]:
         sentences.append(f"{len(audit.near)} pairs of files show nearly the same image, {near_across} across parts.")
     if audit.conflicts:
         sentences.append(f"{len(audit.conflicts)} images stand under two labels.")
+    if len(audit.depths) > 1:
+        taken = ", ".join(f"{n} for {bits} bits" for bits, n in audit.depths.items())
+        sentences.append(
+            f"Pictures of 16 bits do not say how deep their grey is; by their brightest pixel they were taken {taken}. "
+            "Slices of one series may differ then: use DICOM, or pictures of 8 bits."
+        )
     for cut in audit.shortcuts:
         sentences.append(
             f"The {cut.feature} alone tells the classes apart with an AUC of {cut.auc:.2f} on patients held out "

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
-from core.reading import abstains, not_head_ct
+from core.reading import ENHANCED, MARKED, abstains, not_head_ct
 from db import audit, batch_queries, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
@@ -336,7 +336,8 @@ def remarks(ws: Workspace, case: Case) -> list[str]:
         said.append(f"Nearly the same image as scan {scan.resembles_id}.")
     if BURNED_IN in meta and not scan.synthetic:
         said.append(BURNED_IN_NOTE)
-    said += [note for fact, note in NOTES.items() if fact in meta]
+    if not case.reading or not {MARKED, ENHANCED} & set(case.reading.flags):  # else its answer says why it is none
+        said += [note for fact, note in NOTES.items() if fact in meta]
     if first is not None and meta["day"] > first:
         said.append(f"{meta['day'] - first:.0f} days after this patient's first study here.")
     return said

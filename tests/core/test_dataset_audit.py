@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.dataset import assign_splits, file_reader, whose
+from core.dataset import Sample, assign_splits, file_reader, whose
 from core.dataset_audit import Auditor, audit, clean_samples, dealt_with, look_at_all
 from core.labels import CLASSES
 from core.listing import from_folders
@@ -180,6 +180,16 @@ def test_an_unnamed_copy_of_a_named_patients_slice_is_theirs_and_those_who_share
         if number % 2:
             assert patients[f"copy{number:02}.png"] == patients[source.name]
     assert len({sample.patient for sample in left}) == 66, "whom a file names stays who they are"
+
+
+def test_pictures_of_several_depths_are_said(tmp_path):
+    for place, brightest in enumerate((4000, 4095, 60_000)):
+        grey = np.linspace(0, brightest, 64 * 64).reshape(64, 64).astype(np.uint16)
+        Image.fromarray(grey).save(tmp_path / f"{place}.png")
+    samples = [Sample(tmp_path / f"{place}.png", "ischemic", f"p{place}") for place in range(3)]
+    found = audit(samples, tmp_path, reader=READER)
+    assert found.depths == {12: 2, 16: 1}
+    assert "taken 2 for 12 bits, 1 for 16 bits" in " ".join(summary(found))
 
 
 def test_images_that_show_next_to_nothing_are_no_copies(clean):
