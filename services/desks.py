@@ -19,6 +19,10 @@ class Desks:
         """`reader` has this scan before them, and no other."""
         self._of[reader] = scan_id, time.monotonic()
 
+    def leave(self, reader: str) -> None:
+        """`reader` has no scan before them any more, as who goes on under another name."""
+        self._of.pop(reader, None)
+
     def take_first(self, reader: str, scan_ids: Iterable[int], is_done: Callable[[int], bool]) -> int | None:
         """Let `reader` have the first of these scans that is not done, and that no other reader has before them; None
         where there is none. Two who ask at once are given two."""

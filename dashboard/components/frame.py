@@ -177,7 +177,9 @@ def note_seen(case: Case) -> None:
 
 def _another_reader() -> None:
     """What one reader may know, another may have yet to read blind; but whoever had given no name is the same one."""
-    if st.session_state["reading_as"][0] != UNNAMED_READER:
+    before, _ = st.session_state["reading_as"]
+    resources.desks().leave(before)
+    if before != UNNAMED_READER:
         _tell_nothing()
 
 

@@ -63,6 +63,8 @@ def test_a_desk_is_free_again_once_its_reader_has_gone(monkeypatch):
     assert first("Ann") == 2, "her own"
     assert first("Dee") is None
     assert first("Ben", 1) is None
+    desks.leave("Cat")
+    assert first("Dee") == 3
     later = time.monotonic() + LEFT_AFTER_S + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert first("Ben") == 2
