@@ -232,9 +232,8 @@ def queue(
 def read_by_others(ws: Workspace, scan_id: int, reader: str) -> bool:
     """Whether others have read a scan and `reader` has not. Of a patient drawn for the blind audit each reads all."""
     with ws.db.reading() as session:
-        said = review_queries.latest_reviews(session, [scan_id]).get(scan_id, [])
-        drawn = any(row.audit for row in queries.scans(session, ids=[scan_id]))
-    return bool(said) and not drawn and all(review.reader != reader for review in said)
+        by = {review.reader for review in review_queries.history(session, scan_id)}
+        return bool(by) and reader not in by and not queries.patients_drawn(session, [scan_id])
 
 
 def openable(

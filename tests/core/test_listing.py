@@ -66,6 +66,16 @@ def test_a_manifest_may_use_its_own_words_and_columns(tmp_path):
     ]
 
 
+def test_a_list_without_a_column_for_patients_is_said(tmp_path):
+    (tmp_path / "m.csv").write_text("file,label,patient_id\na.png,ischemic,7\n")
+    said = []
+    for name in ("patient", "patient_id"):
+        from_manifest(tmp_path / "m.csv", tmp_path, ManifestColumns(patient=name), {}, KEY, said.append)
+    [one] = said
+    assert "no column 'patient'" in one
+    assert "--patient-column" in one
+
+
 def test_a_list_that_was_written_here_names_the_same_patients(tmp_path):
     samples = [Sample(tmp_path / "a.png", "ischemic", KEY.of("PatientID", "7"), "train")]
     write_manifest(samples, tmp_path, tmp_path / "clean.csv")

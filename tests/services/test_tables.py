@@ -1,6 +1,9 @@
 """What is said of live figures, and the tables they stand in."""
 
 from dataclasses import replace
+from io import StringIO
+
+import pandas as pd
 
 from core.reading import SEEN_IN_TRAINING
 from db import models, queries
@@ -8,7 +11,7 @@ from services.models import champion, model_of
 from services.questions import Question, unread_by_version
 from services.reporting import compare_versions, live_evaluation
 from services.rereading import read_stored
-from services.tables import counted_share, groups, notes, overall, percent, unfair, whole_percent
+from services.tables import counted_share, groups, notes, overall, percent, rows_csv, unfair, whole_percent
 from tests.services.conftest import asked
 
 
@@ -34,6 +37,17 @@ def test_scans_picked_by_confidence_are_called_that(log):
     assert live.selection.told_apart.value == 1
     assert notes(live)[0].startswith("**Not a random sample.** 30 scans have been reviewed and 10 have not")
     assert "more sure" in notes(live)[0]
+
+
+def test_what_is_not_known_of_a_training_is_not_downloaded_as_no(log):
+    ws, _ = log
+    live = asked(ws)
+    live.rows.loc[live.rows.index[0], "seen_in_training"] = True
+    ids = list(live.rows["scan_id"])[:3]
+    known, unknown = (pd.read_csv(StringIO(rows_csv(live, ids, known=known))) for known in (True, False))
+    assert known["seen_in_training"].tolist() == [True, False, False]
+    assert unknown["seen_in_training"].fillna("").tolist() == [True, "", ""]
+    assert unknown["settled_on"].isna().all()
 
 
 def test_how_scans_were_chosen_is_told_of_a_version_that_has_read_few(log, publish_untrained):

@@ -1,0 +1,7 @@
+from tests.scripts.test_commands import run
+
+
+def test_a_mistyped_class_in_a_translation_is_refused(home, class_folders):
+    failed = run("audit_data", "--data", class_folders, "--map", "bleed=hemorrage", check=False)
+    assert failed.returncode == 2
+    assert "hemorrage is no class" in failed.stderr
