@@ -89,7 +89,13 @@ class Context(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         around = F.interpolate(self.around(x), size=x.shape[-2:], mode="bilinear")
+        if around.requires_grad:  # a slice of what comes back from `merge`, which is enlarged slowly as it lies
+            around.register_hook(_channels_last)
         return self.merge(torch.cat([x, around], dim=1))
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 class Contralateral(nn.Module):
