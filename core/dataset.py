@@ -14,8 +14,10 @@ from torch import Tensor
 
 from core.formats import read
 from core.labels import CLASSES, SHARES, SPLITS
+from core.normalise import is_flat
 from core.preprocess import InputSpec, to_input
 from core.pseudonym import UNNAMED, Pseudonym, unnamed
+from core.reading import why_not
 from core.scan import Scan, UnreadableScan
 
 
@@ -33,6 +35,7 @@ class Sample:
     split: str | None = None
     content_hash: str | None = None
     synthetic: str | None = None  # what was simulated into it, such as "MCA, acute"
+    withheld: bool = False  # no model answers it, whatever it shows: `core.reading.why_not`
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class Examples:
     def patients(self) -> tuple[str, ...]:
         """Their keys, scan by scan."""
         return tuple(sample.patient or "" for sample in self.samples)
+
+    @property
+    def withheld(self) -> np.ndarray:
+        """(N,) bool: see `Sample`."""
+        return np.array([sample.withheld for sample in self.samples], dtype=bool)
 
     def and_also(self, others: "Examples") -> "Examples":
         """These, then the others."""
@@ -121,10 +129,11 @@ def load(
             if watcher:
                 watcher.look(sample, scan)
             inputs.append(to_bytes(scan, spec))
+            withheld = bool(why_not(scan, flat=bool(is_flat(inputs[-1][None].float() / 255))))
             own.append(scan.patient_key)
             studies.append(scan.study_key)
             patient = sample.patient or scan.patient_key
-            kept.append(replace(sample, patient=patient, content_hash=scan.content_hash))
+            kept.append(replace(sample, patient=patient, content_hash=scan.content_hash, withheld=withheld))
         progress(index + 1, len(samples))
     kept = [replace(one, patient=one.patient or unnamed(one.content_hash or "")) for one in by_study(kept, studies)]
     kept = _as_their_files_say(kept, own)

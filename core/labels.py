@@ -32,7 +32,6 @@ _SPELLINGS: Final = {
         "no_stroke",
         "non_stroke",
         "nostroke",
-        "none",
         "normal",
         "healthy",
         "no_finding",

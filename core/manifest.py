@@ -91,7 +91,7 @@ class Manifest(BaseModel):
     operating_points: dict[str, OperatingPoint] = Field(default_factory=dict)  # class -> from where not excluded
     false_flags: float | None = None  # share of validation scans that "not head CT" flags; None: it never flags
     weights_sha256: str
-    simulated_classes: tuple[str, ...] = ()  # those it has met no real scan of
+    simulated_classes: tuple[str, ...] = ()  # those it has met few real scans of, or none: simulated ones
     demonstration: bool = False  # trained on synthetic images: without clinical meaning
     parent: str | None = None
     trained_on: str  # one sentence for readers

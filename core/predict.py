@@ -14,18 +14,16 @@ from core.pseudonym import UNNAMED, unnamed
 from core.reading import (
     CLASSES_ALIKE,
     DEMONSTRATION,
-    ENHANCED,
     HEMORRHAGE_NOT_EXCLUDED,
     LEARNED_FROM_SIMULATION,
-    MARKED,
     NOT_HEAD_CT,
     SEEN_IN_TRAINING,
-    TOO_WIDE,
     UNCALIBRATED,
     UNCERTAIN,
     Reading,
+    why_not,
 )
-from core.scan import COLOURED, CONTRAST, Scan
+from core.scan import Scan
 
 
 class Predictor:
@@ -83,8 +81,8 @@ class Predictor:
         manifest, confidence = self.manifest, max(probabilities.values())
         if unlike:
             yield NOT_HEAD_CT
-            yield from _why_not(scan, flat=flat)
-        elif why := _why_not(scan, flat=flat):
+            yield from why_not(scan, flat=flat)
+        elif why := why_not(scan, flat=flat):
             yield from (UNCERTAIN, *why)
         elif manifest.abstain_below is not None and confidence < manifest.abstain_below:
             yield UNCERTAIN
@@ -101,17 +99,6 @@ class Predictor:
             yield CLASSES_ALIKE
         if manifest.demonstration:
             yield DEMONSTRATION
-
-
-def _why_not(scan: Scan, *, flat: bool) -> list[str]:
-    """Why a scan can be given no answer, whatever the network makes of it: of coloured marks it would take the grey for
-    a density, and enhanced vessels for blood; `flat`: brain is nearly one grey."""
-    reasons = (
-        (COLOURED in scan.meta, MARKED),
-        (CONTRAST in scan.meta, ENHANCED),
-        (flat and scan.unit == "display", TOO_WIDE),  # others are shown in a window of ours
-    )
-    return [flag for holds, flag in reasons if holds]
 
 
 def evidence(maps: np.ndarray, label: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from core.labels import HEMORRHAGIC
 from core.manifest import Manifest
 from core.preprocess import Box
-from core.scan import Scan
+from core.scan import COLOURED, CONTRAST, Scan
 
 UNCERTAIN = "uncertain"
 SEEN_IN_TRAINING = "seen_in_training"
@@ -51,6 +51,17 @@ def for_patient(reading: Reading, patient_key: str, manifest: Manifest) -> Readi
     if patient_key not in manifest.patients.get("train", []) or SEEN_IN_TRAINING in reading.flags:
         return reading
     return replace(reading, flags=(*reading.flags, SEEN_IN_TRAINING))
+
+
+def why_not(scan: Scan, *, flat: bool) -> list[str]:
+    """Why a scan can be given no answer, whatever the network makes of it: of coloured marks it would take the grey for
+    a density, and enhanced vessels for blood; `flat`: brain is nearly one grey."""
+    reasons = (
+        (COLOURED in scan.meta, MARKED),
+        (CONTRAST in scan.meta, ENHANCED),
+        (flat and scan.unit == "display", TOO_WIDE),  # others are shown in a window of ours
+    )
+    return [flag for holds, flag in reasons if holds]
 
 
 class Answer(Protocol):

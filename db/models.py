@@ -89,10 +89,6 @@ class Scan(Base):
     version: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
-    study: Mapped[Study] = relationship(lazy="joined")
-    readings: Mapped[list["Reading"]] = relationship(back_populates="scan", order_by="Reading.id")
-    reviews: Mapped[list["Review"]] = relationship(back_populates="scan", order_by="Review.id")
-
     __mapper_args__ = {"version_id_col": version, "version_id_generator": False}
 
 
@@ -123,8 +119,6 @@ class Reading(Base):
     heat_shape: Mapped[dict[str, Any]]  # shape; box over the scan; of which class (older readings: their label)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
-    scan: Mapped[Scan] = relationship(back_populates="readings")
-
 
 class Review(Base):
     """What one reader said of one scan, once. Never changed: a changed mind is a new row."""
@@ -140,8 +134,6 @@ class Review(Base):
     reading_id: Mapped[int | None] = mapped_column(ForeignKey("readings.id"), index=True)  # of before 0004; unused
     click_id: Mapped[str] = mapped_column(String(36), unique=True)  # the same click sent twice is one review
     created_at: Mapped[datetime] = mapped_column(default=now)
-
-    scan: Mapped[Scan] = relationship(back_populates="reviews")
 
 
 class Shown(Base):

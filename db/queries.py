@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, delete, func, select, update
+from sqlalchemy import Select, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
@@ -193,6 +193,12 @@ def first_day(session: Session, patient_key: str) -> float | None:
 
 def has_scans(session: Session) -> bool:
     return session.scalar(select(Scan.id).limit(1)) is not None
+
+
+def ids_with(session: Session, *facts: str) -> set[int]:
+    """The scans whose `meta` says any of them."""
+    said = or_(*(Scan.meta[fact].as_string().is_not(None) for fact in facts))
+    return set(session.scalars(select(Scan.id).where(said)))
 
 
 def splits(session: Session, keys: Collection[str] | None = None) -> dict[str, str]:

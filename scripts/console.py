@@ -45,7 +45,10 @@ def sentences() -> Iterator[None]:
         errors.print(f"{error}", style="bold", markup=False)
         sys.exit(2)
     except KeyboardInterrupt:
-        errors.print("Interrupted. What had been stored by then stays; nothing is left half done.")
+        errors.print(
+            "Interrupted. What had been stored by then stays; a training goes on after its last whole epoch "
+            "(train.py: --resume)."
+        )
         sys.exit(130)
 
 

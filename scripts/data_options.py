@@ -14,9 +14,11 @@ from core.pseudonym import Pseudonym
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     group.add_argument(
-        "--data", type=Path, help="folder with train/ validation/ test/ x class, or of a manifest's files"
+        "--data",
+        type=Path,
+        help="class folders, with or without train/ validation/ test/ above them; or the folder of a manifest's files",
     )
-    group.add_argument("--manifest", type=Path, help="CSV with file, label and patient (and split) columns")
+    group.add_argument("--manifest", type=Path, help="CSV with columns file and label, if known patient and split")
     for column in ("file", "label", "patient", "split"):
         group.add_argument(f"--{column}-column", default=column, metavar="NAME")
     group.add_argument(

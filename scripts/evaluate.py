@@ -72,6 +72,11 @@ def _say_whom_it_met(ws: Workspace, model: Bundle, examples: Examples) -> int | 
     that cannot be told."""
     version, patients = model.manifest.version, set(examples.patients)
     images = [sample.content_hash for sample in examples.samples]
+    copies = len(images) - len(set(images))
+    if copies:
+        print(
+            f"Note: {copies} of these {len(images)} files show the image of another, and count as scans of their own."
+        )
     met = {part: len(model.manifest.met(part, examples.patients, images)) for part in ("train", "validation")}
     for part, done in (("train", "was trained on"), ("validation", "has its rules from")):
         if met[part]:
@@ -80,7 +85,7 @@ def _say_whom_it_met(ws: Workspace, model: Bundle, examples: Examples) -> int | 
         which = "more" if met["train"] else "some"
         print(f"Note: whether {version} was trained on {which} of these patients cannot be told:")
         print("it, or what it goes on from, is from another home.")
-        return None
+        return met["train"] or None
     return met["train"]
 
 
@@ -91,7 +96,7 @@ def _read(ws: Workspace, model: Bundle, samples: list[Sample]) -> tuple[np.ndarr
         loaded = load(samples, model.spec, reader=reader, progress=progress)
     for path, reason in loaded.refused:
         errors.print(f"left out: {path.name}: {reason}", markup=False)
-    return *answers_of(model, loaded.examples.x), loaded.examples
+    return *answers_of(model, loaded.examples), loaded.examples
 
 
 def _compare(

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from console import errors, sentences, user
 
+from core.model_process import ModelStopped
 from core.reading import Model, not_head_ct
 from core.settings import Settings
+from db.session import UnusableLog
 from services.files import incoming, landed
 from services.intake import FROM_FOLDER, BatchGone, Received, receive
 from services.models import load_serving, serving_order
@@ -73,12 +75,16 @@ def watch(ws: Workspace, model: Model, folder: Path, as_lines: bool) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             if paths := landed(folder, seen):
-                if order != serving_order(ws):
-                    order, model = serving_order(ws), serving(ws)
                 try:
+                    if order != serving_order(ws):
+                        order, model = serving_order(ws), serving(ws)
                     take(ws, model, paths, as_lines)
                 except BatchGone as error:  # by a reader: what lands next is another batch
                     errors.print(str(error), markup=False)
+                except (UnusableLog, ModelStopped, OSError) as error:  # may pass; nothing is stored twice
+                    errors.print(f"{error} They are taken in again in a moment.", markup=False)
+                    for path in paths:
+                        seen.pop(path, None)
             time.sleep(LOOK_S)
 
 

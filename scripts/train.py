@@ -124,7 +124,12 @@ def _tell_report(what: str, report: Report) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_options(parser)
-    parser.add_argument("--split", choices=["patient", "folders"], default="patient", help="default: patient")
+    parser.add_argument(
+        "--split",
+        choices=["patient", "folders"],
+        default="patient",
+        help="patient (the default): deal patients to parts, whatever the data name; folders: take the parts as named",
+    )
     parser.add_argument("--folds", type=int, metavar="K", help="cross-validate by patient; publishes nothing")
     parser.add_argument("--recipe", type=Path, metavar="YAML", help="values in place of config.yaml's training")
     parser.add_argument("--arch", choices=list(ARCHITECTURES))
@@ -146,6 +151,11 @@ def _tell(prepared: Prepared) -> None:
     if prepared.audit.leaks and prepared.split == "folders":
         errors.print(verdict(prepared.audit).replace("**", ""), style="bold", markup=False)
         errors.print("--split patient keeps patients apart.")
+    if prepared.shared:
+        errors.print(
+            f"Left out: {prepared.shared} scans for validation or testing whose image stands in another part under "
+            "another patient's name."
+        )
     if prepared.grouped:
         errors.print(f"{prepared.grouped} scans of unknown patients show an image of another: kept in one part.")
     for path, reason in prepared.loaded.refused:

@@ -31,6 +31,8 @@ def verdict(audit: Audit) -> str:
     """One sentence: may a figure measured on this split be believed?"""
     if audit.leaks:
         return "**The split leaks.** What is in one part stands in another too; figures measured on it flatter a model."
+    if set(audit.scans) == {"all"}:
+        return "**The data name no parts**, so that nothing stands in two of them; train.py deals patients to parts."
     if audit.patients_known < audit.files - len(audit.unreadable):
         return "**No leak was found, but not every patient is known**: two scans of one patient may stand in two parts."
     return "**No leak was found**: no patient and no image stands in two parts."

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import select
 
 from core.labels import CLASSES, HEMORRHAGIC, SPLITS, in_words
 from core.likeness import connected
 from core.manifest import CALIBRATED_FROM, OPERATING_POINT_FROM, TYPICAL_FROM, Manifest
+from core.scan import COLOURED, CONTRAST
 from db import models, queries, review_queries
 from services.workspace import Workspace
 
@@ -23,26 +25,45 @@ class Item:
     review_id: int
     patient_key: str
     split: str
+    blind: bool = False  # given before the model's answer was shown
 
 
-def labelled_scans(ws: Workspace, *, synthetic: bool = False, copies: bool = False) -> list[Item]:
+class Labelled(NamedTuple):
+    """What the readers' verdicts give to learn from and to be judged by, and how many scans are left out."""
+
+    items: list[Item]
+    copies: int  # kept for validation or testing, that nearly copy one to learn from (or, for testing, to validate on)
+    withheld: int  # that no version answers: coloured marks show where the lesion is, and contrast what it is
+
+
+def labelled(ws: Workspace, *, synthetic: bool = False) -> Labelled:
     """Every scan with a verdict that counts and is a class, in its patient's split; demo cases only where asked.
 
-    Scans kept for validation or testing that nearly copy one to learn from (or, for testing, one to validate on) are
-    left out unless `copies`: where one patient has come under two names, a model that has learned the one by heart
+    Copies are left out, for where one patient has come under two names, a model that has learned the one by heart
     would look good on the other.
     """
     with ws.db.reading() as session:
         scans = [scan for scan in queries.scans(session) if scan.synthetic == synthetic]
         verdicts = review_queries.verdicts(session)
         splits = queries.splits(session)
+        withheld = queries.ids_with(session, COLOURED, CONTRAST)
     items = [
-        Item(scan.id, scan.content_hash, verdict.label, verdict.review_id, scan.patient_key, splits[scan.patient_key])
+        Item(
+            scan.id, scan.content_hash, verdict.label, verdict.review_id, scan.patient_key, splits[scan.patient_key],
+            verdict.blind,
+        )
         for scan in sorted(scans, key=lambda scan: scan.id)
         if (verdict := verdicts.get(scan.id)) and verdict.label in CLASSES
-    ]
+    ]  # fmt: skip
+    answered = [item for item in items if item.scan_id not in withheld]
     links = [(scan.id, scan.resembles_id) for scan in scans if scan.resembles_id]
-    return items if copies else _apart(items, connected(links))
+    apart = _apart(answered, connected(links))
+    return Labelled(apart, len(answered) - len(apart), len(items) - len(answered))
+
+
+def labelled_scans(ws: Workspace, *, synthetic: bool = False) -> list[Item]:
+    """The scans alone."""
+    return labelled(ws, synthetic=synthetic).items
 
 
 def _apart(items: Sequence[Item], group: Mapping[Hashable, int]) -> list[Item]:

@@ -272,7 +272,7 @@ def _answers(fold: Fold, said: Prediction, sent: Prediction | None, classes: Seq
             "fold": fold.number,
             **{f"p_{name}": p[:, i] for i, name in enumerate(classes)},
             **{f"raw_{name}": raw[:, i] for i, name in enumerate(classes)},
-            "answered": answered,
+            "answered": answered & ~test.withheld,
             "flagged": flagged,
         }
     )

@@ -1,5 +1,6 @@
 """Demo cases: synthetic heads, so that the house can be walked through before a scan is in it."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -32,6 +33,8 @@ def load_demo(ws: Workspace, model: Model) -> int:
     """Fill an empty case log with demo cases, more than half of them reviewed; returns how many were stored."""
     if not is_empty(ws):
         return 0
+    with ws.db.writing() as session:
+        queries.add_patients(session, _splits(ws))
     received = receive(ws, model, _files(), source="demo", actor="demo", synthetic=True)
     stored = [one for one in received if one.outcome == "stored"]  # not what somebody else has loaded meanwhile
     for index, one in enumerate(stored[:REVIEWED]):
@@ -47,7 +50,22 @@ def load_demo(ws: Workspace, model: Model) -> int:
     return len(stored)
 
 
+def _splits(ws: Workspace) -> dict[str, str]:
+    """Patient -> split, a quarter of each class in either of validation and testing: dealt by chance, most homes would
+    have too few reviewed demo cases there for a retraining on them to begin."""
+    dealt, met = dict[str, str](), Counter[str]()
+    for index in range(CASES):
+        label = demo_label(index)
+        dealt[ws.pseudonym.of("PatientID", _patient(index))] = ("train", "train", "test", "validation")[met[label] % 4]
+        met[label] += 1
+    return dealt
+
+
+def _patient(index: int) -> str:
+    return f"DEMO-{index + 1:02}"
+
+
 def _files() -> Iterator[Incoming]:
     for index in range(CASES):
         scan = phantom(demo_label(index), seed=index)
-        yield Incoming(f"demo-{index + 1:02}.dcm", to_dicom(scan, f"DEMO-{index + 1:02}", number=index + 1))
+        yield Incoming(f"{_patient(index).lower()}.dcm", to_dicom(scan, _patient(index), number=index + 1))

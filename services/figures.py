@@ -122,7 +122,8 @@ def reliability_figure(report: Report) -> go.Figure:
 
 
 def risk_coverage_figure(report: Report, abstain_below: float | None = None) -> go.Figure:
-    """Share of wrong answers were only the surest given; the vertical line is where this model begins to abstain."""
+    """Share of wrong answers were only the surest given; the vertical line is where this model begins to be
+    too unsure to answer; on some of the surer ones it abstains for other reasons."""
     curve = report.risk_coverage
     figure = go.Figure(
         go.Scatter(
@@ -140,7 +141,7 @@ def risk_coverage_figure(report: Report, abstain_below: float | None = None) -> 
     if abstain_below is not None:
         answered = float(curve.coverage[curve.confidence >= abstain_below].max(initial=0))
         side = "top left" if answered > 0.5 else "top right"
-        said = f"answers {counted_share(answered)}, abstains beyond"
+        said = f"sure enough: {counted_share(answered)}"
         figure.add_vline(
             x=100 * answered, line_dash="dash", line_color="gray", annotation_text=said, annotation_position=side
         )

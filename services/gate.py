@@ -35,6 +35,7 @@ class _Compared:
     labels: Sequence[str]
     called: Mapping[str, Sequence[str]]
     answers: Mapping[str, int]  # how many scans each answers
+    wrong: Mapping[str, int]  # and how many of these answers are wrong
     gain: Figure  # of accuracy
     metrics: dict[str, Any]
 
@@ -47,8 +48,9 @@ def decide(
     serve: bool = True,
 ) -> Decision:
     """The gate: the candidate serves where it is not worse than the champion on the same held-out scans, finds no fewer
-    of their hemorrhages, does not abstain on most that the champion answers, can say as much of its answers, and
-    nobody has let another version serve since the training began.
+    of their hemorrhages, does not abstain on most that the champion answers, gives no more wrong answers than it or
+    than `calibration.error_rate` allows, can say as much of its answers, and nobody has let another version serve since
+    the training began.
 
     Without `serve` two demonstrations are compared for show: nothing is let serve.
     """
@@ -58,14 +60,14 @@ def decide(
     def ends(decision: str, reason: str) -> Decision:
         return Decision(decision, reason, champion.manifest.version, candidate.manifest.version, compared.metrics)
 
-    if reason := _objection(ws, champion, candidate, compared, figures):
-        return ends("kept", f"The champion stays: {reason}")
-    if not serve:
-        return ends("kept", f"For show: {figures}. A demonstration does not take the place of a model of real scans.")
     if lost := _lost(champion, candidate):
         return ends(
             "kept", f"The champion stays: {figures}, but too few scans were there to give the candidate {lost}."
         )
+    if reason := _objection(ws, champion, compared, figures):
+        return ends("kept", f"The champion stays: {reason}")
+    if not serve:
+        return ends("kept", f"For show: {figures}. A demonstration does not take the place of a model of real scans.")
     try:
         versions.promote(ws, candidate.manifest.version, actor=ACTOR, instead_of=champion.manifest.version)
     except versions.ServesNoMore:
@@ -78,31 +80,35 @@ def decide(
 
 
 def _compare(champion: Bundle, candidate: Bundle, test: Examples) -> _Compared:
-    called, said, answers = {}, {}, {}
+    called, said, answers, wrong = {}, {}, {}, {}
     metrics: dict[str, Any] = {}
     for role, model in (("champion", champion), ("candidate", candidate)):
         known = model.manifest.classes
-        said[role], answered = answers_of(model, test.x)
+        said[role], answered = answers_of(model, test)
         answers[role] = int(answered.sum())
         called[role] = [known[i] for i in said[role].argmax(axis=1)]
+        wrong[role] = _wrong(test.labels, called[role], answered.tolist())
         metrics[role] = measure(said[role], test, known).to_json(curves=False)
     both_know = champion.manifest.classes, candidate.manifest.classes
     gains = difference(test.labels, said["champion"], said["candidate"], both_know, patients=test.patients)
-    metrics["answered"] = answers
+    metrics["answered"], metrics["answered_wrongly"] = answers, wrong
     metrics["accuracy_gain"] = gains["accuracy"].to_json()
     metrics["gains"] = {name: figure.to_json() for name, figure in gains.items()}
     metrics["test_patients_the_champion_was_trained_on"] = _met(champion, test)
     metrics["test_patients_the_candidate_was_trained_on"] = _met(candidate, test)
-    return _Compared(test.labels, called, answers, gains["accuracy"], metrics)
+    return _Compared(test.labels, called, answers, wrong, gains["accuracy"], metrics)
 
 
 def _figures(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples, compared: _Compared) -> str:
     """What was found, and whom it flatters, as part of a sentence."""
-    right, answers = {role: _right(test.labels, of) for role, of in compared.called.items()}, compared.answers
+    did = {
+        role: f"is right on {_right(test.labels, of)} and answers {compared.answers[role]}, "
+        f"{compared.wrong[role] or 'none'} of them wrongly"
+        for role, of in compared.called.items()
+    }
     figures = (
-        f"on {len(test)} held-out scans of {len(set(test.patients))} patients the candidate is right on "
-        f"{right['candidate']} and answers {answers['candidate']}, the champion is right on {right['champion']} and "
-        f"answers {answers['champion']}"
+        f"on {len(test)} held-out scans of {len(set(test.patients))} patients the candidate {did['candidate']}; the "
+        f"champion {did['champion']}"
     )
     seen, seen_too = (
         compared.metrics[f"test_patients_the_{role}_was_trained_on"] for role in ("champion", "candidate")
@@ -119,9 +125,9 @@ def _figures(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples,
     return figures
 
 
-def _objection(ws: Workspace, champion: Bundle, candidate: Bundle, compared: _Compared, figures: str) -> str | None:
+def _objection(ws: Workspace, champion: Bundle, compared: _Compared, figures: str) -> str | None:
     """Why what was found speaks for the champion; None where it does not."""
-    rule, answers = ws.settings.retrain, compared.answers
+    rule, answers, wrong = ws.settings.retrain, compared.answers, compared.wrong
     if compared.gain.value < -rule.margin:
         return f"{figures}."
     found, before = (_hemorrhages(compared.labels, compared.called[role]) for role in ("candidate", "champion"))
@@ -130,9 +136,13 @@ def _objection(ws: Workspace, champion: Bundle, candidate: Bundle, compared: _Co
             f"{figures}, but of {list(compared.labels).count(HEMORRHAGIC)} hemorrhagic ones the candidate finds "
             f"{found}, the champion {before}."
         )
-    least = 0 if champion.manifest.demonstration else rule.min_answered * answers["champion"]
-    if answers["candidate"] < max(1, least):  # a demonstration answers without grounds
+    if champion.manifest.demonstration:  # which answers without grounds
+        return None if answers["candidate"] else f"{figures}. A model that answers nothing is of little use."
+    if answers["candidate"] < max(1, rule.min_answered * answers["champion"]):
         return f"{figures}. A model that answers so much less is of little use."
+    asked = ws.settings.calibration.error_rate
+    if wrong["candidate"] > max(wrong["champion"], asked * answers["candidate"]):
+        return f"{figures}. More answers are wrong than before, and more than {asked:.0%} of those given."
     return None
 
 
@@ -164,3 +174,8 @@ def _hemorrhages(labels: Sequence[str], called: Sequence[str]) -> int:
 
 def _right(labels: Sequence[str], called: Sequence[str]) -> int:
     return sum(label == answer for label, answer in zip(labels, called, strict=True))
+
+
+def _wrong(labels: Sequence[str], called: Sequence[str], answered: Sequence[bool]) -> int:
+    """How many of the answers given."""
+    return sum(given and label != answer for label, answer, given in zip(labels, called, answered, strict=True))

@@ -230,12 +230,20 @@ def _store(ws: Workspace, model: Model, chunk: _Chunk, batch: _Batch) -> list[Re
         shown = queries.readings(session, prefer=[model.manifest.version, *preferred(ws)], scan_ids=ids.values())
         audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}
     notes = {one.digest: one.note(ids) for one in arrivals}
-    return list(_outcomes(chunk, ids, notes, shown, audits))
+    now = {one["now"] for one in joined}
+    named = {scan_id for scan_id, scan in again.items() if scan.patient_key in now}
+    return list(_outcomes(chunk, ids, notes, shown, audits, named))
 
 
 def _outcomes(
-    chunk: _Chunk, ids: dict[str, int], notes: dict[str, str | None], shown: dict[int, ReadingRow], audits: set[int]
+    chunk: _Chunk,
+    ids: dict[str, int],
+    notes: dict[str, str | None],
+    shown: dict[int, ReadingRow],
+    audits: set[int],
+    named: set[int],
 ) -> Iterator[Received]:
+    """Of each file. `named`: whose patient nobody had named before it came again with a name."""
     for file, digest, reason in chunk.outcome:
         if digest is None:
             yield Received(file, "refused", reason)
@@ -243,7 +251,9 @@ def _outcomes(
         scan_id = ids[digest]
         stored = digest in notes
         # the same pixels a second time in one batch are a duplicate of the first
-        why = notes.pop(digest) if stored else f"The same image is in the case log already, as scan {scan_id}."
+        belongs = ", which belongs to the patient named by this file now" if scan_id in named else ""
+        known = f"The same image is in the case log already, as scan {scan_id}{belongs}."
+        why = notes.pop(digest) if stored else known
         yield Received(file, "stored" if stored else "duplicate", why, scan_id, shown.get(scan_id), scan_id in audits)
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Lock
 
 from filelock import FileLock, Timeout
 
@@ -34,6 +35,7 @@ def retraining(ws: Workspace) -> bool:
 
 _started: dict[Path, subprocess.Popen[bytes]] = {}
 """By training folder: it takes a process seconds to come to its lock."""
+_starting = Lock()
 
 
 def lock_path(ws: Workspace) -> Path:
@@ -42,23 +44,24 @@ def lock_path(ws: Workspace) -> Path:
 
 def start_retraining(ws: Workspace) -> None:
     """Run scripts/retrain.py in the background, unless one runs; what it says goes to a log in the home."""
-    if retraining(ws):
-        return
-    ws.settings.training_dir.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
         "STROKE_HOME": str(ws.settings.home_dir),
         "STROKE_DATABASE_URL": ws.settings.database_url,
     }
-    with _log(ws).open("wb") as log:
-        _started[ws.settings.training_dir] = subprocess.Popen(
-            [sys.executable, str(ROOT / "scripts" / "retrain.py")],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,  # it outlives the page, and the dashboard
-        )
+    ws.settings.training_dir.mkdir(parents=True, exist_ok=True)
+    with _starting:
+        if retraining(ws):
+            return
+        with _log(ws).open("wb") as log:
+            _started[ws.settings.training_dir] = subprocess.Popen(
+                [sys.executable, str(ROOT / "scripts" / "retrain.py")],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,  # it outlives the page, and the dashboard
+            )
 
 
 def retraining_log(ws: Workspace) -> str:

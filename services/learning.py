@@ -24,10 +24,10 @@ from core.settings import Recipe
 from core.train import Progress, fit
 from db import audit, models
 from services import models as versions
-from services.corrections import Item, labelled_scans, to_keep, too_few
+from services.corrections import Item, labelled, to_keep, too_few
 from services.gate import ACTOR, Decision, decide
 from services.jobs import Busy, lock_path
-from services.publishing import Origin, publish_fit
+from services.publishing import UNTESTED, Origin, publish_fit
 from services.workspace import Workspace
 
 
@@ -54,15 +54,17 @@ def retrain(
 def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, say: Callable[[str], None]) -> Decision:
     serving = versions.serving_model(ws).manifest
     champion = versions.demonstration_model(ws).manifest if synthetic and not serving.demonstration else serving
-    items = labelled_scans(ws, synthetic=synthetic)
+    items, copies, withheld = labelled(ws, synthetic=synthetic)
     counts = Counter((item.split, item.label) for item in items)
     for split in SPLITS:
         per_class = ", ".join(f"{in_words(c).lower()} {counts[split, c]}" for c in CLASSES if counts[split, c])
         scans = counted(sum(item.split == split for item in items), "scan")
         patients = counted(len({item.patient_key for item in items if item.split == split}), "patient")
         say(f"{split}: {scans} of {patients} ({per_class or 'none'})")
-    if left := len(labelled_scans(ws, synthetic=synthetic, copies=True)) - len(items):
-        say(f"Left out: {counted(left, 'scan')} for validation or testing that nearly copy one of another part.")
+    if copies:
+        say(f"Left out: {counted(copies, 'scan')} for validation or testing that nearly copy one of another part.")
+    if withheld:
+        say(f"Left out: {counted(withheld, 'scan')} with coloured marks or contrast agent, which no version answers.")
     problem = too_few(ws, items, to_keep(champion, synthetic=synthetic), champion)
     if problem or dry_run:
         return Decision("refused", problem or "Dry run: nothing was trained.", champion.version)
@@ -75,6 +77,9 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
         decision = decide(ws, trained.champion, trained.candidate, trained.test, serve=champion is serving)
     except (DatasetError, BadBundle) as error:
         decision = Decision("refused", str(error), champion.version, candidate)
+    except Exception as error:
+        _end_run(ws, run_id, Decision("refused", f"The run failed: {error}", champion.version, candidate))
+        raise
     _end_run(ws, run_id, decision)
     return decision
 
@@ -118,6 +123,7 @@ def _train(ws: Workspace, items: Sequence[Item], champion: Manifest, synthetic: 
         recipe,
         Origin(
             f"{len(parts['train'])} {kind} of {patients} patients in this case log, {basis}",
+            limits=(UNTESTED, _in_view(items)),
             lineage={"snapshot": snapshot_digest(items), "from_scratch": from_scratch},
             parent=None if from_scratch else champion,
             demonstration=synthetic,
@@ -153,15 +159,24 @@ def _start_weights(champion: Bundle, classes: tuple[str, ...]) -> dict[str, Tens
     state = dict(champion.network.state_dict())
     of = champion.manifest
     fresh = build(of.arch, classes, width=of.width, head=of.head, intensity=of.intensity).state_dict()
-    for name in ("gain", "bias"):
-        if name in fresh and fresh[name].shape != state[name].shape:
-            state[name] = fresh[name]
-    for name in ("head.weight", "head.bias"):
+    for name in ("head.weight", "head.bias", "gain", "bias"):
+        if name not in fresh:
+            continue
         rows = fresh[name].clone()
-        for index, label in enumerate(champion.manifest.classes):
+        for index, label in enumerate(champion.manifest.classes[: len(state[name])]):  # gain and bias: all but the last
             rows[classes.index(label)] = state[name][index]
         state[name] = rows
     return state
+
+
+def _in_view(items: Sequence[Item]) -> str:
+    """How far its labels may follow the model that it is compared with."""
+    blind = Counter(item.split for item in items if item.blind)
+    of = Counter(item.split for item in items)
+    return (
+        f"Of the labels it learned from {blind['train']} of {of['train']} were given without a model's answer in view, "
+        f"of those it was tested on {blind['test']} of {of['test']}: the others favour the model that gave the answer."
+    )
 
 
 def snapshot_digest(items: Sequence[Item]) -> str:
@@ -173,7 +188,11 @@ def snapshot_digest(items: Sequence[Item]) -> str:
 def _start_run(ws: Workspace, items: Sequence[Item], champion: str) -> int:
     with ws.db.writing() as session:
         snapshot = models.Snapshot(digest=snapshot_digest(items))
-        snapshot.items = [models.SnapshotItem(**vars(item)) for item in items]
+        columns = models.SnapshotItem.__table__.columns.keys()
+        snapshot.items = [
+            models.SnapshotItem(**{name: value for name, value in vars(item).items() if name in columns})
+            for item in items
+        ]
         session.add(snapshot)
         session.flush()
         run = models.TrainingRun(snapshot_id=snapshot.id, champion=champion)

@@ -60,9 +60,8 @@ def publish_fit(
     asked = ws.settings.calibration
     said = {name: predict(result.network, part.x) for name, part in parts.items() if name != "train" and len(part)}
     sent = predict_sent(result.network, parts["validation"], recipe)
-    rules = settle(
-        said["validation"], parts["validation"], classes, asked, sent=sent, balanced=recipe.simulation is not None
-    )
+    balanced = recipe.simulation is not None or bool(origin.parent and origin.parent.calibration.balanced)
+    rules = settle(said["validation"], parts["validation"], classes, asked, sent=sent, balanced=balanced)
     if not origin.demonstration:
         of = usual or parts
         typical = typical_of(result.network, of["train"], recipe)
@@ -103,7 +102,7 @@ def publish_model(
         "abstain_below": rules.abstain_below,
         "operating_points": rules.operating_points,
         "false_flags": ws.settings.calibration.false_flags if rules.typical else None,
-        "simulated_classes": _only_simulated(classes, parts["train"]) if recipe.simulation else (),
+        "simulated_classes": _simulated(classes, parts["train"], recipe, parent),
         "demonstration": origin.demonstration,
         "parent": parent.version if parent else None,
         "trained_on": origin.trained_on,
@@ -142,9 +141,19 @@ def _untried(parts: Mapping[str, Examples], classes: Sequence[str]) -> Iterator[
                 yield f"No scan of its {part} patients is {in_words(name).lower()}: {what} this answer."
 
 
-def _only_simulated(classes: tuple[str, ...], train: Examples) -> tuple[str, ...]:
-    met = set(train.y.tolist())
-    return tuple(name for place, name in enumerate(classes) if place not in met)
+REAL_FROM = 50
+"""With fewer real scans of a class, what a version knows of it is still mostly what was learned from simulated ones."""
+
+
+def _simulated(classes: tuple[str, ...], train: Examples, recipe: Recipe, parent: Manifest | None) -> tuple[str, ...]:
+    """The classes learned from simulated scans, here or by whose weights these began from."""
+    real = torch.bincount(train.y, minlength=len(classes)).tolist()
+    before = parent.simulated_classes if parent else ()
+    return tuple(
+        name
+        for name, scans in zip(classes, real, strict=True)
+        if (recipe.simulation and not scans) or (name in before and scans < REAL_FROM)
+    )
 
 
 def _inherited(parent: Manifest | None) -> tuple[str, ...]:
@@ -173,10 +182,10 @@ def measure(probabilities: np.ndarray, part: Examples, classes: Sequence[str]) -
     return evaluate(part.labels, probabilities, classes, patients=part.patients)
 
 
-def answers_of(model: Bundle, x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def answers_of(model: Bundle, part: Examples) -> tuple[np.ndarray, np.ndarray]:
     """A published model's calibrated probabilities, (N, C), for scans prepared as its spec says, and (N,) whether it
     answers: it neither abstains nor takes the image for no head CT."""
     of = model.manifest
     rules = Rules(of.calibration, of.abstain_below, of.operating_points, model.typical)
-    p, _, answered = rules.applied(predict(model.network, x))
-    return p, answered
+    p, _, answered = rules.applied(predict(model.network, part.x))
+    return p, answered & ~part.withheld

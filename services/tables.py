@@ -66,7 +66,7 @@ def overall(live: LiveEvaluation) -> pd.DataFrame:
         "Random audit stream, read blind": stream.report,
     }
     rows = {"On": [_basis(report, of=column) for column, report in columns.items()]}
-    rows["Always the commonest class would have"] = [_by_default(report) for report in columns.values()]
+    rows["A model that always says the commonest class"] = [_by_default(report) for report in columns.values()]
     for key, words in OVERALL.items():
         rows[words] = [with_interval(getattr(report, key)) if report else "–" for report in columns.values()]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(columns))
@@ -110,7 +110,7 @@ def by_class(report: Report, reached: Mapping[str, tuple[Figure, Figure]]) -> pd
     """A column a class; `reached`: sensitivity and specificity at its operating point, where it has one."""
     columns = {}
     for name, figures in report.per_class.items():
-        column = {"Reviewed as it": how_many(figures.recall), "Called it": how_many(figures.precision)}
+        column = {"Readers said so": how_many(figures.recall), "The model said so": how_many(figures.precision)}
         column |= {words: with_interval(getattr(figures, key)) for key, words in BY_CLASS.items()}
         if reached:
             pair = [with_interval(figure) for figure in reached[name]] if name in reached else ["–", "–"]
@@ -261,7 +261,7 @@ def notes(live: LiveEvaluation) -> list[str]:
         ("settled_on", "patients whose scans its calibration and thresholds come from"),
     ):
         if n := live.count(column):
-            found.append(f"Of {of}, which flatters it: {counted(n, 'scan')} of these.")
+            found.append(f"Of {of}, and so with better figures: {counted(n, 'scan')} of these.")
     if live.report and not live.rows["blind"].all():
         found.append(
             f"Given with the model's answer in view: {int((~live.rows['blind']).sum())} of "

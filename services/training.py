@@ -87,6 +87,7 @@ class Prepared:
     loaded: Loaded
     audit: Audit  # of the data as it came, before `split` was applied
     grouped: int  # scans of unknown patients that were kept together because they show one image
+    shared: int  # scans left out, because an earlier part of "patient" has their image under another name
     leaking_patients: int  # patients that stand in more than one part of the split used
     units: Mapping[str, str] = field(default_factory=dict)  # patient -> who share images, see `dealt_with`
     simulated: Simulated | None = None  # lesions simulated into the scans without stroke, where the recipe says so
@@ -146,16 +147,17 @@ def prepare(
     of_image = groups_of_images(found, root)
     groups = [of_image.get(sample.path) for sample in loaded.examples.samples]
     examples, grouped = _with_groups(loaded.examples, groups)
-    units = dealt_with(examples.patients, groups)
+    units, shared = dealt_with(examples.patients, groups), 0
     if split == "patient":
         examples = with_splits(examples, _sticky_splits(ws, examples, units))
+        examples, shared = _without_shared(examples, groups)
     elif split == "folders" and any(sample.split is None for sample in examples.samples):
         raise NoSplit("Some scans are in no train, validation or test folder. Use --split patient.")
     leaking = len(patients_in_several_splits(examples.samples)) if split != "none" else 0
     classes, simulated = loaded.classes, None
     if recipe.simulation:
         examples, classes, simulated = _simulated(examples, recipe, recipe.simulation, progress)
-    return Prepared(examples, classes, spec, split, loaded, found, grouped, leaking, units, simulated)
+    return Prepared(examples, classes, spec, split, loaded, found, grouped, shared, leaking, units, simulated)
 
 
 def _simulated(
@@ -176,6 +178,22 @@ def _with_groups(examples: Examples, groups: Sequence[int | None]) -> tuple[Exam
     )
     samples = tuple(replace(s, patient=key) for s, key in zip(examples.samples, patients, strict=True))
     return replace(examples, samples=samples), grouped
+
+
+def _without_shared(examples: Examples, groups: Sequence[int | None]) -> tuple[Examples, int]:
+    """Of scans that show one image, those in the first part that any is in; also how many the others are. Patients
+    whose splits were settled before it was known that they share images stay where they are."""
+    splits = [SPLITS.index(sample.split or "") for sample in examples.samples]
+    first: dict[int, int] = {}
+    for group, split in zip(groups, splits, strict=True):
+        if group is not None:
+            first[group] = min(split, first.get(group, split))
+    keep = [
+        place
+        for place, (group, split) in enumerate(zip(groups, splits, strict=True))
+        if group is None or first[group] == split
+    ]
+    return examples.at(keep), len(examples) - len(keep)
 
 
 def _sticky_splits(ws: Workspace, examples: Examples, unit: Mapping[str, str]) -> dict[str, str]:

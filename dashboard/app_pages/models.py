@@ -46,7 +46,7 @@ def _calibrated(calibration: Calibration, *, simulated: bool) -> str:
 def _operating_points(manifest: Manifest) -> None:
     """At which probability a finding is found as often as was asked, and what that gave where it was settled."""
     for name, point in manifest.operating_points.items():
-        means = "counts as not excluded" if name == HEMORRHAGIC else "(of which Review says nothing) is found"
+        means = "counts as not excluded" if name == HEMORRHAGIC else "(Review makes no use of it) counts as found"
         with_it = " (scans with it are simulated)" if name in manifest.simulated_classes else ""
         st.caption(
             f"{in_words(name)} {means} from {percent(point.threshold)} on: on the scans that this threshold was "

@@ -48,7 +48,7 @@ if model is not None:
 notice()
 if st.session_state.pop("upload_forgotten", False):
     st.info(
-        "The server has been started again since your last upload, and no longer knows its files one by one. What was "
+        "The server no longer knows the files of this upload one by one: it has been started again since. What was "
         "stored is in the worklist, under its batch; upload whatever is not: what is there already is not stored twice."
     )
 if upload and upload.problem:

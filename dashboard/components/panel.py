@@ -51,8 +51,8 @@ def answer(case: Case) -> None:
     if abstains(reading):
         guess = in_words(reading.label).lower()
         reasons = [reason for flag, reason in _WHY_NOT.items() if flag in reading.flags]
-        why = f"{' '.join(reasons)} Its guess of {guess} does not count."
-        unsure = f"Its best guess is {guess}, too unsure to count."
+        why = f"{' '.join(reasons)} Take no notice of its guess, {guess}."
+        unsure = f"Its best guess is {guess}; it is too unsure to give that as an answer."
         st.markdown(f"#### The model abstains\n{why if reasons else unsure}")
     else:
         trust = "not calibrated" if UNCALIBRATED in reading.flags else "calibrated"
@@ -81,11 +81,13 @@ def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
         st.caption(":material/visibility: It excludes nothing: the model misses some hemorrhages and infarcts.")
     if CLASSES_ALIKE in reading.flags and reading.label != NO_STROKE and not abstains(reading):
         st.caption(
-            ":material/balance: Calibrated for equally common answers; where strokes are rarer, fewer are right."
+            ":material/balance: The percentage takes the answers to be equally common: where strokes are rarer, it is "
+            "too high."
         )
     if LEARNED_FROM_SIMULATION in reading.flags:
         st.caption(
-            f":material/science: The model has met no real {_finding(reading.label)} in training, only simulated ones."
+            f":material/science: The model has learned from simulated {_findings(reading.label)}; real ones it has met "
+            "few in training, or none."
         )
     if DEMONSTRATION in reading.flags:
         st.caption(":material/science: Read by a demonstration model that has only met synthetic images.")
@@ -95,8 +97,8 @@ def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
         st.caption(":material/history: The model was trained on scans of this patient: it may recognise them.")
 
 
-def _finding(label: str) -> str:
-    return {HEMORRHAGIC: "hemorrhage", ISCHEMIC: "infarct"}.get(label, "scan of this kind")
+def _findings(label: str) -> str:
+    return {HEMORRHAGIC: "hemorrhages", ISCHEMIC: "infarcts"}.get(label, "scans of this kind")
 
 
 def _probabilities(reading: ReadingRow) -> None:
@@ -139,7 +141,7 @@ def _button(case: Case, verdict: str, label: str, *, primary: bool, stay: bool) 
         width="stretch",
         on_click=reading_desk.file_verdict,
         args=(case.scan.id, case.scan.version, verdict),
-        kwargs={"blind": case.hidden, "stay": stay},
+        kwargs={"blind": case.hidden or case.reading is None, "stay": stay},
     )
 
 

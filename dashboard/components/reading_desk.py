@@ -116,13 +116,16 @@ def _say_not_stored(scan_id: int, verdict: str) -> None:
 
 
 def say_ended() -> None:
-    """That the list has been gone through, and what of it nobody has read."""
+    """That the list has been gone through, and what of it is unread."""
     ids = current_queue()
-    left = sum(case.verdict is None for case in cases(resources.workspace(), frame.reader(), ids=ids))
+    gone_through = cases(resources.workspace(), frame.reader(), ids=ids)
+    unread_ones = bool(st.session_state.get("unread_ones"))  # else a list that was chosen, to be read by this reader
+    left = sum((case.verdict if unread_ones else case.own_verdict) is None for case in gone_through)
     if left:
+        whose, why = ("", "skipped, or before another reader") if unread_ones else (" of yours", "skipped")
         st.info(
-            f"This list is gone through. Without a verdict so far: {left} of {counted(len(ids), 'scan')} (skipped, or "
-            "before another reader).",
+            f"This list is gone through. Without a verdict{whose} so far: {left} of {counted(len(ids), 'scan')} "
+            f"({why}).",
             icon=":material/info:",
         )
     elif ids:

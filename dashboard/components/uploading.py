@@ -44,7 +44,7 @@ def undo_button(ws: Workspace, scan_id: int) -> None:
     with st.popover("Undo this batch", width="stretch"):
         st.write(
             "All scans that came with it leave the case log, for every reader. Possible until one of them has been "
-            "reviewed or has come with a later upload."
+            "reviewed or somebody else has uploaded it too."
         )
         if not st.button("Take the batch back", type="primary"):
             return

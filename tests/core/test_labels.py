@@ -15,6 +15,7 @@ from core.labels import CLASSES, VERDICTS, in_words, parse_class, parse_split
         ("No stroke", "no_stroke"),
         ("normal", "no_stroke"),
         ("stroke", None),
+        ("None", None),  # what programs write where nothing stands
         ("", None),
     ],
 )

@@ -175,7 +175,7 @@ def test_how_common_an_answer_was_taken_to_be_stands_beside_it(app, demo, flags,
     chosen = next(c for c in unread if c.reading.label != "no_stroke")
     mark(demo, chosen.scan.id, flags)
     app.session_state["scan"], app.session_state["queue"] = chosen.scan.id, [chosen.scan.id]
-    assert ("equally common answers" in words(on(app, "review"))) == said
+    assert ("answers to be equally common" in words(on(app, "review"))) == said
 
 
 def test_why_the_model_abstains_stands_beside_the_scan(app, demo):

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from core.settings import ROOT
 from services.desks import LEFT_AFTER_S, Desks
 from services.review import cases
-from tests.dashboard.conftest import on
+from tests.dashboard.conftest import on, words
 
 
 @pytest.fixture
@@ -48,6 +48,8 @@ def test_a_list_that_was_chosen_is_gone_through_whoever_has_read_it(app, another
     on(another, "review")
     another.button(key="next").click().run()
     assert another.session_state["scan"] == read
+    another.button(key="next").click().run()
+    assert "Without a verdict of yours so far: 2 of 2 scans (skipped)." in words(another)
 
 
 def test_a_desk_is_free_again_once_its_reader_has_gone(monkeypatch):

@@ -42,7 +42,7 @@ def test_a_reload_finds_the_upload_again_by_its_address(app, demo):
 def test_an_address_that_names_an_upload_of_before_a_restart_is_no_error(app, demo):
     app.query_params["upload"] = "forgotten"
     on(app, "upload")
-    assert "started again since your last upload" in words(app)
+    assert "it has been started again since" in words(app)
     app.run()
     assert "started again" not in words(app)
 

@@ -5,14 +5,19 @@ import shutil
 import pytest
 from sqlalchemy import text
 
-from core.settings import Settings
+from core import bundle
+from core.labels import CLASSES
+from core.settings import Recipe, Settings
+from db import models, queries
+from services import learning
+from services.corrections import labelled_scans
 from services.intake import Incoming, receive
-from services.models import champion, promote, serving_model
+from services.models import champion, folder_of, promote, serving_model
 from services.questions import Question
 from services.reporting import live_evaluation
 from services.review import case, new_click, record
 from services.workspace import open_workspace
-from tests.conftest import dicom, made_once, png
+from tests.conftest import dicom, made_once, png, publish_network
 
 
 @pytest.fixture
@@ -86,3 +91,43 @@ def say(ws, scan_id, verdict, reader="Ann", version=None, **more):
     if version is None:
         version = case(ws, scan_id, reader).scan.version
     return record(ws, scan_id, reader=reader, verdict=verdict, expected_version=version, click_id=new_click(), **more)
+
+
+RECIPE = Recipe(image_size=64, batch_size=8).model_dump(mode="json")
+
+
+@pytest.fixture(scope="session")
+def _reviewed_made(tmp_path_factory):
+    with made_once(tmp_path_factory.mktemp("reviewed")) as ws:
+        promote(ws, publish_network(ws, lineage={"recipe": RECIPE}, calibration={}), actor="test")
+        files = (Incoming(f"{i} (1).png", png(i, CLASSES[i % 3])) for i in range(40))
+        for i, one in enumerate(receive(ws, serving_model(ws), files, source="upload", actor="a")):
+            record(ws, one.scan_id, reader="Ann", verdict=CLASSES[i % 3], expected_version=0, click_id=new_click())
+        deal_splits(ws)
+    return ws.settings.home_dir
+
+
+@pytest.fixture
+def reviewed(home, demonstration_serves, _reviewed_made):
+    """Forty scans of forty patients, each with the verdict that its phantom deserves."""
+    shutil.copytree(_reviewed_made, home)
+    ws = open_workspace(Settings())
+    ws.settings.retrain.epochs = 2
+    ws.settings.retrain.min_test_scans = 2
+    return ws
+
+
+def deal_splits(ws):
+    """Enough patients in every part, whatever the home's secret says."""
+    with ws.db.writing() as session:
+        met = sorted(queries.scans(session), key=lambda scan: scan.id)
+        for i, key in enumerate(dict.fromkeys(scan.patient_key for scan in met)):
+            session.get_one(models.Patient, key).split = ("test", "validation", "train", "train")[i % 4]
+
+
+def held_out(ws):
+    ws.settings.retrain.margin = 1.0  # any accuracy will do
+    items = [item for item in labelled_scans(ws) if item.split == "test"]
+    model = bundle.load(folder_of(ws, champion(ws)))
+    examples, _ = learning._examples(ws, items, model.spec, model.manifest.classes)
+    return (examples,)

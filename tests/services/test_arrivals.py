@@ -38,6 +38,7 @@ def test_a_scan_that_comes_again_with_its_patients_name_joins_them(ws, predictor
     assert patients(ws)[unnamed.scan_id].startswith("image:")
     again, other = take(ws, predictor, [("77 (1).png", png(1)), ("77 (2).png", png(2))])
     assert again.outcome == "duplicate"
+    assert again.reason.endswith(f"as scan {unnamed.scan_id}, which belongs to the patient named by this file now.")
     assert patients(ws) == dict.fromkeys([unnamed.scan_id, other.scan_id], ws.pseudonym.of("file", "77"))
 
 

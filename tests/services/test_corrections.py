@@ -4,9 +4,10 @@ import pytest
 
 from core import manifest as manifests
 from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE
+from core.scan import COLOURED, CONTRAST
 from core.settings import CalibrationSettings
 from db import models
-from services.corrections import Item, labelled_scans, to_keep, too_few
+from services.corrections import Item, labelled, labelled_scans, to_keep, too_few
 from services.learning import retrain
 from services.review import new_click, record
 from services.workspace import DEMO_BUNDLES, SHIPPED_BUNDLES
@@ -77,7 +78,7 @@ def test_of_one_image_under_two_names_only_what_is_learned_from_counts(ws, predi
         for name, split in (("49", first), ("50", second), ("51", "test")):
             session.get_one(models.Patient, ws.pseudonym.of("file", name)).split = split
     ids = [one.scan_id for one in received]
-    assert [item.scan_id for item in labelled_scans(ws, copies=True)] == ids
+    assert labelled(ws).copies == len(ids) - len(left) - 1
     assert [item.scan_id for item in labelled_scans(ws)] == [*(ids[place] for place in left), ids[2]]
 
 
@@ -115,3 +116,19 @@ def test_too_few_labels_are_said_not_trained_on(ws):
     assert decision.decision == "refused"
     assert "there are 0" in decision.reason
     assert not list(ws.models_dir.glob("*")) if ws.models_dir.exists() else True
+
+
+@pytest.mark.parametrize("fact", [COLOURED, CONTRAST])
+def test_scans_that_no_version_answers_teach_and_judge_nothing(ws, predictor, fact):
+    received = take(ws, predictor, [(f"{i} (1).png", png(i)) for i in range(3)])
+    for one in received:
+        record(ws, one.scan_id, reader="Ann", verdict=NO_STROKE, expected_version=0, click_id=new_click())
+    with ws.db.writing() as session:
+        scan = session.get_one(models.Scan, received[1].scan_id)
+        scan.meta = {**scan.meta, fact: 1.0}
+    found = labelled(ws)
+    assert [item.scan_id for item in found.items] == [received[0].scan_id, received[2].scan_id]
+    assert (found.copies, found.withheld) == (0, 1)
+    said = []
+    retrain(ws, dry_run=True, say=said.append)
+    assert "Left out: 1 scan with coloured marks or contrast agent, which no version answers." in said

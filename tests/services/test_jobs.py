@@ -1,4 +1,5 @@
 import time
+from threading import Thread
 
 from filelock import FileLock
 
@@ -21,3 +22,25 @@ def test_whoever_holds_the_lock_is_seen(ws):
     with FileLock(lock_path(ws)):
         assert retraining(ws)
     assert not retraining(ws)
+
+
+def test_of_two_clicks_at_one_moment_one_retraining_comes(ws, monkeypatch):
+    class Running:
+        def poll(self):
+            return None
+
+    begun = []
+
+    def slowly(*args, **how):
+        time.sleep(0.05)
+        begun.append(args)
+        return Running()
+
+    monkeypatch.setattr("services.jobs._started", {})
+    monkeypatch.setattr("services.jobs.subprocess.Popen", slowly)
+    clicks = [Thread(target=start_retraining, args=(ws,)) for _ in range(8)]
+    for click in clicks:
+        click.start()
+    for click in clicks:
+        click.join()
+    assert len(begun) == 1

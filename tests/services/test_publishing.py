@@ -1,19 +1,45 @@
 """What a model says of scans when it is measured."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
 
 from core import bundle
+from core.dataset import Examples, Sample
+from core.labels import CLASSES
+from core.settings import Recipe
 from services.models import folder_of
-from services.publishing import answers_of
+from services.publishing import REAL_FROM, _simulated, answers_of
 
 
 def test_a_model_answers_what_it_neither_abstains_on_nor_flags(publish_untrained, ws):
     model = bundle.load(folder_of(ws, publish_untrained(abstain_below=1.0)))
-    x = torch.zeros(3, 1, 64, 64, dtype=torch.uint8)
-    p, answered = answers_of(model, x)
+    samples = tuple(Sample(Path(f"{i}"), CLASSES[i], f"p{i}") for i in range(3))
+    part = Examples(torch.zeros(3, 1, 64, 64, dtype=torch.uint8), torch.arange(3), samples)
+    p, answered = answers_of(model, part)
     assert p.shape == (3, 3)
     assert not answered.any()
     asked_for_all = replace(model, manifest=model.manifest.model_copy(update={"abstain_below": None}))
-    assert answers_of(asked_for_all, x)[1].all()
+    assert answers_of(asked_for_all, part)[1].all()
+    marked = replace(part, samples=(replace(samples[0], withheld=True), *samples[1:]))
+    assert answers_of(asked_for_all, marked)[1].tolist() == [False, True, True]
+
+
+def of_classes(*labels):
+    """A part whose scans are of these classes, by place."""
+    samples = tuple(Sample(Path(f"{i}"), CLASSES[label], f"p{i}") for i, label in enumerate(labels))
+    return Examples(torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8), torch.tensor(labels), samples)
+
+
+@pytest.mark.parametrize(("real", "simulated"), [(0, ("ischemic",)), (REAL_FROM - 1, ("ischemic",)), (REAL_FROM, ())])
+def test_a_class_stays_learned_from_simulation_until_enough_real_scans_were_met(publish_untrained, ws, real, simulated):
+    parent = bundle.load(folder_of(ws, publish_untrained(simulated_classes=("ischemic",)))).manifest
+    assert _simulated(CLASSES, of_classes(0, 2, *[1] * real), Recipe(), parent) == simulated
+
+
+def test_what_is_simulated_for_want_of_real_scans_is_said():
+    recipe = Recipe(simulation={})
+    assert _simulated(CLASSES, of_classes(0, 2), recipe, None) == ("ischemic",)
+    assert _simulated(CLASSES, of_classes(0, 1, 2), recipe, None) == ()

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from core.manifest import OperatingPoint
-from db import models
+from db import models, queries
 from services.evaluation_report import in_html
 from services.intake import Incoming, receive
 from services.models import champion, model_of, serving_model
@@ -84,7 +84,8 @@ def test_patients_whose_scans_its_rules_come_from_are_not_unmet(log, publish_unt
     with ws.db.writing() as session:
         for scan in session.query(models.Scan):
             scan.audit = scan.id in {one.scan_id for one in received[10:20]}
-        met = session.get_one(models.Scan, received[10].scan_id).study.patient_key
+        [scan] = queries.scans(session, ids=[received[10].scan_id])
+        met = scan.patient_key
     version = publish_untrained(patients={"train": [], "validation": [met]})
     model = model_of(ws, version)
     read_stored(ws, model, [one.scan_id for one in received])
@@ -93,7 +94,7 @@ def test_patients_whose_scans_its_rules_come_from_are_not_unmet(log, publish_unt
     assert live.audit_stream.counted == 4
     said = " ".join(notes(live))
     assert "of patients its calibration and thresholds come from" in said
-    assert "which flatters it: 1 scan of these" in said
+    assert "and so with better figures: 1 scan of these" in said
 
 
 def test_agreement_is_between_readers_and_with_the_model(log, publish_untrained):

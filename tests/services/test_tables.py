@@ -78,7 +78,7 @@ def test_a_class_that_is_never_called_is_said(log):
         session.query(models.Reading).first().probabilities = {"hemorrhagic": 0.04, "ischemic": 0.06, "no_stroke": 0.9}
     assert "are not defined then" not in " ".join(notes(asked(ws))), "two answers can be compared"
     table = overall(asked(ws)).set_index("Figure")
-    assert table.loc["Always the commonest class would have", "These scans"].startswith("accuracy 0.5")
+    assert table.loc["A model that always says the commonest class", "These scans"].startswith("accuracy 0.5")
 
 
 def test_two_classes_that_are_never_called_are_said_in_one_note(log):

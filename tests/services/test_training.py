@@ -1,9 +1,12 @@
 import pytest
 
 from core.dataset import DatasetError, Examples, Sample
+from core.listing import from_folders
 from core.settings import Augmentation, Recipe, Simulation
+from db import queries
 from services import training
 from services.training import checkpoint_path, prepare, read_recipe
+from tests.conftest import png
 
 
 def test_what_was_trained_by_other_code_is_not_gone_on_with(ws, tmp_path, monkeypatch):
@@ -57,3 +60,21 @@ def test_scans_without_stroke_that_a_recipe_needs_are_asked_for_before_anything_
     samples = [Sample(tmp_path / "none.png", label) for label in ("hemorrhagic", "ischemic")]
     with pytest.raises(DatasetError, match="No scan is labelled no_stroke"):
         prepare(ws, samples, Recipe(**needs), "patient", root=tmp_path)
+
+
+def test_of_one_image_under_two_patients_names_only_what_is_learned_from_stays(ws, tmp_path):
+    """Whose splits were settled before it was known that they share it."""
+    for name, label, seed in (("1 (1)", "hemorrhagic", 1), ("2 (1)", "ischemic", 2), ("3 (1)", "hemorrhagic", 1)):
+        folder = tmp_path / label
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.png").write_bytes(png(seed, label))
+    with ws.db.writing() as session:
+        parts = (("1", "train"), ("2", "train"), ("3", "test"))
+        queries.add_patients(session, {ws.pseudonym.of("file", name): part for name, part in parts})
+    prepared = prepare(ws, from_folders(tmp_path), Recipe(image_size=32), "patient", root=tmp_path)
+    assert prepared.shared == 1
+    assert [(sample.path.stem, sample.split) for sample in prepared.examples.samples] == [
+        ("1 (1)", "train"),
+        ("2 (1)", "train"),
+    ]
+    assert len(prepared.examples.x) == len(prepared.examples.y) == 2
