@@ -18,8 +18,9 @@ from core.settings import Settings
 from db import audit
 from db.batch_queries import TAKEN_BACK
 from db.images import ImageMissing, ImageStore
-from db.models import AuditEvent, Patient, Reading, Review, Scan, SnapshotItem
+from db.models import AuditEvent, Patient, Reading, Review, Scan, Snapshot, SnapshotItem
 from db.session import DamagedLog, Database, UnusableLog
+from services.corrections import snapshot_digest
 from services.workspace import KEY, image_of
 
 DAMAGED = "The database file is damaged: restore it from the backup."
@@ -103,11 +104,11 @@ def _of_the_log(db: Database, settings: Settings, checked: Checked) -> Iterator[
         yield f"The audit chain breaks at event {broken}: it or one before it was changed, removed or put in."
     else:
         with db.reading() as session:
-            yield from _of_the_reviews(session)
-            yield from _of_the_intakes(session)
+            found = [*_of_the_reviews(session), *_of_the_intakes(session)]
+        yield from found  # not from within: who reads on slowly would hold up those who write
     with db.reading() as session:
-        yield from _of_the_readings(session)
-        yield from _of_the_splits(session)
+        found = [*_of_the_readings(session), *_of_the_splits(session), *_of_the_snapshots(session)]
+    yield from found
     yield from _of_the_key(settings.key_file, known)
 
 
@@ -163,6 +164,13 @@ def _of_the_splits(session: Session) -> Iterator[str]:
     query = query.join(Patient, Patient.key == SnapshotItem.patient_key).where(SnapshotItem.split != Patient.split)
     for key, before, now in session.execute(query):
         yield f"Patient {key} stood among the {before} patients of a retraining, and stands among the {now} ones now."
+
+
+def _of_the_snapshots(session: Session) -> Iterator[str]:
+    """What a retraining has learned from is what it learned from."""
+    for snapshot in session.scalars(select(Snapshot).order_by(Snapshot.id)):
+        if snapshot_digest(snapshot.items) != snapshot.digest:
+            yield f"The list of what retraining {snapshot.id} learned from has been changed."
 
 
 def _of_the_key(key: Path, known: dict[str, Any] | None) -> Iterator[str]:

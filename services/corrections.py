@@ -1,5 +1,7 @@
 """What readers' verdicts give a retraining, and how those before have ended."""
 
+import hashlib
+import json
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -182,6 +184,12 @@ def _too_little_to_say_as_much(ws: Workspace, items: Sequence[Item], champion: M
                 f"kept for {part} is that, to {why}. Review such scans of more patients."
             )
     return None
+
+
+def snapshot_digest(items: Sequence[Item | models.SnapshotItem]) -> str:
+    """SHA-256 over what was trained on: scan, label, review, split."""
+    rows = sorted([item.content_hash, item.label, item.review_id, item.split] for item in items)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def runs(ws: Workspace) -> Sequence[models.TrainingRun]:

@@ -1,7 +1,5 @@
 """Corrections become a new model: snapshot, train, compare with the champion, gate."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,7 +22,7 @@ from core.settings import Recipe
 from core.train import Progress, fit
 from db import audit, models
 from services import models as versions
-from services.corrections import Item, labelled, to_keep, too_few
+from services.corrections import Item, labelled, snapshot_digest, to_keep, too_few
 from services.gate import ACTOR, Decision, decide
 from services.jobs import Busy, lock_path
 from services.publishing import UNTESTED, Origin, publish_fit
@@ -177,12 +175,6 @@ def _in_view(items: Sequence[Item]) -> str:
         f"Of the labels it learned from {blind['train']} of {of['train']} were given without a model's answer in view, "
         f"of those it was tested on {blind['test']} of {of['test']}: the others favour the model that gave the answer."
     )
-
-
-def snapshot_digest(items: Sequence[Item]) -> str:
-    """SHA-256 over what was trained on: scan, label, review, split."""
-    rows = sorted([item.content_hash, item.label, item.review_id, item.split] for item in items)
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _start_run(ws: Workspace, items: Sequence[Item], champion: str) -> int:

@@ -7,6 +7,7 @@ from core.settings import Settings
 from db import audit
 from db.models import Review, Snapshot, SnapshotItem
 from services.checking import Checked, NoLog, problems
+from services.corrections import snapshot_digest
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_a_reading_changed_in_part_contradicts_itself(log, harm):
     assert problem.startswith(f"Reading 3, of scan {scan}, contradicts itself")
 
 
-def test_a_patient_who_changed_sides_after_a_retraining_is_named(log):
+def test_a_patient_who_changed_sides_after_a_retraining_and_a_list_that_was_changed_are_named(log):
     ws, _ = log
     with ws.db.writing() as session:
         scan, key, review = session.execute(
@@ -109,7 +110,7 @@ def test_a_patient_who_changed_sides_after_a_retraining_is_named(log):
         item = SnapshotItem(
             scan_id=scan, content_hash="h", label="ischemic", review_id=review, patient_key=key, split="test"
         )
-        session.add(Snapshot(digest="d", items=[item]))
+        session.add(Snapshot(digest=snapshot_digest([item]), items=[item]))
         session.execute(text("update patients set split = 'test' where key = :key"), {"key": key})
     assert found_in(ws) == []
     with ws.db.writing() as session:
@@ -117,6 +118,10 @@ def test_a_patient_who_changed_sides_after_a_retraining_is_named(log):
     assert found_in(ws) == [
         f"Patient {key} stood among the test patients of a retraining, and stands among the train ones now."
     ]
+    with ws.db.writing() as session:
+        session.execute(text("update patients set split = 'test' where key = :key"), {"key": key})
+        session.execute(text("update snapshot_items set label = 'no_stroke'"))
+    assert found_in(ws) == ["The list of what retraining 1 learned from has been changed."]
 
 
 @pytest.mark.parametrize("harm", ["a page", "the end", "the header"])

@@ -17,11 +17,11 @@ from core.pseudonym import UNNAMED
 from core.settings import Settings
 from db import models as tables
 from services import learning
-from services.corrections import labelled_scans, runs, to_keep, too_few
+from services.corrections import labelled_scans, runs, snapshot_digest, to_keep, too_few
 from services.demo import load_demo
 from services.gate import decide
 from services.jobs import Busy, lock_path
-from services.learning import retrain, snapshot_digest
+from services.learning import retrain
 from services.models import champion, demonstration_model, folder_of, promote, serving_model, trained_elsewhere
 from services.overview import overview
 from services.publishing import _inherited
