@@ -82,39 +82,14 @@ def outline_loss(maps: Tensor, batch: Batch, pose: Tensor, how: Simulation) -> T
     assert batch.outlines is not None
     assert batch.outlined is not None
     outlines = moved(batch.outlines.to(maps.device).float() / 255, pose)
-    cells = F.adaptive_avg_pool2d(outlines, (maps.shape[2], maps.shape[3]))[:, 0]
-    lesion = (cells / LESION_CELL).clamp(0, 1)  # (B, h, w)
-    known = batch.outlined.to(maps.device).float()
-    missed = _missed(maps, batch.y.to(maps.device), lesion, 1 - lesion, how)
-    return (missed * known).sum() / known.sum().clamp(min=1)
-
-
-SURELY_LESION, SURELY_NONE, LIKELIEST = 0.6, 0.8, 0.2
-"""What a teacher's probability of a place's class, or of none, must exceed for the place to be taught; and of the
-class where it is highest."""
-
-
-def taught_loss(maps: Tensor, taught: Tensor, batch: Batch, how: Simulation) -> Tensor:
-    """The same for the scans whose lesions nobody has outlined, against where a teacher sees them: `taught` are its
-    maps of these scans, in the batch's order. Where it is not sure, nothing is taught (pseudo-labels of a mean teacher:
-    Tarvainen & Valpola, NeurIPS 2017; Sohn et al., NeurIPS 2020). A scan weighs as much as an outlined one."""
-    assert batch.outlined is not None
-    unknown = ~batch.outlined
-    y = batch.y[unknown].to(maps.device)
-    said = taught.softmax(dim=1)
-    lesion = said[torch.arange(len(y)), y]
-    likeliest = (lesion == lesion.amax(dim=(1, 2), keepdim=True)) & (lesion > LIKELIEST)
-    there = (lesion > SURELY_LESION) | likeliest
-    empty = (said[:, -1] > SURELY_NONE) & ~there
-    missed = _missed(maps[unknown.to(maps.device)], y, there.float(), empty.float(), how)
-    return missed.sum() / batch.outlined.sum().clamp(min=1)
-
-
-def _missed(maps: Tensor, y: Tensor, lesion: Tensor, empty: Tensor, how: Simulation) -> Tensor:
-    """(B,) the cross-entropy over the places (B, h, w) that show a scan's class `y`, and over those that show none."""
+    lesion = (F.adaptive_avg_pool2d(outlines, (maps.shape[2], maps.shape[3]))[:, 0] / LESION_CELL).clamp(
+        0, 1
+    )  # (B, h, w)
     said = maps.log_softmax(dim=1)
-    its_class = said[torch.arange(len(said)), y]
-    return -(how.balance * lesion * its_class + empty * said[:, -1]).mean(dim=(1, 2))
+    its_class = said[torch.arange(len(said)), batch.y.to(maps.device)]
+    missed = -(how.balance * lesion * its_class + (1 - lesion) * said[:, -1]).mean(dim=(1, 2))
+    known = batch.outlined.to(maps.device).float()
+    return (missed * known).sum() / known.sum().clamp(min=1)
 
 
 def check_not_empty(name: str, part: Examples | None, classes: int, counts: Tensor | None = None) -> None:

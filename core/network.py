@@ -83,19 +83,10 @@ class Network(nn.Module, ABC):
         out = self._read(torch.where(lies, x.rot90(1, (2, 3)), x))
         return out._replace(maps=torch.where(lies, out.maps.rot90(-1, (2, 3)), out.maps))
 
-    def located(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) maps of images read once and as they lie, to teach another network in training."""
-        with mixed_precision(x.device):
-            return self._answer(*self._seen(x)).maps.float()
-
-    def _seen(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What `_answer` takes."""
+    def _read(self, x: Tensor) -> Output:
         how = CENTRINGS.get(self.intensity)
         image = centred(x, how) if how else (x - BRAIN_GREY) / BRAIN_SPREAD
-        return image, reflection(x, image) if self._compares else None
-
-    def _read(self, x: Tensor) -> Output:
-        image, across = self._seen(x)
+        across = reflection(x, image) if self._compares else None
         out = self._answer(image, across)
         if self.training or not self.mirror:
             return out

@@ -82,9 +82,6 @@ class Simulation(BaseModel):
     lookalikes: float = Field(0.35, ge=0, lt=1, description="share of the scans without stroke met that look like it")
     outline: float = Field(1.0, ge=0, description="weight of the lesions' outlines beside their class")
     balance: float = Field(16.0, gt=0, description="how much more a place with a lesion weighs than one without")
-    taught_after: float = Field(
-        1.0, ge=0, le=1, description="share of the epochs after which real lesions' outlines are taught by the average"
-    )
 
 
 class LastStage(BaseModel):

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from core.augment import grey, moved, poses
-from core.batches import Batch, Batches, check_not_empty, outline_loss, taught_loss
+from core.batches import Batches, check_not_empty, outline_loss
 from core.dataset import Examples
-from core.network import Network, Output, build
+from core.network import Network, build
 from core.optimise import Optimiser
 from core.settings import Recipe
 from core.simulated import Simulated
@@ -153,13 +153,17 @@ def _fit_stage(
         for batch in batches.epoch(generator):
             pose = poses(len(batch.y), recipe.augmentation, generator)
             x = moved(batch.x.to(device).float() / 255, pose, recipe.size_in(number))
-            x = grey(x, recipe.augmentation, generator).contiguous(memory_format=torch.channels_last)
-            loss = _loss(network(x), x, batch, pose, weights.to(device), recipe, _teacher(average, recipe, number))
+            x = grey(x, recipe.augmentation, generator)
+            y = batch.y.to(device)
+            out = network(x.contiguous(memory_format=torch.channels_last))
+            loss = F.cross_entropy(out.logits, y, weight=weights.to(device), label_smoothing=recipe.label_smoothing)
+            if batch.outlines is not None and recipe.simulation:
+                loss = loss + recipe.simulation.outline * outline_loss(out.maps, batch, pose, recipe.simulation)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             average.update_parameters(network)
-            total_loss, met = total_loss + loss.item() * len(batch.y), met + len(batch.y)
+            total_loss, met = total_loss + loss.item() * len(y), met + len(y)
             done += 1
             progress(done, recipe.epochs * steps, loss.item(), None)
         epoch = _validate(_averaged(average), validation, number, total_loss / met, time.monotonic() - epoch_began)
@@ -171,31 +175,6 @@ def _fit_stage(
 
     network.load_state_dict(state.best)
     return Fit(network.to("cpu").eval(), state.best_epoch, tuple(state.history), time.monotonic() - began)
-
-
-def _teacher(average: AveragedModel, recipe: Recipe, epoch: int) -> Network | None:
-    """The average of the weights, once it has seen enough to teach where real lesions lie."""
-    if recipe.simulation is None or epoch <= recipe.simulation.taught_after * recipe.epochs:
-        return None
-    return _averaged(average).eval()
-
-
-def _loss(
-    out: Output, x: Tensor, batch: Batch, pose: Tensor, weights: Tensor, recipe: Recipe, teacher: Network | None
-) -> Tensor:
-    """Cross-entropy of the scans' classes and, with a simulation, of where their lesions lie: by known outlines and by
-    what a teacher sees of the others."""
-    y = batch.y.to(x.device)
-    loss = F.cross_entropy(out.logits, y, weight=weights, label_smoothing=recipe.label_smoothing)
-    how = recipe.simulation
-    if how is None or batch.outlined is None:
-        return loss
-    loss = loss + how.outline * outline_loss(out.maps, batch, pose, how)
-    if teacher is None or batch.outlined.all():
-        return loss
-    with torch.no_grad():
-        taught = teacher.located(x[~batch.outlined.to(x.device)])
-    return loss + how.outline * taught_loss(out.maps, taught, batch, how)
 
 
 def _keep_freed_memory() -> None:

@@ -5,7 +5,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import core.train
 from core.augment import moved
 from core.dataset import DatasetError, Examples, Sample, file_reader, load
 from core.labels import CLASSES
@@ -205,28 +204,9 @@ def test_a_class_that_is_only_simulated_is_learned_and_found_where_it_lies():
     assert maps[lesion].mean() > maps[~lesion].mean() + 0.4
 
 
-def test_where_real_lesions_lie_is_taught_by_the_average_once_it_has_seen_enough(monkeypatch):
-    taught = []
-    loss = core.train.taught_loss
-    monkeypatch.setattr(core.train, "taught_loss", lambda *a: taught.append(a[1].shape[0]) or loss(*a))
-    how = WITH_SIMULATION.simulation
-    recipe = WITH_SIMULATION.model_copy(
-        update={"epochs": 4, "simulation": how.model_copy(update={"taught_after": 0.5})}
-    )
-    train, made = squares(24), dark_squares(12)
-    with_teacher = fit(train, None, CLASSES, recipe, simulated=made)
-    assert taught == [8, 8], "the bright squares of one step in each of the last two epochs"
-    without = fit(train, None, CLASSES, WITH_SIMULATION.model_copy(update={"epochs": 4}), simulated=made)
-    assert taught == [8, 8]
-    losses = [[epoch.train_loss for epoch in run.history] for run in (with_teacher, without)]
-    assert losses[0][:2] == losses[1][:2]
-    assert losses[0][2] > losses[1][2]
-
-
 def test_an_interrupted_run_with_simulation_goes_on_as_if_nothing_had_happened(tmp_path):
     train, made = squares(24), dark_squares(12)
-    taught = WITH_SIMULATION.simulation.model_copy(update={"taught_after": 0.0})
-    recipe = WITH_SIMULATION.model_copy(update={"epochs": 3, "simulation": taught})
+    recipe = WITH_SIMULATION.model_copy(update={"epochs": 3})
     whole = fit(train, None, CLASSES, recipe, simulated=made)
     checkpoint = tmp_path / "run.pt"
 
