@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.precision import multiplies_bfloat16
 from core.settings import Recipe
 
 
@@ -72,8 +73,9 @@ class Optimiser:
 
 
 class Muon(torch.optim.Muon):
-    """torch's, with steps as large as AdamW's ("match_rms_adamw"), but in float32, for most processors only emulate
-    bfloat16: an update took longer than the forward and the backward pass together (docs/decisions.md)."""
+    """torch's, with steps as large as AdamW's ("match_rms_adamw"), but that a processor which only emulates bfloat16 is
+    given float32: without, an update took longer than the forward and the backward pass together
+    (docs/decisions.md)."""
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -92,20 +94,15 @@ class Muon(torch.optim.Muon):
 
 
 def _orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """The nearest matrix whose singular values are all about 1, by Newton and Schulz's iteration (Jordan 2024). What
-    it multiplies the matrix by is found from its Gram matrix alone, smaller than itself: half of the time in float32,
-    and nearer to the truth than bfloat16."""
+    """The nearest matrix whose singular values are all about 1, by Newton and Schulz's iteration (Jordan 2024)."""
     a, b, c = coefficients
-    tall = len(matrix) > matrix.shape[1]
-    x = matrix.T if tall else matrix
+    x = matrix.bfloat16() if multiplies_bfloat16(matrix.device) else matrix
+    tall = len(x) > x.shape[1]
+    x = x.T if tall else x
     x = x / x.norm().clamp(min=eps)
-    gram = x @ x.T
-    factor = torch.eye(len(x), device=x.device)
     for _ in range(steps):
-        step = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        step.diagonal().add_(a)
-        factor, gram = step @ factor, step @ gram @ step
-    x = factor @ x
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.T if tall else x
 
 

@@ -71,26 +71,18 @@ def orthogonalised(kind, steps=4):
     return matrices
 
 
-def test_muon_steps_as_torchs_does():
-    for own, theirs, start in zip(
-        orthogonalised(Muon), orthogonalised(torch.optim.Muon), orthogonalised(Muon, steps=0), strict=True
-    ):
-        assert (own - theirs).norm() < 0.05 * (theirs - start).norm()  # whose products are of bfloat16
-
-
-@pytest.mark.parametrize("shape", [(16, 72), (48, 16)])
-@pytest.mark.parametrize("rank", [1, 16])
-def test_what_muon_makes_of_a_matrix_is_a_polynomial_of_its_singular_values(shape, rank):
-    """Newton and Schulz's iteration on the singular values, which is what it is defined by."""
-    generator = torch.Generator().manual_seed(3)
-    left, right = (torch.randn(side, rank, generator=generator) for side in shape)
-    matrix = left @ right.T * 1e-3
-    u, values, v = torch.linalg.svd(matrix.double() / matrix.norm(), full_matrices=False)
-    a, b, c = coefficients = (3.4445, -4.775, 2.0315)
-    for _ in range(5):
-        values = a * values + b * values**3 + c * values**5
-    made = core.optimise._orthogonal(matrix, coefficients, 5, 1e-7)
-    torch.testing.assert_close(made.double(), u @ values.diag() @ v, atol=2e-4, rtol=0)
+@pytest.mark.parametrize("native", [True, False])
+def test_muon_steps_as_torchs_does_and_where_bfloat16_is_emulated_as_exactly_in_float32(native, monkeypatch):
+    monkeypatch.setattr(core.optimise, "multiplies_bfloat16", lambda device: native)
+    used = set()
+    multiply = torch.addmm
+    monkeypatch.setattr(torch, "addmm", lambda x, *others, **how: used.add(x.dtype) or multiply(x, *others, **how))
+    ours = orthogonalised(Muon)
+    assert used == {torch.bfloat16 if native else torch.float32}
+    for own, theirs, start in zip(ours, orthogonalised(torch.optim.Muon), orthogonalised(Muon, steps=0), strict=True):
+        if native:
+            assert torch.equal(own, theirs)
+        assert (own - theirs).norm() < 0.05 * (theirs - start).norm()
 
 
 @pytest.mark.parametrize("name", ["features.0.weight", "features.3.weight", "features.1.bias", "head.weight"])
