@@ -156,12 +156,17 @@ def test_a_class_that_is_new_leaves_the_others_their_weights(head):
     two, arch = (CLASSES[0], CLASSES[2]), {"arch": "lesion_cnn", "width": 8, "head": head}
     facts = bundle_facts(two, version="v", created_at="2026-01-01T00:00:00Z", weights_sha256="0", **arch)
     before = build("lesion_cnn", two, width=8, head=head)
+    if head == "strongest":
+        torch.nn.init.ones_(before.gain)
+        torch.nn.init.ones_(before.bias)
     state = learning._start_weights(bundle.Bundle(Manifest(**facts), before, InputSpec(size=64)), CLASSES)
     after = build("lesion_cnn", CLASSES, width=8, head=head)
     after.load_state_dict(state)
     assert torch.equal(after.head.weight[[0, 2]], before.head.weight)
     assert torch.equal(after.head.bias[[0, 2]], before.head.bias)
     assert torch.equal(after.features[0].weight, before.features[0].weight)
+    if head == "strongest":  # which has no gain and bias of the last class
+        assert after.gain.tolist() == after.bias.tolist() == [1, 0]
 
 
 def test_an_interrupted_run_is_closed_by_the_next(reviewed):
