@@ -86,8 +86,8 @@ def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
         )
     if LEARNED_FROM_SIMULATION in reading.flags:
         st.caption(
-            f":material/science: The model has learned from simulated {_findings(reading.label)}; real ones it has met "
-            "few in training, or none."
+            f":material/science: The model has learned from simulated {_findings(reading.label)}, and has met few real "
+            "ones in training, or none."
         )
     if DEMONSTRATION in reading.flags:
         st.caption(":material/science: Read by a demonstration model that has only met synthetic images.")
