@@ -33,7 +33,8 @@ LOWEST_AIR_HU, DENSEST_HU = -300.0, 20.0
 """CT holds air and tissue: a slice whose darkest place is brighter, or whose brightest is darker, is not in HU."""
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
-    r"^(?!img|dsc|pxl|image|scan|slice|series|head|brain|frame|screenshot|photo|download|export|untitled|(im?|file)[\d_-]|0\d{3})(?=[\w-]*\d)"
+    r"^(?!img|dsc|pxl|image|scan|slice|series|head|brain|frame|screenshot|photo|download|export|untitled|"
+    r"(im?|file)[\d_-]|0\d{3})(?=[\w-]*\d)"
     r"(?P<patient>[\w-]+?) ?\((?P<number>\d{1,9})\)( - Copy)?$",
     re.IGNORECASE,
 )

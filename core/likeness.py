@@ -1,12 +1,13 @@
 """Whether two images show the same scan: a copy stays alike through rescaling, JPEG and other containers, the next
 slice of a series does not."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from core.labels import SPLITS
 from core.preprocess import WINDOWS, windowed
 from core.scan import Scan
 
@@ -62,3 +63,17 @@ def connected(links: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, int]
     graph = sparse.coo_array((np.ones(len(links)), (rows, columns)), shape=(len(place), len(place)))
     _, group = sparse.csgraph.connected_components(graph, directed=False)
     return {name: int(group[index]) for name, index in place.items()}
+
+
+def in_first_part(splits: Sequence[str | None], groups: Sequence[Hashable | None]) -> list[int]:
+    """Places of the scans that may stand where they do: of a group (scans that show one image) those in the first of
+    train, validation and test that any of it is in. Patients whose splits were settled before it was known that they
+    share images stay where they are, and what has been learned by heart is not tested on."""
+    first: dict[Hashable, int] = {}
+    for split, group in zip(splits, groups, strict=True):
+        first[group] = min(SPLITS.index(split or ""), first.get(group, len(SPLITS)))
+    return [
+        place
+        for place, (split, group) in enumerate(zip(splits, groups, strict=True))
+        if group is None or SPLITS[first[group]] == split
+    ]

@@ -68,8 +68,8 @@ def main() -> None:
 
 
 def _say_whom_it_met(ws: Workspace, model: Bundle, examples: Examples) -> int | None:
-    """Say, before any figure, what flatters it; returns on how many of the patients the model was trained, None where
-    that cannot be told."""
+    """Say, before any figure, what flatters it; returns on how many of the patients at least it was trained, None
+    where that cannot be told."""
     version, patients = model.manifest.version, set(examples.patients)
     images = [sample.content_hash for sample in examples.samples]
     copies = len(images) - len(set(images))

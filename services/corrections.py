@@ -3,14 +3,14 @@
 import hashlib
 import json
 import math
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import select
 
-from core.labels import CLASSES, HEMORRHAGIC, SPLITS, in_words
-from core.likeness import connected
+from core.labels import CLASSES, HEMORRHAGIC, in_words
+from core.likeness import connected, in_first_part
 from core.manifest import CALIBRATED_FROM, OPERATING_POINT_FROM, TYPICAL_FROM, Manifest
 from core.scan import COLOURED, CONTRAST
 from db import models, queries, review_queries
@@ -59,22 +59,14 @@ def labelled(ws: Workspace, *, synthetic: bool = False) -> Labelled:
     ]  # fmt: skip
     answered = [item for item in items if item.scan_id not in withheld]
     links = [(scan.id, scan.resembles_id) for scan in scans if scan.resembles_id]
-    apart = _apart(answered, connected(links))
-    return Labelled(apart, len(answered) - len(apart), len(items) - len(answered))
+    alike = connected(links)
+    keep = in_first_part([item.split for item in answered], [alike.get(item.scan_id) for item in answered])
+    return Labelled([answered[i] for i in keep], len(answered) - len(keep), len(items) - len(answered))
 
 
 def labelled_scans(ws: Workspace, *, synthetic: bool = False) -> list[Item]:
     """The scans alone."""
     return labelled(ws, synthetic=synthetic).items
-
-
-def _apart(items: Sequence[Item], group: Mapping[Hashable, int]) -> list[Item]:
-    """Of scans that show nearly one image, those in the first of train, validation and test that any is in."""
-    first: dict[int, str] = {}
-    for item in sorted(items, key=lambda item: SPLITS.index(item.split)):
-        if item.scan_id in group:
-            first.setdefault(group[item.scan_id], item.split)
-    return [item for item in items if item.scan_id not in group or first[group[item.scan_id]] == item.split]
 
 
 def to_keep(champion: Manifest, *, synthetic: bool = False) -> tuple[str, ...]:

@@ -180,11 +180,8 @@ def _in_view(items: Sequence[Item]) -> str:
 def _start_run(ws: Workspace, items: Sequence[Item], champion: str) -> int:
     with ws.db.writing() as session:
         snapshot = models.Snapshot(digest=snapshot_digest(items))
-        columns = models.SnapshotItem.__table__.columns.keys()
-        snapshot.items = [
-            models.SnapshotItem(**{name: value for name, value in vars(item).items() if name in columns})
-            for item in items
-        ]
+        rows = [{name: value for name, value in vars(item).items() if name != "blind"} for item in items]
+        snapshot.items = [models.SnapshotItem(**row) for row in rows]
         session.add(snapshot)
         session.flush()
         run = models.TrainingRun(snapshot_id=snapshot.id, champion=champion)

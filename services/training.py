@@ -27,6 +27,7 @@ from core.dataset import (
 )
 from core.dataset_audit import Audit, Auditor, dealt_with, groups_of_images
 from core.labels import CLASSES, NO_STROKE, SPLITS
+from core.likeness import in_first_part
 from core.manifest import Manifest
 from core.preprocess import InputSpec
 from core.pseudonym import UNNAMED
@@ -150,7 +151,8 @@ def prepare(
     units, shared = dealt_with(examples.patients, groups), 0
     if split == "patient":
         examples = with_splits(examples, _sticky_splits(ws, examples, units))
-        examples, shared = _without_shared(examples, groups)
+        keep = in_first_part([sample.split for sample in examples.samples], groups)
+        examples, shared = examples.at(keep), len(examples) - len(keep)
     elif split == "folders" and any(sample.split is None for sample in examples.samples):
         raise NoSplit("Some scans are in no train, validation or test folder. Use --split patient.")
     leaking = len(patients_in_several_splits(examples.samples)) if split != "none" else 0
@@ -178,22 +180,6 @@ def _with_groups(examples: Examples, groups: Sequence[int | None]) -> tuple[Exam
     )
     samples = tuple(replace(s, patient=key) for s, key in zip(examples.samples, patients, strict=True))
     return replace(examples, samples=samples), grouped
-
-
-def _without_shared(examples: Examples, groups: Sequence[int | None]) -> tuple[Examples, int]:
-    """Of scans that show one image, those in the first part that any is in; also how many the others are. Patients
-    whose splits were settled before it was known that they share images stay where they are."""
-    splits = [SPLITS.index(sample.split or "") for sample in examples.samples]
-    first: dict[int, int] = {}
-    for group, split in zip(groups, splits, strict=True):
-        if group is not None:
-            first[group] = min(split, first.get(group, split))
-    keep = [
-        place
-        for place, (group, split) in enumerate(zip(groups, splits, strict=True))
-        if group is None or first[group] == split
-    ]
-    return examples.at(keep), len(examples) - len(keep)
 
 
 def _sticky_splits(ws: Workspace, examples: Examples, unit: Mapping[str, str]) -> dict[str, str]:

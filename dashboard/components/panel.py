@@ -141,7 +141,7 @@ def _button(case: Case, verdict: str, label: str, *, primary: bool, stay: bool) 
         width="stretch",
         on_click=reading_desk.file_verdict,
         args=(case.scan.id, case.scan.version, verdict),
-        kwargs={"blind": case.hidden or case.reading is None, "stay": stay},
+        kwargs={"blind": case.reading is None, "stay": stay},
     )
 
 
