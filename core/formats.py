@@ -17,9 +17,10 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from scipy import ndimage
 
 from core.burned_in import BURNED_IN, letters_in
-from core.geometry import Plane
+from core.geometry import Plane, pixel_mm
 from core.picture import read_picture
 from core.pseudonym import Pseudonym
 from core.scan import AIR_HU, CONTRAST, Meta, Scan, UnreadableScan, check, check_size
@@ -31,6 +32,8 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 LOWEST_AIR_HU, DENSEST_HU = -300.0, 20.0
 """CT holds air and tissue: a slice whose darkest place is brighter, or whose brightest is darker, is not in HU."""
+LARGEST_HEAD_CM2 = 450.0
+"""Of one slice: 25 x 20 cm make 390 cm2; a grown person's chest, abdomen or shoulders have 550 and more."""
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
     r"^(?!img|dsc|pxl|image|scan|slice|series|head|brain|frame|screenshot|photo|download|export|untitled|"
@@ -110,6 +113,7 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
             rescale = Rescale.of(*(header.get(tag) for tag in RESCALE))
             hu = check(rescale.hounsfield(header, header.pixel_array, plane))
             check_tissue(hu)
+            check_extent(hu, pixel_mm(header.get))
             meta = technical(header, plane, hu) | relative_day(header, pseudonym)
     except (UnreadableScan, MemoryError):
         raise
@@ -207,6 +211,24 @@ def check_tissue(hu: np.ndarray) -> None:
         raise UnreadableScan(
             f"Nothing in the image is as dense as tissue ({hu.max():.0f} HU at most): it shows air only, or its values "
             "are no Hounsfield units. Send the series as the scanner made it."
+        )
+
+
+def check_extent(hu: np.ndarray, pixel_mm: tuple[float, float] | None) -> None:
+    """Raise UnreadableScan where what (H, W) densities show, in one piece, is larger than a head can be. Pixels of
+    exactly 1 mm are what programs write that do not know; nothing is made of them."""
+    if pixel_mm in (None, (1.0, 1.0)):
+        return
+    pixel_cm2 = pixel_mm[0] * pixel_mm[1] / 100
+    body = hu > LOWEST_AIR_HU
+    if body.sum() * pixel_cm2 <= LARGEST_HEAD_CM2:
+        return
+    regions, _ = ndimage.label(body)
+    area = float(np.bincount(regions[body]).max() * pixel_cm2)
+    if area > LARGEST_HEAD_CM2:
+        raise UnreadableScan(
+            f"The image shows something of {area:.0f} square centimetres, by the size that its header gives a pixel; a "
+            "head's slice has some 250. Upload the axial slices of the head."
         )
 
 

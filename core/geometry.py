@@ -58,6 +58,12 @@ class Plane:
         return pixels[::-1] if column[1] < 0 else pixels
 
 
+def pixel_mm(get: Callable[[str], Any]) -> tuple[float, float] | None:
+    """How far apart a header's rows and columns lie; None where it does not say so in numbers."""
+    spacing = _numbers(get, "PixelSpacing")
+    return (float(spacing[0]), float(spacing[1])) if spacing is not None and len(spacing) == 2 else None
+
+
 def _numbers(get: Callable[[str], Any], tag: str) -> np.ndarray | None:
     try:
         values = np.array(list(get(tag)), np.float64)

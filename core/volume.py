@@ -25,6 +25,7 @@ from core.formats import (
     LOWEST_AIR_HU,
     RESCALE,
     Rescale,
+    check_extent,
     check_is_axial_ct,
     check_tissue,
     damaged,
@@ -36,7 +37,7 @@ from core.formats import (
     relative_day,
     technical,
 )
-from core.geometry import AXIAL, Plane
+from core.geometry import AXIAL, Plane, pixel_mm
 from core.pseudonym import Pseudonym
 from core.scan import Scan, UnreadableScan, check, check_size
 from core.signatures import GZIP, is_dicom, is_nifti, is_nifti_2
@@ -113,6 +114,7 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float, me
     patient = identity_of(header, "PatientID", pseudonym)
     study = identity_of(header, "StudyInstanceUID", pseudonym) or _study_of(data)
     day, something = relative_day(header, pseudonym), False
+    body: UnreadableScan | None = None
     for frame in frames:
         stored = _frame(header, frame.number)
         measured = stored[~padding_of(header, stored)]
@@ -120,11 +122,25 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float, me
             continue
         hu = frame.rescale.hounsfield(header, stored, frame.plane)
         if hu.max() >= DENSEST_HU:  # frames of air hold nothing
+            if why := _no_head(hu, frame.pixel_mm):
+                body = why
+                continue
             something = True
             meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | day
             yield Scan(check(hu), "HU", patient, study, meta)
     if not something:
-        raise UnreadableScan("Every frame has the same grey everywhere or shows air only: there is nothing to read.")
+        raise body or UnreadableScan(
+            "Every frame has the same grey everywhere or shows air only: there is nothing to read."
+        )
+
+
+def _no_head(hu: np.ndarray, pixel_mm: tuple[float, float] | None) -> UnreadableScan | None:
+    """What there is to say of a slice larger than a head, as shoulders are: among others it is left out."""
+    try:
+        check_extent(hu, pixel_mm)
+    except UnreadableScan as error:
+        return error
+    return None
 
 
 def _frame(header: Dataset, number: int) -> np.ndarray:
@@ -144,6 +160,13 @@ def _study_of(data: bytes) -> str:
     return f"study:{hashlib.sha256(data).hexdigest()[:16]}"
 
 
+_PLACES = (
+    ("PlanePosition", "ImagePositionPatient"),
+    ("PlaneOrientation", "ImageOrientationPatient"),
+    ("PixelMeasures", "PixelSpacing"),
+)
+
+
 @dataclass(frozen=True)
 class _Frame:
     """What the header says of one frame."""
@@ -151,6 +174,7 @@ class _Frame:
     number: int
     rescale: Rescale
     plane: Plane | None
+    pixel_mm: tuple[float, float] | None
 
     @property
     def place(self) -> float:
@@ -162,12 +186,12 @@ class _Frame:
     def of(cls, header: Dataset, number: int) -> "_Frame":
         """Raises UnreadableScan where it is no axial frame in HU."""
         where = Dataset()
-        for group, tag in (("PlanePosition", "ImagePositionPatient"), ("PlaneOrientation", "ImageOrientationPatient")):
+        for group, tag in _PLACES:
             (value,) = _group(header, number, f"{group}Sequence", tag)
             if value is not None:
                 setattr(where, tag, value)
         rescale = Rescale.of(*_group(header, number, "PixelValueTransformationSequence", *RESCALE))
-        return cls(number, rescale, plane_of(where))
+        return cls(number, rescale, plane_of(where), pixel_mm(where.get))
 
 
 def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]:
@@ -202,12 +226,19 @@ def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
     if volume.min() > LOWEST_AIR_HU:
         raise UnreadableScan("The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send a CT.")
     check_tissue(volume)
-    study = _study_of(data)
+    study, something = _study_of(data), False
+    body: UnreadableScan | None = None
     for number in range(volume.shape[2]):
         axial = volume[::-1, ::-1, number].T
         if axial.min() < axial.max() >= DENSEST_HU:  # padding and air hold nothing
+            if why := _no_head(axial, (zooms[1], zooms[0])):
+                body = why
+                continue
+            something = True
             meta: dict[str, str | float] = {"format": "NIfTI", "position_mm": number * spacing}
             yield Scan(check(axial), "HU", None, study, meta)
+    if body and not something:
+        raise body
 
 
 def _checked_nifti(image: Any, megabytes: float) -> Any:

@@ -246,6 +246,16 @@ def test_padding_that_is_given_unsigned_is_that_of_signed_pixels():
     assert (read(out.getvalue()).pixels[:4] == AIR_HU).all()
 
 
+@pytest.mark.parametrize(("spacing", "read_as"), [([0.4, 0.4], "head"), ([0.8, 0.8], "body"), ([1, 1], "not said")])
+def test_what_is_larger_than_a_head_is_refused_where_its_size_is_known(spacing, read_as):
+    data = changed_dicom(dicom(size=512), PixelSpacing=spacing)
+    if read_as == "body":
+        with pytest.raises(UnreadableScan, match="square centimetres"):
+            read(data)
+    else:
+        assert read(data).unit == "HU"
+
+
 def test_densities_beyond_what_is_kept_are_refused():
     with pytest.raises(UnreadableScan, match="far too large"):
         read(changed_dicom(RescaleSlope="1e37"))

@@ -208,6 +208,21 @@ def test_a_volume_that_leans_no_more_than_a_head_does_is_read():
     assert len(list(read_all(nifti(volume(), leaning(25))))) == 4
 
 
+def test_shoulders_below_a_head_are_left_out():
+    hu = volume(side=128)
+    shoulders = hu.copy()
+    shoulders[2:-2, 8:-8, 0] = 40
+    scale = np.diag([2.3, 2.3, 5, 1])  # the heads: some 380 square centimetres
+    assert len(list(read_all(nifti(hu, scale)))) == 4
+    assert [scan.meta["position_mm"] for scan in read_all(nifti(shoulders, scale))] == [5, 10, 15]
+
+
+@pytest.mark.parametrize("data", [nifti(volume(side=128), np.diag([6, 6, 5, 1])), multi_frame(PixelSpacing=[6, 6])])
+def test_a_volume_of_nothing_but_body_is_refused(data):
+    with pytest.raises(UnreadableScan, match="square centimetres"):
+        list(read_all(data))
+
+
 def test_a_packed_volume_is_the_same():
     packed, plain = (list(read_all(data)) for data in (gzip.compress(nifti(volume())), nifti(volume())))
     for there, here in zip(packed, plain, strict=True):
