@@ -1,12 +1,14 @@
 """Draw the simulated lesions, for eyes to judge.
 
 python -m benchmarks.contact_sheet --out docs/lesions.png                      in synthetic heads
+python -m benchmarks.contact_sheet --massive --out docs/massive.png            midline pushed over, wide ventricles
 python -m benchmarks.contact_sheet --data ../shared/data --out sheet.png       in real slices, beside real bleeds
 """
 
 import argparse
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,8 @@ from core.hemorrhages import COMPARTMENTS, OLD, simulate_hemorrhage
 from core.infarcts import AGES, TERRITORIES, simulate_infarct
 from core.labels import NO_STROKE
 from core.lesions import Lesion
-from core.lookalikes import lookalike
+from core.lookalikes import lookalike, wide_ventricles
+from core.mass_effect import MASSIVE
 from core.phantom import phantom
 from core.preprocess import InputSpec, to_input
 from core.settings import ROOT
@@ -34,12 +37,13 @@ Tile = tuple[str, np.ndarray]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder that holds ct_ich; without it: synthetic heads")
+    parser.add_argument("--massive", action="store_true", help="those that push the midline over; wide ventricles")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "lesions.png")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
     bases = _real_bases(args.data / "ct_ich", rng) if args.data else _synthetic_bases(rng)
-    tiles = list(_tiles(bases, rng))
+    tiles = list((_massive if args.massive else _tiles)(bases, rng))
     if args.data:
         tiles += list(_real_bleeds(args.data / "ct_ich", rng))
     sheet(tiles).save(args.out)
@@ -55,6 +59,17 @@ def _tiles(bases: Iterator[Base], rng: np.random.Generator) -> Iterator[Tile]:
         yield _drawn(bases, partial(simulate_hemorrhage, rng=rng, compartment=compartment))
     for _ in range(2 * COLUMNS - (len(TERRITORIES) + len(AGES) + 2 * len(COMPARTMENTS) + 1) % COLUMNS):
         yield lookalike(*next(bases), rng)
+
+
+def _massive(bases: Iterator[Base], rng: np.random.Generator) -> Iterator[Tile]:
+    def of(label: str, hu: np.ndarray, brain: Anatomy) -> Lesion | None:
+        return MASSIVE[label](hu, brain, rng)
+
+    for label in MASSIVE:
+        for _ in range(COLUMNS):
+            yield _drawn(bases, partial(of, label))
+    for hu, brain in islice(bases, COLUMNS):
+        yield "wide ventricles", wide_ventricles(hu, brain, rng)
 
 
 def _drawn(bases: Iterator[Base], make: Callable[[np.ndarray, Anatomy], Lesion | None]) -> Tile:

@@ -1,7 +1,7 @@
 """How often what looks like stroke and is none is taken for it: drawn into real slices without a finding, of patients
 that the model has not met."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from benchmarks.disturbances import DISTURBANCES
 from core.anatomy import Anatomy, Window, anatomy
 from core.intervals import Clusters, Figure, share_figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
-from core.lookalikes import DENSE, aged, likely, watery
+from core.lookalikes import DENSE, aged, likely, watery, wide_ventricles
 from core.preprocess import InputSpec
 from core.train import predict
 from services.crossvalidation import CrossValidation, Fold
@@ -59,27 +59,37 @@ def false_alarms(found: CrossValidation, spec: InputSpec) -> list[Alarms]:
     return [_alarms(name, of, found.classes) for name, of in asked.items()]
 
 
+def empty_slices(fold: Fold, scale: Window) -> Iterator[tuple[str, np.ndarray, Anatomy]]:
+    """(patient, densities, brain) of every `STEP`th real slice without a finding that shows one."""
+    places = [i for i, s in enumerate(fold.test.samples) if s.synthetic is None and s.label == NO_STROKE][::STEP]
+    for place in places:
+        hu = scale.hu(fold.test.x[place, 0].numpy() / np.float32(255))
+        if brain := anatomy(hu, scale.floor + scale.width):
+            yield fold.test.patients[place], hu, brain
+
+
+def image_of(hu: np.ndarray, scale: Window) -> torch.Tensor:
+    """(1, S, S) uint8, as networks are trained on."""
+    return torch.from_numpy(np.rint(scale.grey(hu) * 255).astype(np.uint8))[None]
+
+
 def _images(fold: Fold, spec: InputSpec) -> list[tuple[str, str, torch.Tensor]]:
     """(look-alike, patient, (1, S, S) uint8) of every slice chosen."""
-    centre, width = spec.window
-    scale, rng = Window(centre - width / 2, width), np.random.default_rng(fold.number)
+    scale, rng = Window.of(spec.window), np.random.default_rng(fold.number)
     makers: dict[str, Callable[[np.ndarray, Anatomy, np.random.Generator], np.ndarray]] = {
         "aged brain": aged,
         "watery brain": watery,
     }
-    places = [i for i, s in enumerate(fold.test.samples) if s.synthetic is None and s.label == NO_STROKE][::STEP]
     made = []
-    for place in places:
-        grey, patient = fold.test.x[place, 0].numpy().astype(np.float32), fold.test.patients[place]
-        hu = scale.hu(grey / 255)
-        brain = anatomy(hu, centre + width / 2)
-        if brain is None:
-            continue
+    for patient, hu, brain in empty_slices(fold, scale):
         drawn = {DRAWN[name]: DENSE[name] for name in likely(brain)} | makers
-        greys = {AS_IT_IS: grey}
-        greys |= {name: scale.grey(draw(hu, brain, rng)) * 255 for name, draw in drawn.items()}
-        greys |= {name: DISTURBANCES[name](grey) for name in DONE}
-        made += [(name, patient, torch.from_numpy(np.rint(g).astype(np.uint8))[None]) for name, g in greys.items()]
+        if brain.at_ventricles:
+            drawn["wide ventricles"] = wide_ventricles
+        images = {AS_IT_IS: image_of(hu, scale)}
+        images |= {name: image_of(draw(hu, brain, rng), scale) for name, draw in drawn.items()}
+        grey = images[AS_IT_IS][0].numpy().astype(np.float32)
+        images |= {name: torch.from_numpy(np.rint(DISTURBANCES[name](grey)).astype(np.uint8))[None] for name in DONE}
+        made += [(name, patient, image) for name, image in images.items()]
     return made
 
 

@@ -14,10 +14,11 @@ import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import false_alarms, flags, real_infarcts, robustness
+from benchmarks import false_alarms, flags, large_lesions, real_infarcts, robustness
 from benchmarks.contact_sheet import Tile, sheet
 from benchmarks.false_alarms import Alarms
 from benchmarks.flags import Flagged
+from benchmarks.large_lesions import Large
 from benchmarks.robustness import Robustness
 from core import bundle
 from core import manifest as manifests
@@ -55,6 +56,7 @@ class Measured:
     strangers: list[Flagged]
     robust: list[Robustness]
     alarms: list[Alarms]
+    large: list[Large]
 
 
 def main() -> None:
@@ -112,6 +114,7 @@ def measure(data: Path, trained: Trained) -> Measured:
         flags.flagged_by_kind(found, prepared.spec, flags.strangers(data)),
         robustness.robustness(found, prepared.spec),
         false_alarms.false_alarms(found, prepared.spec),
+        large_lesions.large_lesions(found, prepared.spec),
     )
 
 
@@ -275,6 +278,7 @@ def in_markdown(measured: Measured, version: str) -> str:
         false_flags=f"{with_interval(flags.false_flags(found))} ({how_many(flags.false_flags(found))})",
         robust=robustness.in_markdown(measured.robust),
         alarms=false_alarms.in_markdown(measured.alarms),
+        large=large_lesions.in_markdown(measured.large),
         cpaisd_answers=measured.answers[0],
         ge_answers=measured.answers[1],
         ge_other_answers=measured.answers[2],

@@ -17,6 +17,12 @@ class Window(NamedTuple):
     floor: float
     width: float
 
+    @classmethod
+    def of(cls, window: tuple[float, float]) -> "Window":
+        """From centre and width in HU."""
+        centre, width = window
+        return cls(centre - width / 2, width)
+
     def hu(self, grey: np.ndarray) -> np.ndarray:
         return grey * self.width + self.floor
 

@@ -38,6 +38,11 @@ def noise(rng: np.random.Generator, size: int, scale: float) -> np.ndarray:
     return fine[start[0] : start[0] + size, start[1] : start[1] + size] / 0.65
 
 
+def grain_of(hu: np.ndarray) -> np.ndarray:
+    """(S, S) a scan's noise, which does not move with what it shows."""
+    return np.clip(hu - ndimage.gaussian_filter(hu, 0.9), -8, 8)
+
+
 def angle_off(angle: np.ndarray, middle: float) -> np.ndarray:
     """Absolute angular distance, radians."""
     return np.abs((angle - middle + np.pi) % (2 * np.pi) - np.pi)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from core.anatomy import Anatomy
-from core.lesions import angle_off, mean_over, noise
+from core.lesions import angle_off, grain_of, mean_over, noise
 
 
 def lookalike(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> tuple[str, np.ndarray]:
@@ -59,6 +59,28 @@ def _pale(brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
         return ndimage.gaussian_filter(around * patchy, 1.5) * rng.uniform(3, 12)
     ring = np.exp(-(((brain.r - rng.uniform(0.35, 0.5)) / rng.uniform(0.1, 0.2)) ** 2)) * (np.abs(brain.x) > 0.12)
     return ndimage.gaussian_filter(ring, 2.0) * rng.uniform(2, 9)
+
+
+def wide_ventricles(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator, side: int = 0) -> np.ndarray:
+    """The same slice with wider ventricles, as of hydrocephalus or of an old brain: what lies around them is pushed
+    outwards, at times paler; `side` -1 or 1: only those on the image's left or right. As it was where none shows."""
+    deep = brain.fluid & (brain.depth > 0.3) & (np.abs(brain.x) < 0.45) & (brain.x * side > -0.05)
+    if not deep.any():
+        return hu
+    grain, grid = grain_of(hu), np.mgrid[0 : hu.shape[0], 0 : hu.shape[1]].astype(np.float32)
+    away, nearest = ndimage.distance_transform_edt(~deep, return_indices=True)
+    reach = brain.radius * rng.uniform(0.02, 0.12) * np.clip(1 + 0.4 * noise(rng, len(hu), brain.radius / 4), 0.2, 2)
+    here = np.clip((brain.depth - 0.1) / 0.1, 0, 1) * (brain.x * side > -0.1)
+    push = reach * np.exp(-np.maximum(away - reach, 0) / (brain.radius * rng.uniform(0.15, 0.4))) * here
+    source = grid - push * (grid - nearest) / np.maximum(away, 1)
+    moved = ndimage.map_coordinates(hu - grain, source, order=1, mode="nearest")
+    if rng.random() < 0.5:
+        around = np.maximum(away - reach, 0) / brain.radius
+        moved = moved - here * np.exp(-((around / rng.uniform(0.05, 0.2)) ** 2)) * rng.uniform(2, 10)
+    fluid = np.clip(reach * here - away + 0.5, 0, 1) * (here > 0)
+    level = float(np.median(hu[deep]))
+    changed = np.where(deep, np.minimum(hu - grain, level), moved * (1 - fluid) + level * fluid) + grain
+    return np.where(brain.brain & (here > 0), changed, hu).astype(np.float32)
 
 
 def watery(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:

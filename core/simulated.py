@@ -14,7 +14,8 @@ from core.dataset import DatasetError, Examples, Sample
 from core.hemorrhages import simulate_hemorrhage
 from core.infarcts import simulate_infarct
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE
-from core.lookalikes import lookalike
+from core.lookalikes import lookalike, wide_ventricles
+from core.mass_effect import MASSIVE
 from core.settings import Simulation
 
 OUTLINE = 40
@@ -89,14 +90,13 @@ def simulate(
     `window`: centre and width in HU of the grey in `examples`. The same seed gives the same images; each slice
     draws from its own stream. Raises DatasetError where no slice shows a brain.
     """
-    centre, width = window
-    scale = Window(centre - width / 2, width)
+    scale = Window.of(window)
     bases = [i for i, label in enumerate(examples.labels) if label == NO_STROKE]
 
     def of(place: int) -> _Kept:
         rng = np.random.default_rng([seed, int(examples.samples[place].content_hash or "0", 16) % 2**63])
         hu = scale.hu(examples.x[place, 0].numpy() / np.float32(255))
-        made = _made(hu, centre + width / 2, how, rng)
+        made = _made(hu, scale.floor + scale.width, how, rng)
         return [(label, kind, _bytes(scale.grey(hu)), _outline(mask)) for label, kind, hu, mask in made]
 
     made = []
@@ -129,12 +129,15 @@ def _made(hu: np.ndarray, ceiling: float, how: Simulation, rng: np.random.Genera
     bases = [(hu, brain)]
     for _ in range(LOOKALIKES if how.lookalikes else 0):
         kind, alike = lookalike(hu, brain, rng)
+        if how.wide_ventricles and rng.random() < how.wide_ventricles and brain.at_ventricles:
+            kind, alike = f"{kind}, wide", wide_ventricles(alike, brain, rng)
         made.append((NO_STROKE, kind, alike, np.zeros_like(hu)))
         bases.append((alike, anatomy(alike, ceiling) or brain))
     for _ in range(how.per_slice):
         for label, make in ((HEMORRHAGIC, simulate_hemorrhage), (ISCHEMIC, simulate_infarct)):
             base, where = bases[rng.integers(1, len(bases)) if bases[1:] and rng.random() < ALIKE_BASE else 0]
-            lesion = next(filter(None, (make(base, where, rng) for _ in range(TRIES))), None)
+            massive = MASSIVE[label](base, where, rng) if how.massive and rng.random() < how.massive else None
+            lesion = massive or next(filter(None, (make(base, where, rng) for _ in range(TRIES))), None)
             if lesion:
                 made.append((label, lesion.kind, lesion.hu, lesion.mask))
     return made

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from core.anatomy import BONE_HU, anatomy
-from core.lookalikes import DENSE, aged, dense, likely, lookalike, watery
+from core.lookalikes import DENSE, aged, dense, likely, lookalike, watery, wide_ventricles
 from tests.core.slices import at_the_base, base
 
 
@@ -101,3 +103,26 @@ def test_a_look_alike_says_what_it_is_and_the_same_seed_draws_the_same():
         assert drawn.dtype == np.float32
         kinds.add(kind)
     assert kinds == {"aged", "dense", "aged, dense", "watery"}
+
+
+def test_wide_ventricles_hold_more_fluid_and_push_outwards_what_lies_around():
+    for seed in range(6):
+        hu, brain = base(seed)
+        wide = anatomy(wide_ventricles(hu, brain, np.random.default_rng(seed)))
+        deep = (brain.depth > 0.3) & (np.abs(brain.x) < 0.5)
+        assert (wide.fluid & deep).sum() > 1.1 * (brain.fluid & deep).sum()
+        assert brain.fluid[brain.depth < 0.08].mean() == pytest.approx(wide.fluid[brain.depth < 0.08].mean(), abs=0.02)
+
+
+def test_the_ventricles_of_one_side_can_be_widened_alone():
+    hu, brain = base()
+    for side in (-1, 1):
+        change = wide_ventricles(hu, brain, np.random.default_rng(0), side) - hu
+        assert np.abs(change[brain.brain & (brain.x * side < -0.12)]).max() == 0
+        assert np.abs(change[brain.brain & (brain.x * side > 0)]).max() > 10
+
+
+def test_where_no_ventricle_shows_none_is_widened():
+    hu, brain = base()
+    none = replace(brain, fluid=np.zeros_like(brain.fluid))
+    np.testing.assert_array_equal(wide_ventricles(hu, none, np.random.default_rng(0)), hu)

@@ -74,6 +74,17 @@ def test_look_alikes_are_not_drawn_beneath_lesions_alone():
     assert max(bones) <= 1.02 * min(bones)
 
 
+def test_large_lesions_and_wide_ventricles_are_met_where_they_are_asked_for():
+    slices = examples(["no_stroke"] * 4)
+    plain = simulate(slices, CLASSES, SPEC.window, Simulation(), 0)
+    asked = simulate(slices, CLASSES, SPEC.window, Simulation(massive=0.5, wide_ventricles=0.5), 0)
+    for kind, label in (("massive", "hemorrhagic"), ("massive", "ischemic"), ("wide", "no_stroke")):
+        kinds = [sample.synthetic for sample in asked.samples if sample.label == label]
+        assert any(name.endswith(f", {kind}") for name in kinds)
+        assert not all(name.endswith(f", {kind}") for name in kinds)
+    assert not any(sample.synthetic.endswith((", massive", ", wide")) for sample in plain.samples)
+
+
 def test_without_a_brain_there_is_nothing_to_simulate_in():
     with pytest.raises(DatasetError, match="crop: head"):
         simulate(examples(["hemorrhagic"]), CLASSES, SPEC.window, Simulation(per_slice=2), 0)
