@@ -227,8 +227,8 @@ def check_extent(hu: np.ndarray, pixel_mm: tuple[float, float] | None) -> None:
     area = float(np.bincount(regions[body]).max() * pixel_cm2)
     if area > LARGEST_HEAD_CM2:
         raise UnreadableScan(
-            f"The image shows something of {area:.0f} square centimetres, by the size that its header gives a pixel; a "
-            "head's slice has some 250. Upload the axial slices of the head."
+            f"Too large for a head, by the size that the header gives a pixel: {area:.0f} square centimetres, where a "
+            "head has some 250. It seems to be another part of the body. Upload the axial slices of the head."
         )
 
 

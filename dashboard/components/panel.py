@@ -85,9 +85,10 @@ def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
             "too high."
         )
     if LEARNED_FROM_SIMULATION in reading.flags:
+        mistaken = " Wide ventricles and old blood over the brain have been taken for them."
         st.caption(
             f":material/science: The model has learned from simulated {_findings(reading.label)}, and has met few real "
-            "ones in training, or none."
+            f"ones in training, or none.{mistaken if reading.label == ISCHEMIC else ''}"
         )
     if DEMONSTRATION in reading.flags:
         st.caption(":material/science: Read by a demonstration model that has only met synthetic images.")

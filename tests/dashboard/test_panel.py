@@ -91,3 +91,15 @@ def test_beside_no_stroke_it_is_said_that_it_excludes_nothing(app, demo, label, 
     scan = next(c.scan.id for c in cases(demo, "Reader 1") if not c.hidden and c.verdict is None)
     app.query_params["scan"] = str(scan)
     assert ("It excludes nothing" in words(on(app, "review"))) == said
+
+
+@pytest.mark.parametrize(("label", "said"), [("ischemic", True), ("hemorrhagic", False)])
+def test_beside_ischemia_learned_from_simulation_it_is_said_what_was_taken_for_it(app, demo, label, said):
+    scan = next(c.scan.id for c in cases(demo, "Reader 1") if not c.hidden and c.reading and c.reading.label == label)
+    with demo.db.writing() as session:
+        reading = session.query(Reading).filter_by(scan_id=scan).one()
+        reading.flags = ["learned_from_simulation"]
+    app.query_params["scan"] = str(scan)
+    shown = words(on(app, "review"))
+    assert "has met few real ones" in shown
+    assert ("Wide ventricles" in shown) == said
