@@ -1,8 +1,8 @@
 """Lesions so large that the brain gives way as a whole, as textbooks show them: the midline is pushed over.
 
 What `core/hemorrhages.py` and `core/infarcts.py` draw moves only what lies around it; the scans of a trauma set hold
-few that do more. A collection pushes the midline by about half of its thickness; within the skull's bounds what is
-pushed is squeezed, not cut off.
+few that do more. A collection pushes the midline by a quarter to a half of its thickness; within the skull's bounds
+what is pushed is squeezed, not cut off.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,8 +40,8 @@ def massive_hemorrhage(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator)
 
 
 def massive_infarct(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:
-    """An infarct of the whole middle cerebral artery's territory that has swollen, from the second day on. None at the
-    skull's base and towards the vertex."""
+    """An infarct of the whole middle cerebral artery's territory that has swollen. None at the skull's base and towards
+    the vertex."""
     if brain.low or not brain.wide:
         return None
     lesion = simulate_infarct(hu, brain, rng, "MCA", str(rng.choice(["acute", "subacute"])))
