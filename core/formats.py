@@ -34,6 +34,8 @@ LOWEST_AIR_HU, DENSEST_HU = -300.0, 20.0
 """CT holds air and tissue: a slice whose darkest place is brighter, or whose brightest is darker, is not in HU."""
 LARGEST_HEAD_CM2 = 450.0
 """Of one slice: 25 x 20 cm make 390 cm2; a grown person's chest, abdomen or shoulders have 550 and more."""
+LARGEST_FIELD_CM2 = 2000.0
+"""What a scanner sees at once, 50 cm across: where more is shown, the size of a pixel is not what the header says."""
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
     r"^(?!img|dsc|pxl|image|scan|slice|series|head|brain|frame|screenshot|photo|download|export|untitled|"
@@ -215,8 +217,8 @@ def check_tissue(hu: np.ndarray) -> None:
 
 
 def check_extent(hu: np.ndarray, pixel_mm: tuple[float, float] | None) -> None:
-    """Raise UnreadableScan where what (H, W) densities show, in one piece, is larger than a head can be. Pixels of
-    exactly 1 mm are what programs write that do not know; nothing is made of them."""
+    """Raise UnreadableScan where what (H, W) densities show, in one piece, is larger than a head. Nothing is made of
+    pixels of exactly 1 mm, which programs write that do not know, nor of what is larger than any scanner's field."""
     if pixel_mm in (None, (1.0, 1.0)):
         return
     pixel_cm2 = pixel_mm[0] * pixel_mm[1] / 100
@@ -225,7 +227,7 @@ def check_extent(hu: np.ndarray, pixel_mm: tuple[float, float] | None) -> None:
         return
     regions, _ = ndimage.label(body)
     area = float(np.bincount(regions[body]).max() * pixel_cm2)
-    if area > LARGEST_HEAD_CM2:
+    if LARGEST_HEAD_CM2 < area < LARGEST_FIELD_CM2:
         raise UnreadableScan(
             f"Too large for a head, by the size that the header gives a pixel: {area:.0f} square centimetres, where a "
             "head has some 250. It seems to be another part of the body. Upload the axial slices of the head."

@@ -246,7 +246,17 @@ def test_padding_that_is_given_unsigned_is_that_of_signed_pixels():
     assert (read(out.getvalue()).pixels[:4] == AIR_HU).all()
 
 
-@pytest.mark.parametrize(("spacing", "read_as"), [([0.4, 0.4], "head"), ([0.8, 0.8], "body"), ([1, 1], "not said")])
+@pytest.mark.parametrize(
+    ("spacing", "read_as"),
+    [
+        ([0.4, 0.4], "head"),
+        ([0.8, 0.8], "body"),
+        ([1, 1], "?"),
+        ([5, 5], "?"),
+        ([-1, 2], "?"),
+        ([0, 0], "?"),
+    ],
+)
 def test_what_is_larger_than_a_head_is_refused_where_its_size_is_known(spacing, read_as):
     data = changed_dicom(dicom(size=512), PixelSpacing=spacing)
     if read_as == "body":
