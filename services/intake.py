@@ -1,7 +1,7 @@
 """Files come in: each gets a stated outcome, and none costs another."""
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -98,10 +98,19 @@ def receive(
         note = note_images(ws, chunk.scans)
         for digest, scan in chunk.scans.items():
             ws.images.put(digest, to_stored(scan))
-        chunk.readings = dict(zip(chunk.scans, model.read(list(chunk.scans.values())), strict=True))
+        with ws.db.reading() as session:
+            stored = queries.scans_by_hash(session, chunk.scans.keys())
+        _read(model, chunk, [digest for digest in chunk.scans if digest not in stored])
         received = _store(ws, model, chunk, batch)
         note.unlink(missing_ok=True)
         yield from received
+
+
+def _read(model: Model, chunk: _Chunk, digests: Collection[str]) -> None:
+    """Let the model read these of a chunk's scans."""
+    if not digests:
+        return
+    chunk.readings |= dict(zip(digests, model.read([chunk.scans[digest] for digest in digests]), strict=True))
 
 
 def _one_ahead(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
@@ -201,6 +210,7 @@ def _store(ws: Workspace, model: Model, chunk: _Chunk, batch: _Batch) -> list[Re
         # who has the files still where they send them from
         theirs = (batch.source, batch.actor) if batch.source == FROM_FOLDER else None
         known = batch_queries.ids_of_other_batches(session, ids.values(), batch.id or 0, but_of=theirs)
+        _read(model, chunk, [digest for digest in new if digest not in chunk.readings])  # stored, and then taken back
         arrivals, joined = arrivals_of(ws, session, batch.resemblances, new, again, seen, batch.synthetic)
         queries.add_patients(session, splits_of(session, arrivals))
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})

@@ -167,6 +167,35 @@ def test_a_second_delivery_adds_no_row(ws, predictor):
         assert session.scalar(text("select count(*) from batches")) == 1
 
 
+class Counting:
+    """A model that tells how many scans it was asked to read."""
+
+    def __init__(self, predictor):
+        self.manifest, self.predictor, self.asked = predictor.manifest, predictor, []
+
+    def read(self, scans):
+        self.asked.append(len(scans))
+        return self.predictor.read(scans)
+
+
+def test_the_model_reads_no_scan_that_is_stored_already(ws, predictor):
+    model = Counting(predictor)
+    take(ws, model, [(f"{i}.dcm", dicom(i)) for i in range(3)])
+    again = take(ws, model, [(f"{i}.dcm", dicom(i)) for i in range(4)])
+    assert model.asked == [3, 1]
+    assert [r.outcome for r in again] == ["duplicate"] * 3 + ["stored"]
+    assert all(r.reading for r in again)
+
+
+def test_a_scan_that_is_taken_back_while_it_comes_again_is_read_all_the_same(ws, predictor, monkeypatch):
+    found = queries.scans_by_hash
+    answers = iter([lambda session, hashes: dict.fromkeys(hashes, 1)])  # as long as it was stored
+    monkeypatch.setattr("db.queries.scans_by_hash", lambda *args: next(answers, found)(*args))
+    [received] = take(ws, predictor, [("a.dcm", dicom(1))])
+    assert received.outcome == "stored"
+    assert received.reading
+
+
 def test_an_image_lost_from_the_store_is_said(ws, predictor):
     take(ws, predictor, [("a.png", png(1))])
     with ws.db.reading() as session:
