@@ -8,7 +8,7 @@ import torch
 from benchmarks.false_alarms import SURE, empty_slices, image_of
 from core.anatomy import Window
 from core.intervals import Clusters, Figure, share_figure
-from core.labels import NO_STROKE
+from core.labels import ISCHEMIC, NO_STROKE
 from core.mass_effect import MASSIVE
 from core.preprocess import InputSpec
 from core.train import predict
@@ -31,6 +31,8 @@ def large_lesions(found: CrossValidation, spec: InputSpec) -> list[Large]:
     said: dict[tuple[str, str], list[tuple[str, np.ndarray]]] = {}
     for fold in found.folds:
         drawn = _drawn(fold, spec)
+        if not drawn:
+            continue
         p = fold.rules.probabilities(predict(fold.network, torch.stack([image for *_, image in drawn])))
         for (label, kind, patient, _), row in zip(drawn, p, strict=True):
             said.setdefault((label, kind), []).append((patient, row))
@@ -44,7 +46,8 @@ def _drawn(fold: Fold, spec: InputSpec) -> list[tuple[str, str, str, torch.Tenso
     for patient, hu, brain in empty_slices(fold, scale):
         for label, make in MASSIVE.items():
             if lesion := make(hu, brain, rng):
-                made.append((label, lesion.kind.split(",")[0], patient, image_of(lesion.hu, scale)))
+                kind = f"{lesion.kind.split(',')[0]}{' infarct' if label == ISCHEMIC else ''}"
+                made.append((label, kind, patient, image_of(lesion.hu, scale)))
     return made
 
 

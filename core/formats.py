@@ -23,6 +23,7 @@ from core.burned_in import BURNED_IN, letters_in
 from core.geometry import Plane, pixel_mm
 from core.picture import read_picture
 from core.pseudonym import Pseudonym
+from core.regions import filled
 from core.scan import AIR_HU, CONTRAST, Meta, Scan, UnreadableScan, check, check_size
 from core.signatures import GZIP, ZIP, is_dicom, is_nifti, is_picture
 
@@ -33,7 +34,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 LOWEST_AIR_HU, DENSEST_HU = -300.0, 20.0
 """CT holds air and tissue: a slice whose darkest place is brighter, or whose brightest is darker, is not in HU."""
 LARGEST_HEAD_CM2 = 450.0
-"""Of one slice: 25 x 20 cm make 390 cm2; a grown person's chest, abdomen or shoulders have 550 and more."""
+"""Of one slice: an oval of 25 x 20 cm has 390 cm2, a grown person's chest, abdomen or shoulders 550 and more."""
 LARGEST_FIELD_CM2 = 2000.0
 """What a scanner sees at once, 50 cm across: where more is shown, the size of a pixel is not what the header says."""
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
@@ -216,17 +217,20 @@ def check_tissue(hu: np.ndarray) -> None:
         )
 
 
-def check_extent(hu: np.ndarray, pixel_mm: tuple[float, float] | None) -> None:
-    """Raise UnreadableScan where what (H, W) densities show, in one piece, is larger than a head. Nothing is made of
-    pixels of exactly 1 mm, which programs write that do not know, nor of what is larger than any scanner's field."""
-    if pixel_mm in (None, (1.0, 1.0)):
+def check_extent(hu: np.ndarray, spacing: tuple[float, float] | None) -> None:
+    """Raise UnreadableScan where what (H, W) densities show, in one piece, lungs and all, is larger than a head.
+
+    `spacing`: mm between rows and between columns. Nothing is made of exactly 1 mm, which programs write that do not
+    know, nor of one that makes the body larger than a scanner's field; nor of an image without air, which has no edge.
+    """
+    step = max(1, min(hu.shape) // 128)  # as finely as need be
+    body = hu[::step, ::step] > LOWEST_AIR_HU
+    if spacing in (None, (1.0, 1.0)) or body.all():
         return
-    pixel_cm2 = pixel_mm[0] * pixel_mm[1] / 100
-    body = hu > LOWEST_AIR_HU
-    if body.sum() * pixel_cm2 <= LARGEST_HEAD_CM2:
-        return
+    pixel_cm2 = spacing[0] * spacing[1] * step**2 / 100
     regions, _ = ndimage.label(body)
-    area = float(np.bincount(regions[body]).max() * pixel_cm2)
+    whole = filled(regions == np.bincount(regions[body]).argmax()) if body.any() else body
+    area = float(whole.sum() * pixel_cm2)
     if LARGEST_HEAD_CM2 < area < LARGEST_FIELD_CM2:
         raise UnreadableScan(
             f"Too large for a head, by the size that the header gives a pixel: {area:.0f} square centimetres, where a "

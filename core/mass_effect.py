@@ -1,8 +1,8 @@
-"""Lesions so large that the brain gives way as a whole, as textbooks show them: the midline is pushed over.
+"""Lesions so large that the brain gives way as a whole: the midline is pushed over, by little or far.
 
 What `core/hemorrhages.py` and `core/infarcts.py` draw moves only what lies around it; the scans of a trauma set hold
-few that do more. A collection pushes the midline by a quarter to a half of its thickness; within the skull's bounds
-what is pushed is squeezed, not cut off.
+few that do more. A collection as drawn here pushes the midline by a quarter to a half of its thickness; within the
+skull's bounds what is pushed is squeezed, not cut off.
 """
 
 from collections.abc import Callable, Mapping

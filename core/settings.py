@@ -79,9 +79,11 @@ class Simulation(BaseModel):
 
     per_slice: int = Field(4, gt=0, description="lesions of each type per slice without a finding")
     hemorrhagic: float = Field(0.5, ge=0, lt=1, description="share of a stroke type's scans met that are simulated")
-    massive: float = Field(0, ge=0, lt=1, description="share of the simulated lesions that push the midline over")
+    massive: float = Field(
+        0, ge=0, lt=1, description="share of the lesions that push the midline over, if there is room"
+    )
     lookalikes: float = Field(0.35, ge=0, lt=1, description="share of the scans without stroke met that look like it")
-    wide_ventricles: float = Field(0, ge=0, lt=1, description="share of these whose ventricles are wide")
+    wide_ventricles: float = Field(0, ge=0, lt=1, description="share of these, where ventricles show, with wide ones")
     outline: float = Field(1.0, ge=0, description="weight of the lesions' outlines beside their class")
     balance: float = Field(16.0, gt=0, description="how much more a place with a lesion weighs than one without")
 

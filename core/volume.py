@@ -113,8 +113,7 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float, me
         raise damaged(error) from error
     patient = identity_of(header, "PatientID", pseudonym)
     study = identity_of(header, "StudyInstanceUID", pseudonym) or _study_of(data)
-    day, something = relative_day(header, pseudonym), False
-    body: UnreadableScan | None = None
+    day, something, no_head = relative_day(header, pseudonym), False, _NoHead()
     for frame in frames:
         stored = _frame(header, frame.number)
         measured = stored[~padding_of(header, stored)]
@@ -122,25 +121,41 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float, me
             continue
         hu = frame.rescale.hounsfield(header, stored, frame.plane)
         if hu.max() >= DENSEST_HU:  # frames of air hold nothing
-            if why := _no_head(hu, frame.pixel_mm):
-                body = why
+            if no_head.is_one(hu, frame.spacing):
                 continue
             something = True
             meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | day
             yield Scan(check(hu), "HU", patient, study, meta)
+    no_head.tell(something)
     if not something:
-        raise body or UnreadableScan(
-            "Every frame has the same grey everywhere or shows air only: there is nothing to read."
-        )
+        raise UnreadableScan("Every frame has the same grey everywhere or shows air only: there is nothing to read.")
 
 
-def _no_head(hu: np.ndarray, pixel_mm: tuple[float, float] | None) -> UnreadableScan | None:
-    """What there is to say of a slice larger than a head, as shoulders are: among others it is left out."""
-    try:
-        check_extent(hu, pixel_mm)
-    except UnreadableScan as error:
-        return error
-    return None
+class _NoHead:
+    """Slices of a volume that are larger than a head, as shoulders are: they are left out, and that is told."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._why: UnreadableScan | None = None
+
+    def is_one(self, hu: np.ndarray, spacing: tuple[float, float] | None) -> bool:
+        """Whether a slice is one of them; it is then counted."""
+        try:
+            check_extent(hu, spacing)
+        except UnreadableScan as error:
+            self._count, self._why = self._count + 1, error
+            return True
+        return False
+
+    def tell(self, others: bool) -> None:
+        """Raise UnreadableScan where there were some; `others`: that there were heads too."""
+        if self._why and others:
+            raise UnreadableScan(
+                f"{self._count} of its slices are left out: too large for a head, as shoulders are. The others are "
+                "taken in."
+            )
+        if self._why:
+            raise self._why
 
 
 def _frame(header: Dataset, number: int) -> np.ndarray:
@@ -160,13 +175,6 @@ def _study_of(data: bytes) -> str:
     return f"study:{hashlib.sha256(data).hexdigest()[:16]}"
 
 
-_PLACES = (
-    ("PlanePosition", "ImagePositionPatient"),
-    ("PlaneOrientation", "ImageOrientationPatient"),
-    ("PixelMeasures", "PixelSpacing"),
-)
-
-
 @dataclass(frozen=True)
 class _Frame:
     """What the header says of one frame."""
@@ -174,7 +182,7 @@ class _Frame:
     number: int
     rescale: Rescale
     plane: Plane | None
-    pixel_mm: tuple[float, float] | None
+    spacing: tuple[float, float] | None
 
     @property
     def place(self) -> float:
@@ -186,12 +194,16 @@ class _Frame:
     def of(cls, header: Dataset, number: int) -> "_Frame":
         """Raises UnreadableScan where it is no axial frame in HU."""
         where = Dataset()
-        for group, tag in _PLACES:
+        for group, tag in (("PlanePosition", "ImagePositionPatient"), ("PlaneOrientation", "ImageOrientationPatient")):
             (value,) = _group(header, number, f"{group}Sequence", tag)
             if value is not None:
                 setattr(where, tag, value)
+
+        def measures(tag: str) -> Any:
+            return _group(header, number, "PixelMeasuresSequence", tag)[0]
+
         rescale = Rescale.of(*_group(header, number, "PixelValueTransformationSequence", *RESCALE))
-        return cls(number, rescale, plane_of(where), pixel_mm(where.get))
+        return cls(number, rescale, plane_of(where), pixel_mm(measures))
 
 
 def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]:
@@ -226,19 +238,16 @@ def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
     if volume.min() > LOWEST_AIR_HU:
         raise UnreadableScan("The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send a CT.")
     check_tissue(volume)
-    study, something = _study_of(data), False
-    body: UnreadableScan | None = None
+    study, something, no_head = _study_of(data), False, _NoHead()
     for number in range(volume.shape[2]):
         axial = volume[::-1, ::-1, number].T
         if axial.min() < axial.max() >= DENSEST_HU:  # padding and air hold nothing
-            if why := _no_head(axial, (zooms[1], zooms[0])):
-                body = why
+            if no_head.is_one(axial, (zooms[1], zooms[0])):
                 continue
             something = True
             meta: dict[str, str | float] = {"format": "NIfTI", "position_mm": number * spacing}
             yield Scan(check(axial), "HU", None, study, meta)
-    if body and not something:
-        raise body
+    no_head.tell(something)
 
 
 def _checked_nifti(image: Any, megabytes: float) -> Any:

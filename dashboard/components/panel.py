@@ -85,7 +85,7 @@ def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
             "too high."
         )
     if LEARNED_FROM_SIMULATION in reading.flags:
-        mistaken = " Wide ventricles and old blood over the brain have been taken for them."
+        mistaken = " A chronic subdural hemorrhage, and wide ventricles, have been taken for them."
         st.caption(
             f":material/science: The model has learned from simulated {_findings(reading.label)}, and has met few real "
             f"ones in training, or none.{mistaken if reading.label == ISCHEMIC else ''}"

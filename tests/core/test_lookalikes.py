@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from core.anatomy import BONE_HU, anatomy
 from core.lookalikes import DENSE, aged, dense, likely, lookalike, watery, wide_ventricles
@@ -112,6 +113,18 @@ def test_wide_ventricles_hold_more_fluid_and_push_outwards_what_lies_around():
         deep = (brain.depth > 0.3) & (np.abs(brain.x) < 0.5)
         assert (wide.fluid & deep).sum() > 1.1 * (brain.fluid & deep).sum()
         assert brain.fluid[brain.depth < 0.08].mean() == pytest.approx(wide.fluid[brain.depth < 0.08].mean(), abs=0.02)
+
+
+def test_what_lies_beside_a_ventricle_that_widens_is_pushed_outwards():
+    hu, brain = base()
+    deep = brain.fluid & (brain.depth > 0.3) & (np.abs(brain.x) < 0.45)
+    away = ndimage.distance_transform_edt(~deep) / brain.radius
+    mark = (away > 0.06) & (away < 0.1) & (brain.depth > 0.2)
+    marked = np.where(mark, 75, hu).astype(np.float32)
+    for seed in range(6):
+        wide = wide_ventricles(marked, brain, np.random.default_rng(seed))
+        still = brain.brain & (wide > 60) & (brain.depth > 0.12) & (away < 0.4)
+        assert away[still].mean() > away[mark].mean() + 0.01
 
 
 def test_the_ventricles_of_one_side_can_be_widened_alone():

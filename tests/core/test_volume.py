@@ -214,13 +214,34 @@ def test_shoulders_below_a_head_are_left_out():
     shoulders[2:-2, 8:-8, 0] = 40
     scale = np.diag([2.3, 2.3, 5, 1])  # the heads: some 380 square centimetres
     assert len(list(read_all(nifti(hu, scale)))) == 4
-    assert [scan.meta["position_mm"] for scan in read_all(nifti(shoulders, scale))] == [5, 10, 15]
+    found = []
+    with pytest.raises(UnreadableScan, match="1 of its slices are left out"):
+        found.extend(scan.meta["position_mm"] for scan in read_all(nifti(shoulders, scale)))
+    assert found == [5, 10, 15]
 
 
 @pytest.mark.parametrize("data", [nifti(volume(side=128), np.diag([4, 4, 5, 1])), multi_frame(PixelSpacing=[4, 4])])
 def test_a_volume_of_nothing_but_body_is_refused(data):
     with pytest.raises(UnreadableScan, match="square centimetres"):
         list(read_all(data))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("spacing", "refused"), [([4, 4], True), ([0.5, 0.5], False), ("0,48\\0,48", False)])
+def test_the_size_of_a_frames_pixel_stands_in_its_measures(shared, spacing, refused):
+    header = pydicom.dcmread(io.BytesIO(multi_frame()))
+    measures = Dataset()
+    measures.add_new(0x00280030, "DS" if isinstance(spacing, list) else "LO", spacing)
+    groups = header.SharedFunctionalGroupsSequence if shared else header.PerFrameFunctionalGroupsSequence
+    for group in groups:
+        group.PixelMeasuresSequence = [measures]
+    out = io.BytesIO()
+    header.save_as(out)
+    if refused:
+        with pytest.raises(UnreadableScan, match="square centimetres"):
+            list(read_all(out.getvalue()))
+    else:
+        assert len(list(read_all(out.getvalue()))) == 4
 
 
 def test_a_packed_volume_is_the_same():

@@ -102,4 +102,4 @@ def test_beside_ischemia_learned_from_simulation_it_is_said_what_was_taken_for_i
     app.query_params["scan"] = str(scan)
     shown = words(on(app, "review"))
     assert "has met few real ones" in shown
-    assert ("Wide ventricles" in shown) == said
+    assert ("wide ventricles" in shown) == said
