@@ -187,15 +187,6 @@ def test_the_model_reads_no_scan_that_is_stored_already(ws, predictor):
     assert all(r.reading for r in again)
 
 
-def test_a_scan_that_is_taken_back_while_it_comes_again_is_read_all_the_same(ws, predictor, monkeypatch):
-    found = queries.scans_by_hash
-    answers = iter([lambda session, hashes: dict.fromkeys(hashes, 1)])  # as long as it was stored
-    monkeypatch.setattr("db.queries.scans_by_hash", lambda *args: next(answers, found)(*args))
-    [received] = take(ws, predictor, [("a.dcm", dicom(1))])
-    assert received.outcome == "stored"
-    assert received.reading
-
-
 def test_an_image_lost_from_the_store_is_said(ws, predictor):
     take(ws, predictor, [("a.png", png(1))])
     with ws.db.reading() as session:
