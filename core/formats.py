@@ -17,26 +17,21 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from scipy import ndimage
 
 from core.burned_in import BURNED_IN, letters_in
+from core.extent import check_extent
 from core.geometry import Plane, pixel_mm
 from core.picture import read_picture
 from core.pseudonym import Pseudonym
-from core.regions import filled
-from core.scan import AIR_HU, CONTRAST, Meta, Scan, UnreadableScan, check, check_size
+from core.scan import AIR_HU, CONTRAST, LOWEST_AIR_HU, Meta, Scan, UnreadableScan, check, check_size
 from core.signatures import GZIP, ZIP, is_dicom, is_nifti, is_picture
 
 # pydicom quotes header bytes in its messages, a patient's name among them.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
-LOWEST_AIR_HU, DENSEST_HU = -300.0, 20.0
-"""CT holds air and tissue: a slice whose darkest place is brighter, or whose brightest is darker, is not in HU."""
-LARGEST_HEAD_CM2 = 450.0
-"""Of one slice: an oval of 25 x 20 cm has 390 cm2, a grown person's chest, abdomen or shoulders 550 and more."""
-LARGEST_FIELD_CM2 = 2000.0
-"""What a scanner sees at once, 50 cm across: where more is shown, the size of a pixel is not what the header says."""
+DENSEST_HU = 20.0
+"""CT holds tissue: a slice whose brightest place is darker is not in HU."""
 _TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
     r"^(?!img|dsc|pxl|image|scan|slice|series|head|brain|frame|screenshot|photo|download|export|untitled|"
@@ -214,27 +209,6 @@ def check_tissue(hu: np.ndarray) -> None:
         raise UnreadableScan(
             f"Nothing in the image is as dense as tissue ({hu.max():.0f} HU at most): it shows air only, or its values "
             "are no Hounsfield units. Send the series as the scanner made it."
-        )
-
-
-def check_extent(hu: np.ndarray, spacing: tuple[float, float] | None) -> None:
-    """Raise UnreadableScan where what (H, W) densities show, in one piece, lungs and all, is larger than a head.
-
-    `spacing`: mm between rows and between columns. Nothing is made of exactly 1 mm, which programs write that do not
-    know, nor of one that makes the body larger than a scanner's field; nor of an image without air, which has no edge.
-    """
-    step = max(1, min(hu.shape) // 128)  # as finely as need be
-    body = hu[::step, ::step] > LOWEST_AIR_HU
-    if spacing in (None, (1.0, 1.0)) or body.all():
-        return
-    pixel_cm2 = spacing[0] * spacing[1] * step**2 / 100
-    regions, _ = ndimage.label(body)
-    whole = filled(regions == np.bincount(regions[body]).argmax()) if body.any() else body
-    area = float(whole.sum() * pixel_cm2)
-    if LARGEST_HEAD_CM2 < area < LARGEST_FIELD_CM2:
-        raise UnreadableScan(
-            f"Too large for a head, by the size that the header gives a pixel: {area:.0f} square centimetres, where a "
-            "head has some 250. It seems to be another part of the body. Upload the axial slices of the head."
         )
 
 

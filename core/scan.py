@@ -13,6 +13,8 @@ Unit = Literal["HU", "display"]
 Meta = dict[str, str | float]
 
 AIR_HU = -1024.0
+LOWEST_AIR_HU = -300.0
+"""CT holds air: a slice whose darkest place is brighter is not in HU."""
 ASSUMED_BITS = "assumed_bits"
 """How a 16-bit image's `meta` says of how many bits its grey was taken to be."""
 COLOURED = "coloured_marks"

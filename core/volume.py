@@ -20,12 +20,11 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
 
+from core.extent import check_extent
 from core.formats import (
     DENSEST_HU,
-    LOWEST_AIR_HU,
     RESCALE,
     Rescale,
-    check_extent,
     check_is_axial_ct,
     check_tissue,
     damaged,
@@ -39,7 +38,7 @@ from core.formats import (
 )
 from core.geometry import AXIAL, Plane, pixel_mm
 from core.pseudonym import Pseudonym
-from core.scan import Scan, UnreadableScan, check, check_size
+from core.scan import LOWEST_AIR_HU, Scan, UnreadableScan, check, check_size
 from core.signatures import GZIP, is_dicom, is_nifti, is_nifti_2
 
 MAX_SLICES = 2000
