@@ -150,8 +150,7 @@ class _NoHead:
         """Raise UnreadableScan where there were some; `others`: that there were heads too."""
         if self._why and others:
             raise UnreadableScan(
-                f"{self._count} of its slices are left out: too large for a head, as shoulders are. The others are "
-                "taken in."
+                f"Left out {self._count} of its slices, too large for a head, as shoulders are; the others are in."
             )
         if self._why:
             raise self._why
