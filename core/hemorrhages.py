@@ -6,7 +6,18 @@ import numpy as np
 from scipy import ndimage
 
 from core.anatomy import BONE_HU, Anatomy
-from core.lesions import DRAWS, VISIBLE, Lesion, angle_off, clutter_of, contrast_to_noise, mean_over, noise
+from core.lesions import (
+    DRAWS,
+    VISIBLE,
+    Lesion,
+    against_skull,
+    angle_off,
+    clutter_of,
+    contrast_to_noise,
+    grain_of,
+    mean_over,
+    noise,
+)
 
 COMPARTMENTS = ("parenchymal", "contusions", "subdural", "epidural", "subarachnoid", "intraventricular")
 OLD = "old subdural"
@@ -48,9 +59,8 @@ def _blood(
     """Blood of a density where the mask is, a little uneven."""
     if mask.max(initial=0) < 0.5 or (mask > 0.5).sum() < 0.004 * brain.brain.sum():
         return None
-    fine = np.clip(hu - ndimage.gaussian_filter(hu, 0.9), -8, 8)
     density = level + rng.uniform(0.5, 4) * noise(rng, hu.shape[0], brain.radius / 7)
-    bled = hu * (1 - mask) + (density + fine) * mask
+    bled = hu * (1 - mask) + (density + grain_of(hu)) * mask
     return Lesion(np.where(hu > BONE_HU, hu, bled).astype(np.float32), mask.astype(np.float32), kind)
 
 
@@ -117,10 +127,7 @@ def _along_skull(
         push = ndimage.gaussian_filter(push, 1.5)
         hu = _pushed(hu, brain, push * grid[0] / steep, push * grid[1] / steep)
     inside = brain.brain & (brain.depth < thickness)
-    blur = rng.uniform(0.4, 0.8)
-    whole = ndimage.gaussian_filter(brain.brain.astype(np.float32), blur)  # towards the skull blood does not fade
-    mask = ndimage.gaussian_filter(inside.astype(np.float32), blur) / np.maximum(whole, 0.2) * brain.brain
-    return _blood(hu, mask, brain, rng, level, kind)
+    return _blood(hu, against_skull(inside, brain, rng), brain, rng, level, kind)
 
 
 def _subdural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> Lesion | None:

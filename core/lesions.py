@@ -43,6 +43,14 @@ def grain_of(hu: np.ndarray) -> np.ndarray:
     return np.clip(hu - ndimage.gaussian_filter(hu, 0.9), -8, 8)
 
 
+def against_skull(inside: np.ndarray, brain: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """(S, S) bool -> how much of each place is inside, its edge softened but towards the skull: blood does not fade
+    there."""
+    blur = rng.uniform(0.4, 0.8)
+    whole = ndimage.gaussian_filter(brain.brain.astype(np.float32), blur)
+    return ndimage.gaussian_filter(inside.astype(np.float32), blur) / np.maximum(whole, 0.2) * brain.brain
+
+
 def angle_off(angle: np.ndarray, middle: float) -> np.ndarray:
     """Absolute angular distance, radians."""
     return np.abs((angle - middle + np.pi) % (2 * np.pi) - np.pi)

@@ -15,7 +15,7 @@ from core.anatomy import BONE_HU, Anatomy
 from core.hemorrhages import OLD, simulate_hemorrhage
 from core.infarcts import simulate_infarct
 from core.labels import HEMORRHAGIC, ISCHEMIC
-from core.lesions import VISIBLE, Lesion, clutter_of, contrast_to_noise, grain_of, mean_over, noise
+from core.lesions import VISIBLE, Lesion, against_skull, clutter_of, contrast_to_noise, grain_of, mean_over, noise
 from core.lookalikes import wide_ventricles
 
 
@@ -90,9 +90,7 @@ def _thick_subdural(hu: np.ndarray, brain: Anatomy, rng: np.random.Generator) ->
     left = np.maximum(side.wide - thick, 1)
     source = side.away + thick * np.clip(side.away / left, 0, 1) ** rng.uniform(0.8, 2.0)
     inside = (side.away > left) & (thick > 1) & brain.brain
-    blur = rng.uniform(0.4, 0.8)
-    whole = ndimage.gaussian_filter(brain.brain.astype(np.float32), blur)
-    mask = ndimage.gaussian_filter(inside.astype(np.float32), blur) / np.maximum(whole, 0.2) * brain.brain
+    mask = against_skull(inside, brain, rng)
     if inside.sum() < 0.03 * brain.brain.sum():
         return None
     old = rng.random() < 0.6
