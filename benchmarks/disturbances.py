@@ -106,6 +106,13 @@ def _streaked(grey: Grey) -> Grey:
     return np.clip(grey + streaks * (grey > 5) * 12 / 120 * 255, 0, 255)
 
 
+def _cupped(grey: Grey) -> Grey:
+    """Brain that grows brighter towards the skull, as much as in a head of the PyPI package dicom2stl 0.5.0 beside
+    CT-ICH: by 22 HU at the bone, a third of it a fiftieth of the width further in."""
+    away = ndimage.distance_transform_edt(grey < BONE)
+    return np.clip(grey + (grey > AIR) * 22 / 120 * 255 * np.exp(-away / (0.0225 * grey.shape[1])), 0, 255)
+
+
 def _pointed_at(grey: Grey) -> Grey:
     """Two white arrows into the brain, as a teaching file has them."""
     image = Image.fromarray(grey)
@@ -141,6 +148,7 @@ DISTURBANCES: Mapping[str, Callable[[Grey], Grey]] = {
     "sharp kernel": _sharpened,
     "head moved": _moved,
     "streaks": _streaked,
+    "bright at the skull": _cupped,
     "arrows": _pointed_at,
 }
 

@@ -1,11 +1,16 @@
 """What a head that moved, a scanner or a hand leaves in an image without saying anything of a stroke: motion and thick
-slices, streaks, arrows and measures, letters and scale bars. All classes meet them alike."""
+slices, streaks, cupping, arrows and measures, letters and scale bars. All classes meet them alike."""
 
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+BONE = 0.97
+"""A grey from here up is bone."""
+CUP_CELLS = 32
+"""Cells a side in which a bright rim is drawn."""
 
 
 def smeared(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -46,6 +51,22 @@ def streaked(x: Tensor, generator: torch.Generator, lines: int = 3) -> Tensor:
         ).sin()
         x = x + (strong - 0.5) * 0.3 * torch.exp(-((off / (0.01 + 0.05 * fine)) ** 2)) * head
     return x
+
+
+def cupped(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Heads whose brain grows brighter towards the skull, as hardened beams and blurred bone leave it (Barrett & Keat,
+    RadioGraphics 2004;24:1679), or, where that was corrected too much, darker: by up to a third of the window beside
+    bone all around, near it alone or far in. (N, 1, S, S) of a window that shows brain -> the same, a little beyond."""
+    n, side = len(x), x.shape[-1]
+    if not n:
+        return x
+    strong, far = torch.rand(2, n, 1, 1, 1, generator=generator).to(x.device)
+    near = F.adaptive_avg_pool2d((x > BONE).float(), CUP_CELLS)
+    wide = near
+    for _ in range(4):
+        wide = F.avg_pool2d(wide, 3, 1, 1, count_include_pad=False)
+    rim = F.interpolate(near * (1 - far) + 2 * wide * far, size=(side, side), mode="bilinear")
+    return x + (0.35 * strong - 0.06) * rim
 
 
 def annotated(x: Tensor, generator: torch.Generator) -> Tensor:

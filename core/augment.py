@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.artefacts import annotated, mark_margins, smeared, streaked
+from core.artefacts import BONE, annotated, cupped, mark_margins, smeared, streaked
 from core.settings import Augmentation
 
 AIR = 0.004
@@ -70,13 +70,15 @@ def grey(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
 
 
 def as_elsewhere(x: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
-    """The same heads as another hospital might send them: motion, window narrow to wide and dark, streaks, resolution,
-    kernel, noise, arrows, JPEG, marks burned in. (N, 1, S, S) in [0, 1], of a window that shows brain in the middle ->
-    the same."""
+    """The same heads as another hospital might send them: cupping, motion, window narrow to wide and dark, streaks,
+    resolution, kernel, noise, arrows, JPEG, marks burned in. (N, 1, S, S) in [0, 1], of a window that shows brain in
+    the middle -> the same."""
     draws = _Draws(len(x), generator, x.device)
     shares = ranges.motion, ranges.smoothed, ranges.streaks, POINTED_AT
     moving, smoothed, streaky, pointed = (draws.some(share) for share in shares)
     y = _extended(x, draws)
+    cups = draws.some(ranges.cupping)
+    y[cups] = cupped(y[cups], generator)
     y[moving] = smeared(y[moving], generator)
     y = _rewindowed(y, ranges.narrow, draws)
     y[smoothed] = smeared(y[smoothed].clamp(0, 1), generator)  # as displayed: without what the window has cut off
@@ -122,7 +124,7 @@ class _Draws:
 
 def _extended(x: Tensor, draws: _Draws) -> Tensor:
     """What lies beyond the window that the scan came with, made up: bone far above it, fat or air below."""
-    beyond = x > 0.97
+    beyond = x > BONE
     x = x + _blurred(beyond.float()) * beyond * draws.uniform(0.8, 7.5)
     around = F.interpolate(F.avg_pool2d(x, 16), size=x.shape[-2:], mode="bilinear")
     fat = draws.uniform(-3.2, -0.15)

@@ -69,6 +69,7 @@ class Augmentation(BaseModel):
     motion: float = Field(0.15, ge=0, le=1, description="share of those in which the head moved")
     smoothed: float = Field(0.0, ge=0, le=1, description="share of those smeared as displayed, as by thick slices")
     streaks: float = Field(0.1, ge=0, le=1, description="share of those with streaks")
+    cupping: float = Field(0.0, ge=0, le=1, description="share of those whose brain is brighter or darker at the skull")
     narrow: float = Field(0.0, ge=0, le=1, description="share of those in a window a half to a third as wide")
 
 

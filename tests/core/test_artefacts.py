@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from core.artefacts import annotated, mark_margins, smeared, streaked
+from core.artefacts import annotated, cupped, mark_margins, smeared, streaked
 
 
 def seeded(seed=0):
@@ -15,7 +15,7 @@ def heads(n=6, side=64):
     return torch.where(away < 0.7, 0.4, torch.where(away < 0.8, 1.0, 0.0)).expand(n, 1, side, side).clone()
 
 
-@pytest.mark.parametrize("vary", [smeared, streaked, annotated])
+@pytest.mark.parametrize("vary", [smeared, streaked, cupped, annotated])
 def test_the_same_seed_draws_the_same_and_what_was_given_is_left_alone(vary):
     x = heads()
     first, again, other = (vary(x, seeded(seed)) for seed in (1, 1, 2))
@@ -25,7 +25,7 @@ def test_the_same_seed_draws_the_same_and_what_was_given_is_left_alone(vary):
     assert first.shape == x.shape
 
 
-@pytest.mark.parametrize("vary", [smeared, streaked, annotated])
+@pytest.mark.parametrize("vary", [smeared, streaked, cupped, annotated])
 def test_no_scan_is_no_trouble(vary):
     assert vary(torch.empty(0, 1, 32, 32), seeded()).shape == (0, 1, 32, 32)
 
@@ -44,6 +44,21 @@ def test_streaks_cross_the_head_and_not_the_air():
     assert not changed[x == 0].any()
     assert (changed.flatten(1).float().mean(dim=1) > 0.01).all()
     assert (with_streaks - x).abs().max() < 0.5
+
+
+def test_cupping_brightens_brain_at_the_skull_all_around_and_hardly_in_the_middle():
+    x, bright = heads(40, 128), cupped(heads(40, 128), seeded())
+    line = torch.linspace(-1, 1, 128)
+    away = torch.hypot(line[None], line[:, None])
+    added = (bright - x)[:, 0]
+    at_skull = added[:, (away > 0.64) & (away < 0.7)]
+    assert (at_skull.mean(dim=1) > 5 * added[:, away < 0.2].mean(dim=1).abs()).float().mean() > 0.7
+    assert (at_skull.mean(dim=1) < 0).any(), "some are corrected too much"
+    assert at_skull.mean(dim=1).max() * 120 > 10, "HU"
+    assert added.abs().max() < 0.35
+    brightest = added[at_skull.mean(dim=1).argmax()]
+    sides = [brightest[(away > 0.64) & (away < 0.7) & half].mean() for half in (line[None] < 0, line[None] > 0)]
+    torch.testing.assert_close(*sides, rtol=0.1, atol=0)
 
 
 def test_arrows_are_small_and_of_one_shade():

@@ -70,6 +70,19 @@ def test_a_share_of_the_scans_from_elsewhere_comes_in_a_narrow_window():
     assert black_or_white(narrow) > black_or_white(usual) + 0.05
 
 
+def test_of_a_share_of_them_the_brain_is_brighter_at_the_skull():
+    line = torch.linspace(-1, 1, 96)
+    away = torch.hypot(line[None], line[:, None])
+    x = torch.where(away < 0.7, 0.46, torch.where(away < 0.8, 1.0, 0.0)).expand(120, 1, 96, 96)
+    usual = {"motion": 0, "streaks": 0}
+    flat, bright = (as_elsewhere(x, Augmentation(**usual, cupping=share), seeded())[:, 0] for share in (0, 1))
+
+    def brighter(y):
+        return (y[:, (away > 0.6) & (away < 0.67)].mean(dim=1) - y[:, away < 0.3].mean(dim=1)).mean()
+
+    assert brighter(bright) > brighter(flat) + 0.02
+
+
 @pytest.mark.parametrize("how", ["motion", "smoothed"])
 def test_of_a_share_of_them_the_head_has_moved(how):
     x = heads(120)
