@@ -65,7 +65,7 @@ def _swollen(hu: np.ndarray, lesion: Lesion, brain: Anatomy, rng: np.random.Gene
     rows = np.arange(len(hu))[:, None]
     where = lesion.mask.sum(axis=1)
     middle = float((rows[:, 0] * where).sum() / where.sum())
-    most = rng.uniform(0.02, min(0.11, 0.04 + weight / 2))
+    most = rng.uniform(0.04, min(0.12, 0.06 + weight / 2))
     shift = side.wide * most * np.exp(-(((rows - middle) / (rng.uniform(0.6, 1.0) * brain.radius)) ** 2)) * _held(side)
     source = side.away + 4 * shift * _share(side) * (1 - _share(side))
     mask = ndimage.map_coordinates(lesion.mask, [np.broadcast_to(rows, hu.shape), _columns(source, side)], order=1)
