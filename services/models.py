@@ -109,6 +109,15 @@ def trained_patients(ws: Workspace, version: str, part: str = "train") -> frozen
         return frozenset()
 
 
+def mistaken_for(ws: Workspace, version: str, label: str) -> str | None:
+    """What a version, or one that it was trained on from, has been seen to take for a class; None where nothing is
+    known, or its record is gone."""
+    try:
+        return manifest_of(ws, version).mistaken.get(label)
+    except (BadBundle, NoSuchVersion, OSError):
+        return None
+
+
 def trained_elsewhere(ws: Workspace, manifest: Manifest) -> bool:
     """Whether its patients' keys were made with another secret, so that nobody can tell who was trained on."""
     return manifest.keyed_by not in (None, ws.pseudonym.fingerprint) and not manifest.demonstration

@@ -38,6 +38,7 @@ class Origin:
     lineage: Mapping[str, Any] = field(default_factory=dict)
     parent: Manifest | None = None  # whose weights it began from; whom and what those have met, it has met
     demonstration: bool = False  # it has only met synthetic images
+    mistaken: Mapping[str, str] = field(default_factory=dict)  # class -> what has been taken for it
 
 
 def publish_fit(
@@ -106,6 +107,7 @@ def publish_model(
         "demonstration": origin.demonstration,
         "parent": parent.version if parent else None,
         "trained_on": origin.trained_on,
+        "mistaken": {**(parent.mistaken if parent else {}), **origin.mistaken},
         "limits": (*_inherited(parent), *origin.limits, *_of_classes(classes)),
         "lineage": {
             **origin.lineage,

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from core.dataset import Examples
-from core.labels import ISCHEMIC
+from core.labels import HEMORRHAGIC, ISCHEMIC
 from core.listing import ManifestColumns, from_manifest
 from core.manifest import Manifest
 from core.pseudonym import Pseudonym
@@ -34,6 +34,11 @@ RECIPE = ROOT / "recipes" / "shipped.yaml"
 PUBLIC = Pseudonym(b"second-read public data: no secret")
 """The patients of public data are keyed with a secret that is none, so that everybody gets the same folds."""
 SOURCE = "CT-ICH 1.0.0 (Hssayeni et al., Data 2020;5(1):14, CC BY 4.0): 82 trauma patients, slices labelled one by one"
+MISTAKEN = {
+    HEMORRHAGIC: "brain that is brighter along the skull, in a normal head from another scanner",
+    ISCHEMIC: "a chronic subdural hemorrhage, and wide ventricles",
+}
+"""What a model trained by this recipe was seen to take for either finding (docs/decisions.md)."""
 
 
 def open_results() -> Workspace:
@@ -113,6 +118,7 @@ def publish_shipped(ws: Workspace, trained: Trained, bundles: Path) -> Manifest:
             "All of them are of one source; what little was tried on scans from elsewhere stands in its card.",
         ],
         {"split": f"{FOLDS} folds by patient, then all", "refused": len(trained.prepared.loaded.refused)},
+        mistaken=MISTAKEN,
     )
     return publish_model(
         ws,

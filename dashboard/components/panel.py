@@ -84,11 +84,12 @@ def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
             ":material/balance: The percentage takes the answers to be equally common: where strokes are rarer, it is "
             "too high."
         )
+    if mistaken := resources.mistaken_for(reading.model_version, reading.label):
+        st.caption(f":material/swap_horiz: Taken for {_findings(reading.label)} by mistake before: {mistaken}.")
     if LEARNED_FROM_SIMULATION in reading.flags:
-        mistaken = " A chronic subdural hemorrhage, and wide ventricles, have been taken for them."
         st.caption(
             f":material/science: The model has learned from simulated {_findings(reading.label)}, and has met few real "
-            f"ones in training, or none.{mistaken if reading.label == ISCHEMIC else ''}"
+            "ones in training, or none."
         )
     if DEMONSTRATION in reading.flags:
         st.caption(":material/science: Read by a demonstration model that has only met synthetic images.")

@@ -2,7 +2,9 @@
 
 import pytest
 
+from dashboard import resources
 from db.models import Reading
+from services import models
 from services.review import cases, history, new_click, record
 from tests.dashboard.conftest import on, words
 
@@ -94,7 +96,9 @@ def test_beside_no_stroke_it_is_said_that_it_excludes_nothing(app, demo, label, 
 
 
 @pytest.mark.parametrize(("label", "said"), [("ischemic", True), ("hemorrhagic", False)])
-def test_beside_ischemia_learned_from_simulation_it_is_said_what_was_taken_for_it(app, demo, label, said):
+def test_beside_an_answer_it_is_said_what_was_taken_for_it_before(app, demo, monkeypatch, label, said):
+    monkeypatch.setattr(models, "mistaken_for", lambda ws, version, label: {"ischemic": "wide ventricles"}.get(label))
+    resources.mistaken_for.clear()
     scan = next(c.scan.id for c in cases(demo, "Reader 1") if not c.hidden and c.reading and c.reading.label == label)
     with demo.db.writing() as session:
         reading = session.query(Reading).filter_by(scan_id=scan).one()
@@ -102,4 +106,5 @@ def test_beside_ischemia_learned_from_simulation_it_is_said_what_was_taken_for_i
     app.query_params["scan"] = str(scan)
     shown = words(on(app, "review"))
     assert "has met few real ones" in shown
-    assert ("wide ventricles" in shown) == said
+    assert ("by mistake before: wide ventricles." in shown) == said
+    resources.mistaken_for.clear()

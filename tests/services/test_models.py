@@ -13,6 +13,7 @@ from services.models import (
     folder_of,
     list_versions,
     load_serving,
+    mistaken_for,
     promote,
     rollback,
     serving_model,
@@ -157,6 +158,13 @@ def test_a_version_that_is_not_there_cannot_serve(ws):
     for name in ("2020-01-01-00000000", "../secrets", ""):
         with pytest.raises(NoSuchVersion):
             promote(ws, name, actor="a")
+
+
+def test_what_a_version_was_seen_to_mistake_is_known_while_its_record_is_there(ws, publish_untrained):
+    version = publish_untrained(mistaken={"ischemic": "wide ventricles"})
+    assert mistaken_for(ws, version, "ischemic") == "wide ventricles"
+    assert mistaken_for(ws, version, "hemorrhagic") is None
+    assert mistaken_for(ws, "2020-01-01-00000000", "ischemic") is None
 
 
 def test_every_version_is_listed_with_its_state(ws, publish_untrained):

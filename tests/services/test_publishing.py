@@ -1,4 +1,4 @@
-"""What a model says of scans when it is measured."""
+"""What a model says of scans when it is measured, and what is kept of it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +9,12 @@ import torch
 from core import bundle
 from core.dataset import Examples, Sample
 from core.labels import CLASSES
+from core.manifest import Calibration
 from core.settings import Recipe
+from core.train import Fit, build_for
 from services.models import folder_of
-from services.publishing import REAL_FROM, _simulated, answers_of
+from services.publishing import REAL_FROM, Origin, _simulated, answers_of, publish_model
+from services.rules import Rules
 
 
 def test_a_model_answers_what_it_neither_abstains_on_nor_flags(publish_untrained, ws):
@@ -43,3 +46,14 @@ def test_what_is_simulated_for_want_of_real_scans_is_said():
     recipe = Recipe(simulation={})
     assert _simulated(CLASSES, of_classes(0, 2), recipe, None) == ("ischemic",)
     assert _simulated(CLASSES, of_classes(0, 1, 2), recipe, None) == ()
+
+
+def test_what_a_parent_was_seen_to_mistake_is_said_of_its_child_too(publish_untrained, ws):
+    seen = {"ischemic": "wide ventricles", "hemorrhagic": "arrows"}
+    parent = bundle.load(folder_of(ws, publish_untrained(mistaken=seen))).manifest
+    recipe = Recipe(image_size=64)
+    fit, rules = Fit(build_for(recipe, CLASSES), 1, (), 0.0), Rules(Calibration(), None, {}, None)
+    origin = Origin("tests", parent=parent, mistaken={"hemorrhagic": "a bright rim"})
+    parts = {"train": of_classes(0, 1, 2)}
+    child = publish_model(ws, fit, parts, CLASSES, recipe.input_spec, recipe, origin, rules, {})
+    assert child.mistaken == {"ischemic": "wide ventricles", "hemorrhagic": "a bright rim"}
