@@ -85,7 +85,7 @@ def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
             "too high."
         )
     if mistaken := resources.mistaken_for(reading.model_version, reading.label):
-        st.caption(f":material/swap_horiz: Taken for {_findings(reading.label)} by mistake before: {mistaken}.")
+        st.caption(f":material/swap_horiz: Mistaken for {_findings(reading.label)} before: {mistaken}.")
     if LEARNED_FROM_SIMULATION in reading.flags:
         st.caption(
             f":material/science: The model has learned from simulated {_findings(reading.label)}, and has met few real "
