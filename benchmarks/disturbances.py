@@ -108,7 +108,7 @@ def _streaked(grey: Grey) -> Grey:
 
 def _cupped(grey: Grey) -> Grey:
     """Brain that grows brighter towards the skull, as much as in a head of the PyPI package dicom2stl 0.5.0 beside
-    CT-ICH: by 22 HU at the bone, a third of it a fiftieth of the width further in."""
+    CT-ICH: by 22 HU at the bone, a third of it a fortieth of the width further in."""
     away = ndimage.distance_transform_edt(grey < BONE)
     return np.clip(grey + (grey > AIR) * 22 / 120 * 255 * np.exp(-away / (0.0225 * grey.shape[1])), 0, 255)
 

@@ -55,8 +55,8 @@ def streaked(x: Tensor, generator: torch.Generator, lines: int = 3) -> Tensor:
 
 def cupped(x: Tensor, generator: torch.Generator) -> Tensor:
     """Heads whose brain grows brighter towards the skull, as hardened beams and blurred bone leave it (Barrett & Keat,
-    RadioGraphics 2004;24:1679), or, where that was corrected too much, darker: by up to a third of the window beside
-    bone all around, near it alone or far in. (N, 1, S, S) of a window that shows brain -> the same, a little beyond."""
+    RadioGraphics 2004;24:1679), or, where that was corrected too much, a little darker; near bone alone or far in, and
+    most where bone lies all around. (N, 1, S, S) of a window that shows brain -> the same, a little beyond."""
     n, side = len(x), x.shape[-1]
     if not n:
         return x
@@ -65,8 +65,8 @@ def cupped(x: Tensor, generator: torch.Generator) -> Tensor:
     wide = near
     for _ in range(4):
         wide = F.avg_pool2d(wide, 3, 1, 1, count_include_pad=False)
-    rim = F.interpolate(near * (1 - far) + 2 * wide * far, size=(side, side), mode="bilinear")
-    return x + (0.35 * strong - 0.06) * rim
+    rim = F.interpolate(torch.lerp(near, (2 * wide).clamp(max=1), far), size=(side, side), mode="bilinear")
+    return x + (0.6 * strong - 0.1) * rim
 
 
 def annotated(x: Tensor, generator: torch.Generator) -> Tensor:

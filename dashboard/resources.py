@@ -57,11 +57,6 @@ def scan_png(content_hash: str, window: str) -> bytes:
     return pictures.scan_png(workspace(), content_hash, window)
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
-def mistaken_for(version: str, label: str) -> str | None:
-    return models.mistaken_for(workspace(), version, label)
-
-
 def neighbours(scan: ScanRow, window: str) -> list[tuple[pictures.Neighbour, bytes]]:
     """The slices around a scan with their pictures, on either side as far as they can be shown."""
     found = []

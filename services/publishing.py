@@ -107,7 +107,7 @@ def publish_model(
         "demonstration": origin.demonstration,
         "parent": parent.version if parent else None,
         "trained_on": origin.trained_on,
-        "mistaken": {**(parent.mistaken if parent else {}), **origin.mistaken},
+        "mistaken": _mistaken(parent, origin),
         "limits": (*_inherited(parent), *origin.limits, *_of_classes(classes)),
         "lineage": {
             **origin.lineage,
@@ -169,6 +169,14 @@ def _inherited(parent: Manifest | None) -> tuple[str, ...]:
 
 
 _OF = "Of "
+
+
+def _mistaken(parent: Manifest | None, origin: Origin) -> dict[str, str]:
+    """What was taken for each class, by the version whose weights these began from too."""
+    seen: dict[str, str] = dict(parent.mistaken) if parent else {}
+    for label, what in origin.mistaken.items():
+        seen[label] = f"{seen[label]}; {what}" if label in seen else what
+    return seen
 
 
 def _of_classes(classes: tuple[str, ...]) -> tuple[str, ...]:

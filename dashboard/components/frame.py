@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from core.labels import counted
+from core.labels import counted, in_words
 from core.manifest import BadBundle, Manifest
 from core.model_process import ModelStopped
 from core.pseudonym import WrongKey
@@ -255,5 +255,6 @@ def demonstration_note() -> None:
 
 
 def limits(manifest: Manifest) -> str:
-    """What the model was trained on and not tested on, in one paragraph."""
-    return f"Trained on {manifest.trained_on}. " + " ".join(manifest.limits)
+    """What the model was trained on and not tested on, and what was mistaken, in one paragraph."""
+    seen = (f"Taken for {in_words(label).lower()}: {what}." for label, what in manifest.mistaken.items())
+    return " ".join([f"Trained on {manifest.trained_on}.", *manifest.limits, *seen])

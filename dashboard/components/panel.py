@@ -21,6 +21,7 @@ from dashboard import resources
 from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow
 from services.figures import COLOURS
+from services.models import mistaken_for
 from services.review import UNNAMED_READER, Case, history
 from services.review import remarks as about
 from services.tables import percent
@@ -84,8 +85,12 @@ def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
             ":material/balance: The percentage takes the answers to be equally common: where strokes are rarer, it is "
             "too high."
         )
-    if mistaken := resources.mistaken_for(reading.model_version, reading.label):
-        st.caption(f":material/swap_horiz: Mistaken for {_findings(reading.label)} before: {mistaken}.")
+    mistaken = mistaken_for(resources.workspace(), reading.model_version, reading.label)
+    if mistaken and not _WHY_NOT.keys() & {*reading.flags}:
+        st.caption(
+            f":material/swap_horiz: This model, or the one that it was trained on from, has taken for "
+            f"{_findings(reading.label)}: {mistaken}."
+        )
     if LEARNED_FROM_SIMULATION in reading.flags:
         st.caption(
             f":material/science: The model has learned from simulated {_findings(reading.label)}, and has met few real "

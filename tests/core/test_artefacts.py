@@ -55,7 +55,7 @@ def test_cupping_brightens_brain_at_the_skull_all_around_and_hardly_in_the_middl
     assert (at_skull.mean(dim=1) > 5 * added[:, away < 0.2].mean(dim=1).abs()).float().mean() > 0.7
     assert (at_skull.mean(dim=1) < 0).any(), "some are corrected too much"
     assert at_skull.mean(dim=1).max() * 120 > 10, "HU"
-    assert added.abs().max() < 0.35
+    assert added.abs().max() <= 0.5
     brightest = added[at_skull.mean(dim=1).argmax()]
     sides = [brightest[(away > 0.64) & (away < 0.7) & half].mean() for half in (line[None] < 0, line[None] > 0)]
     torch.testing.assert_close(*sides, rtol=0.1, atol=0)

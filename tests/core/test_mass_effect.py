@@ -31,6 +31,13 @@ def test_the_midline_is_pushed_away_from_the_lesion(label):
         assert (line_at(lesion.hu, brain, clear) - line_at(hu, brain, clear)) * side < 0
 
 
+def test_where_half_a_brain_swells_the_midline_moves_by_some_millimetres():
+    half_width = 65  # mm
+    for hu, brain, lesion in drawn(MASSIVE[ISCHEMIC], range(24), of=with_falx):
+        clear = brain.brain & (lesion.mask < 0.02)
+        assert abs(line_at(lesion.hu, brain, clear) - line_at(hu, brain, clear)) * half_width > 2.3
+
+
 @pytest.mark.parametrize("label", TYPES)
 def test_outside_the_brain_nothing_changes(label):
     for hu, brain, lesion in drawn(MASSIVE[label]):

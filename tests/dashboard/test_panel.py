@@ -2,9 +2,8 @@
 
 import pytest
 
-from dashboard import resources
+from dashboard.components import panel
 from db.models import Reading
-from services import models
 from services.review import cases, history, new_click, record
 from tests.dashboard.conftest import on, words
 
@@ -95,16 +94,17 @@ def test_beside_no_stroke_it_is_said_that_it_excludes_nothing(app, demo, label, 
     assert ("It excludes nothing" in words(on(app, "review"))) == said
 
 
-@pytest.mark.parametrize(("label", "said"), [("ischemic", True), ("hemorrhagic", False)])
-def test_beside_an_answer_it_is_said_what_was_taken_for_it_before(app, demo, monkeypatch, label, said):
-    monkeypatch.setattr(models, "mistaken_for", lambda ws, version, label: {"ischemic": "wide ventricles"}.get(label))
-    resources.mistaken_for.clear()
+@pytest.mark.parametrize(
+    ("label", "flag", "said"),
+    [("ischemic", "uncertain", True), ("ischemic", "coloured_mark", False), ("hemorrhagic", "classes_alike", False)],
+)
+def test_beside_an_answer_it_is_said_what_was_taken_for_it_before(app, demo, monkeypatch, label, flag, said):
+    monkeypatch.setattr(panel, "mistaken_for", lambda ws, version, label: {"ischemic": "wide ventricles"}.get(label))
     scan = next(c.scan.id for c in cases(demo, "Reader 1") if not c.hidden and c.reading and c.reading.label == label)
     with demo.db.writing() as session:
         reading = session.query(Reading).filter_by(scan_id=scan).one()
-        reading.flags = ["learned_from_simulation"]
+        reading.flags = ["learned_from_simulation", flag]
     app.query_params["scan"] = str(scan)
     shown = words(on(app, "review"))
     assert "has met few real ones" in shown
-    assert ("before: wide ventricles." in shown) == said
-    resources.mistaken_for.clear()
+    assert ("has taken for infarcts: wide ventricles." in shown) == said

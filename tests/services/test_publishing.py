@@ -56,4 +56,4 @@ def test_what_a_parent_was_seen_to_mistake_is_said_of_its_child_too(publish_untr
     origin = Origin("tests", parent=parent, mistaken={"hemorrhagic": "a bright rim"})
     parts = {"train": of_classes(0, 1, 2)}
     child = publish_model(ws, fit, parts, CLASSES, recipe.input_spec, recipe, origin, rules, {})
-    assert child.mistaken == {"ischemic": "wide ventricles", "hemorrhagic": "a bright rim"}
+    assert child.mistaken == {"ischemic": "wide ventricles", "hemorrhagic": "arrows; a bright rim"}
