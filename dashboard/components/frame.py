@@ -256,5 +256,5 @@ def demonstration_note() -> None:
 
 def limits(manifest: Manifest) -> str:
     """What the model was trained on and not tested on, and what was mistaken, in one paragraph."""
-    seen = (f"Taken for {in_words(label).lower()}: {what}." for label, what in manifest.mistaken.items())
+    seen = (f"Mistaken for {in_words(label).lower()}: {what}." for label, what in manifest.mistaken.items())
     return " ".join([f"Trained on {manifest.trained_on}.", *manifest.limits, *seen])
