@@ -95,9 +95,7 @@ class Manifest(BaseModel):
     demonstration: bool = False  # trained on synthetic images: without clinical meaning
     parent: str | None = None
     trained_on: str  # one sentence for readers
-    mistaken: dict[str, str] = Field(
-        default_factory=dict
-    )  # class -> what it, or what it was trained on from, has taken for it
+    mistaken: dict[str, str] = Field(default_factory=dict)  # class -> what it, or an ancestor, has taken for it
     limits: tuple[str, ...] = ()  # sentences: what it was not trained or tested on
     lineage: dict[str, Any] = Field(default_factory=dict)  # recipe, seed, counts, snapshot, history
     patients: dict[str, list[str]] = Field(default_factory=dict)  # split -> patient keys it was made with, see `met`

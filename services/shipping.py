@@ -107,9 +107,11 @@ def _missing(ws: Workspace, prepared: Prepared, recipe: Recipe) -> dict[int, tup
 
 def seen_to_mistake(recipe: Recipe) -> dict[str, str]:
     """`MISTAKEN`, but nothing for a recipe by which a model meets such scans in training: that one's are not known."""
-    drawn = recipe.simulation and (recipe.simulation.massive or recipe.simulation.wide_ventricles)
-    stages = (stage.augmentation.cupping for stage in recipe.stages)
-    met = {ISCHEMIC: bool(drawn), HEMORRHAGIC: any(stages)}
+    drawn = recipe.simulation
+    met = {
+        ISCHEMIC: drawn and (drawn.massive or drawn.wide_ventricles),
+        HEMORRHAGIC: any(stage.augmentation.cupping for stage in recipe.stages),
+    }
     return {label: what for label, what in MISTAKEN.items() if not met[label]}
 
 

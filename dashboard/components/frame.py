@@ -7,13 +7,14 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from core.labels import counted, in_words
+from core.labels import counted
 from core.manifest import BadBundle, Manifest
 from core.model_process import ModelStopped
 from core.pseudonym import WrongKey
 from core.reading import Model
 from core.settings import BadSettings
 from dashboard import resources
+from dashboard.components import words
 from db.session import UnusableLog
 from services.review import UNNAMED_READER, Case, known_reader, note_shown, pass_on_shown
 from services.uploads import Upload
@@ -256,5 +257,5 @@ def demonstration_note() -> None:
 
 def limits(manifest: Manifest) -> str:
     """What the model was trained on and not tested on, and what was mistaken, in one paragraph."""
-    seen = (f"Mistaken for {in_words(label).lower()}: {what}." for label, what in manifest.mistaken.items())
+    seen = (f"Mistaken for {words.findings(label)}: {what}." for label, what in manifest.mistaken.items())
     return " ".join([f"Trained on {manifest.trained_on}.", *manifest.limits, *seen])

@@ -88,13 +88,13 @@ def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
     mistaken = mistaken_for(resources.workspace(), reading.model_version, reading.label)
     if mistaken and not _WHY_NOT.keys() & {*reading.flags}:
         st.caption(
-            f":material/swap_horiz: This model, or the one that it was trained on from, has taken for "
-            f"{_findings(reading.label)}: {mistaken}."
+            ":material/swap_horiz: This model, or the one that it was trained on from, has taken for "
+            f"{words.findings(reading.label)}: {mistaken}."
         )
     if LEARNED_FROM_SIMULATION in reading.flags:
         st.caption(
-            f":material/science: The model has learned from simulated {_findings(reading.label)}, and has met few real "
-            "ones in training, or none."
+            f":material/science: The model has learned from simulated {words.findings(reading.label)}, and has met few "
+            "real ones in training, or none."
         )
     if DEMONSTRATION in reading.flags:
         st.caption(":material/science: Read by a demonstration model that has only met synthetic images.")
@@ -102,10 +102,6 @@ def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
         st.caption(f":material/history: Read by {reading.model_version}, which is not the model that serves now.")
     if SEEN_IN_TRAINING in reading.flags:
         st.caption(":material/history: The model was trained on scans of this patient: it may recognise them.")
-
-
-def _findings(label: str) -> str:
-    return {HEMORRHAGIC: "hemorrhages", ISCHEMIC: "infarcts"}.get(label, "scans of this kind")
 
 
 def _probabilities(reading: ReadingRow) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core.intervals import Figure
-from core.labels import in_words
+from core.labels import HEMORRHAGIC, ISCHEMIC, in_words
 from core.preprocess import WINDOWS
 from core.reading import abstains, not_head_ct
 from db.queries import ReadingRow, ScanRow
@@ -25,6 +25,11 @@ def finding(reading: ReadingRow) -> str:
         return "No head CT, it seems: no answer"
     share = f"{in_words(reading.label)}, {percent(reading.confidence)}"
     return f"Abstains ({share})" if abstains(reading) else share
+
+
+def findings(label: str) -> str:
+    """Several of what a label stands for, as they are spoken of."""
+    return {HEMORRHAGIC: "hemorrhages", ISCHEMIC: "infarcts"}.get(label, "scans of this kind")
 
 
 def model_column(case: Case) -> str:

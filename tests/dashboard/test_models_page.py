@@ -53,6 +53,11 @@ def test_figures_on_simulated_scans_are_called_that(app, demo, simulated):
     assert ("was chosen on (scans with it are simulated), a" in words(on(app, "models"))) == bool(simulated)
 
 
+def test_what_a_version_was_seen_to_mistake_stands_where_it_may_be_let_serve(app, demo):
+    publish_network(demo, mistaken={"ischemic": "wide ventricles"})
+    assert "Mistaken for infarcts: wide ventricles." in words(on(app, "models"))
+
+
 def test_too_few_corrections_are_said_and_nothing_can_be_started(app, demo, monkeypatch):
     monkeypatch.setattr(jobs, "start_retraining", lambda ws: pytest.fail("started"))
     on(app, "models")
