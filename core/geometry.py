@@ -64,6 +64,12 @@ def pixel_mm(get: Callable[[str], Any]) -> tuple[float, float] | None:
     return (float(spacing[0]), float(spacing[1])) if spacing is not None and len(spacing) == 2 else None
 
 
+def thickness_mm(get: Callable[[str], Any]) -> float:
+    """How thick a header's slice is; 0 where it does not say so in a number."""
+    thickness = _numbers(lambda tag: [get(tag)], "SliceThickness")
+    return 0.0 if thickness is None else max(0.0, float(thickness[0]))
+
+
 def _numbers(get: Callable[[str], Any], tag: str) -> np.ndarray | None:
     try:
         values = np.array(list(get(tag)), np.float64)

@@ -23,6 +23,8 @@ COLOURED_NOTE = "A coloured mark lies over the head: it is shown in grey, and th
 CONTRAST = "contrast"
 """How the `meta` of a scan says that contrast agent was given, as its header has it."""
 CONTRAST_NOTE = "Taken with contrast agent, by its header: bright vessels look like blood to a model of plain CT."
+AVERAGED = "averaged_slices"
+"""How the `meta` of a scan says of how many of its file's slices it is the mean."""
 _STORED_KEY = "second-read"
 
 

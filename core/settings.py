@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Limits(BaseModel):
-    """What one uploaded file may cost."""
+    """What one uploaded file may cost, and how many scans a volume becomes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,6 +33,7 @@ class Limits(BaseModel):
     seconds: float = Field(10, gt=0)
     memory_mb: float = Field(2048, ge=512)
     batch_size: int = Field(16, gt=0)
+    slice_mm: float = Field(5, ge=0)
 
     @property
     def unpacked_mb(self) -> float:

@@ -1,4 +1,5 @@
-"""Files that hold several slices: multi-frame CT and NIfTI. Each slice is a scan, in anatomical order.
+"""Files that hold several slices: multi-frame CT and NIfTI. Each slice is a scan, in anatomical order; many thin ones
+are put together (`core.slabs`).
 
 A frame of a multi-frame CT has its rescale and its place in functional groups (DICOM PS3.3 C.7.6.16). A NIfTI file has
 its orientation in an affine; slices are cut axially and laid out as radiologists view them: front up, the patient's
@@ -10,7 +11,7 @@ import hashlib
 import io
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +37,11 @@ from core.formats import (
     relative_day,
     technical,
 )
-from core.geometry import AXIAL, Plane, pixel_mm
+from core.geometry import AXIAL, Plane, pixel_mm, thickness_mm
 from core.pseudonym import Pseudonym
 from core.scan import LOWEST_AIR_HU, Scan, UnreadableScan, check, check_size
 from core.signatures import GZIP, is_dicom, is_nifti, is_nifti_2
+from core.slabs import alone, put_together, slabs
 
 MAX_SLICES = 2000
 SQUARE = 1.1
@@ -47,18 +49,25 @@ SQUARE = 1.1
 
 
 def read_all(
-    data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, megapixels: float = 16, megabytes: float = 1024
+    data: bytes,
+    name: str = "",
+    *,
+    pseudonym: Pseudonym | None = None,
+    megapixels: float = 16,
+    megabytes: float = 1024,
+    slice_mm: float = 0,
 ) -> Iterator[Scan]:
     """Every slice a file holds; one where it is an image or a single-slice DICOM (see `core.formats.read`).
 
-    `megabytes`: what a packed volume may unpack to. Raises UnreadableScan with a sentence for the sender.
+    `megabytes`: what a packed volume may unpack to. `slice_mm`: many thinner slices are put together to about this
+    thickness; 0: none are. Raises UnreadableScan with a sentence for the sender.
     """
     if data.startswith(GZIP):
         data = _unpacked(data, megabytes)
     if is_nifti(data):
-        yield from _nifti(data, megapixels, megabytes)
+        yield from _nifti(data, megapixels, megabytes, slice_mm)
     elif is_dicom(data) and _has_frames(data):
-        yield from _multi_frame(data, pseudonym, megapixels, megabytes)
+        yield from _multi_frame(data, pseudonym, megapixels, megabytes, slice_mm)
     else:
         yield read(data, name, pseudonym=pseudonym, megapixels=megapixels)
 
@@ -93,7 +102,9 @@ def _has_frames(data: bytes) -> bool:
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
-def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float, megabytes: float) -> Iterator[Scan]:
+def _multi_frame(
+    data: bytes, pseudonym: Pseudonym | None, megapixels: float, megabytes: float, slice_mm: float
+) -> Iterator[Scan]:
     """One frame after the other, none before all headers have been found good."""
     try:
         with warnings.catch_warnings():
@@ -112,45 +123,49 @@ def _multi_frame(data: bytes, pseudonym: Pseudonym | None, megapixels: float, me
         raise damaged(error) from error
     patient = identity_of(header, "PatientID", pseudonym)
     study = identity_of(header, "StudyInstanceUID", pseudonym) or _study_of(data)
-    day, something, no_head = relative_day(header, pseudonym), False, _NoHead()
-    for frame in frames:
+    day, heads = relative_day(header, pseudonym), _Heads()
+
+    def slice_at(number: int) -> Scan | None:
+        frame = frames[number]
         stored = _frame(header, frame.number)
         measured = stored[~padding_of(header, stored)]
         if not measured.size or measured.min() == measured.max():  # before it is asked what its values mean
-            continue
+            return None
         hu = frame.rescale.hounsfield(header, stored, frame.plane)
-        if hu.max() >= DENSEST_HU:  # frames of air hold nothing
-            if no_head.is_one(hu, frame.spacing):
-                continue
-            something = True
-            meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | day
-            yield Scan(check(hu), "HU", patient, study, meta)
-    no_head.tell(something)
-    if not something:
+        if hu.max() < DENSEST_HU or not heads.is_one(hu, frame.spacing):  # frames of air hold nothing
+            return None
+        meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | day
+        return Scan(check(hu), "HU", patient, study, meta)
+
+    yield from put_together(_slabs_of(frames, slice_mm), slice_at)
+    heads.tell()
+    if not heads.some:
         raise UnreadableScan("Every frame has the same grey everywhere or shows air only: there is nothing to read.")
 
 
-class _NoHead:
-    """Slices of a volume that are larger than a head, as shoulders are: they are left out, and that is told."""
+class _Heads:
+    """Which slices of a volume are a head's. Larger ones, as shoulders are, are left out, and that is told."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self.some = False
+        self._others = 0
         self._why: UnreadableScan | None = None
 
     def is_one(self, hu: np.ndarray, spacing: tuple[float, float] | None) -> bool:
-        """Whether a slice is one of them; it is then counted."""
+        """Whether a slice, which holds tissue, is one of them; it is then remembered."""
         try:
             check_extent(hu, spacing)
         except UnreadableScan as error:
-            self._count, self._why = self._count + 1, error
-            return True
-        return False
+            self._others, self._why = self._others + 1, error
+            return False
+        self.some = True
+        return True
 
-    def tell(self, others: bool) -> None:
-        """Raise UnreadableScan where there were some; `others`: that there were heads too."""
-        if self._why and others:
+    def tell(self) -> None:
+        """Raise UnreadableScan where there were others."""
+        if self._why and self.some:
             raise UnreadableScan(
-                f"Left out {self._count} of its slices, too large for a head, as shoulders are; the others are in."
+                f"Left out {self._others} of its slices, too large for a head, as shoulders are; the others are in."
             )
         if self._why:
             raise self._why
@@ -181,6 +196,7 @@ class _Frame:
     rescale: Rescale
     plane: Plane | None
     spacing: tuple[float, float] | None
+    thick_mm: float  # 0 where that is not said
 
     @property
     def place(self) -> float:
@@ -201,7 +217,14 @@ class _Frame:
             return _group(header, number, "PixelMeasuresSequence", tag)[0]
 
         rescale = Rescale.of(*_group(header, number, "PixelValueTransformationSequence", *RESCALE))
-        return cls(number, rescale, plane_of(where), pixel_mm(measures))
+        return cls(number, rescale, plane_of(where), pixel_mm(measures), thickness_mm(measures))
+
+
+def _slabs_of(frames: Sequence[_Frame], slice_mm: float) -> list[range]:
+    """Frames that become one scan; each by itself where one does not say where it lies."""
+    if any(frame.plane is None or frame.plane.place_mm is None for frame in frames):
+        return alone(len(frames))
+    return slabs([frame.place for frame in frames], slice_mm, max(frame.thick_mm for frame in frames))
 
 
 def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]:
@@ -214,7 +237,7 @@ def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]
     return [next((place.get(tag) for place in places if place.get(tag) is not None), None) for tag in tags]
 
 
-def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
+def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) -> Iterator[Scan]:
     try:
         kind = nibabel.Nifti2Image if is_nifti_2(data) else nibabel.Nifti1Image
         image = _checked_nifti(kind.from_bytes(data), megabytes)
@@ -236,16 +259,19 @@ def _nifti(data: bytes, megapixels: float, megabytes: float) -> Iterator[Scan]:
     if volume.min() > LOWEST_AIR_HU:
         raise UnreadableScan("The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send a CT.")
     check_tissue(volume)
-    study, something, no_head = _study_of(data), False, _NoHead()
-    for number in range(volume.shape[2]):
+    study, heads = _study_of(data), _Heads()
+
+    def slice_at(number: int) -> Scan | None:
         axial = volume[::-1, ::-1, number].T
-        if axial.min() < axial.max() >= DENSEST_HU:  # padding and air hold nothing
-            if no_head.is_one(axial, (zooms[1], zooms[0])):
-                continue
-            something = True
-            meta: dict[str, str | float] = {"format": "NIfTI", "position_mm": number * spacing}
-            yield Scan(check(axial), "HU", None, study, meta)
-    no_head.tell(something)
+        if axial.min() == axial.max() or axial.max() < DENSEST_HU:  # padding and air hold nothing
+            return None
+        if not heads.is_one(axial, (zooms[1], zooms[0])):
+            return None
+        return Scan(check(axial), "HU", None, study, {"format": "NIfTI", "position_mm": number * spacing})
+
+    places = [number * spacing for number in range(volume.shape[2])]
+    yield from put_together(slabs(places, slice_mm), slice_at)
+    heads.tell()
 
 
 def _checked_nifti(image: Any, megabytes: float) -> Any:

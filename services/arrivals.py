@@ -14,7 +14,7 @@ from core.labels import SHARES, SPLITS
 from core.likeness import Appearance
 from core.pseudonym import UNNAMED, unnamed
 from core.reading import SEEN_IN_TRAINING
-from core.scan import ASSUMED_BITS, COLOURED, COLOURED_NOTE, CONTRAST, CONTRAST_NOTE, Scan
+from core.scan import ASSUMED_BITS, AVERAGED, COLOURED, COLOURED_NOTE, CONTRAST, CONTRAST_NOTE, Meta, Scan
 from db import queries
 from db.queries import LookRow
 from services.models import trained_patients
@@ -23,10 +23,22 @@ from services.workspace import Workspace
 
 NOTES = {COLOURED: COLOURED_NOTE, CONTRAST: CONTRAST_NOTE}
 """What a scan's `meta` says, and what there is to say of it."""
+THIN_MM = 3.0
+"""A slice thinner than this is one of a thin series."""
 BURNED_IN_NOTE = (
     "Letters seem to be burned into the image: make sure that they name nobody. Where they do, undo its batch before "
     "anybody reviews it."
 )
+
+
+def of_thickness(meta: Meta) -> list[str]:
+    """That a scan is the mean of several slices, or as thin as those of which means are made."""
+    if AVERAGED in meta:
+        return [f"The mean of {meta[AVERAGED]:g} thin slices, neighbours in its file."]
+    thick = meta.get("SliceThickness", 0)
+    if not isinstance(thick, float) or not 0 < thick < THIN_MM:
+        return []
+    return [f"Only {thick:g} mm thick, so it is noisy: where there is a series of about 5 mm, upload that."]
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,7 @@ class Arrival:
             said.append(f"Nearly the same image as scan {self.resembles(ids)}, which is in the case log too.")
         if BURNED_IN in self.scan.meta and not self.synthetic:
             said.append(BURNED_IN_NOTE)
-        said += [note for fact, note in NOTES.items() if fact in self.scan.meta]
+        said += [note for fact, note in NOTES.items() if fact in self.scan.meta] + of_thickness(self.scan.meta)
         if bits := self.scan.meta.get(ASSUMED_BITS):
             said.append(
                 f"The image does not say how deep its grey is: it was taken for {bits:g} bits. "

@@ -154,6 +154,7 @@ def _decoded(ws: Workspace, incoming: Incoming) -> Iterator[tuple[str, Scan | Un
                 pseudonym=ws.pseudonym,
                 megapixels=limits.megapixels,
                 megabytes=limits.unpacked_mb,
+                slice_mm=limits.slice_mm,
             ),
             1,
         ):

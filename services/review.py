@@ -14,7 +14,7 @@ from core.reading import ENHANCED, MARKED, abstains, not_head_ct
 from db import audit, batch_queries, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
-from services.arrivals import BURNED_IN_NOTE, NOTES
+from services.arrivals import BURNED_IN_NOTE, NOTES, of_thickness
 from services.models import preferred
 from services.workspace import Workspace
 
@@ -337,6 +337,7 @@ def remarks(ws: Workspace, case: Case) -> list[str]:
         said.append(BURNED_IN_NOTE)
     if not case.reading or not {MARKED, ENHANCED} & set(case.reading.flags):  # else its answer says why it is none
         said += [note for fact, note in NOTES.items() if fact in meta]
+    said += of_thickness(meta)
     if first is not None and meta["day"] > first:
         said.append(f"{meta['day'] - first:.0f} days after this patient's first study here.")
     return said

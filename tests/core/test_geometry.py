@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.geometry import Plane
+from core.geometry import Plane, thickness_mm
 
 PIXELS = np.arange(12).reshape(3, 4)
 
@@ -61,3 +61,10 @@ def test_a_slice_without_a_place_has_an_orientation_still():
     known = plane(-1, 0, 0, 0, 1, 0, corner=("-125,0", "-120,0", "30,5"))
     assert known.place_mm is None
     np.testing.assert_array_equal(known.upright(PIXELS), PIXELS[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("said", "thickness"), [(2.5, 2.5), ("0.625", 0.625), (None, 0), ("thin", 0), ("", 0), (-5, 0), (np.inf, 0)]
+)
+def test_a_thickness_that_is_no_number_is_none(said, thickness):
+    assert thickness_mm({"SliceThickness": said}.get) == thickness

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from core.phantom import phantom
 from core.pseudonym import Pseudonym
-from core.scan import UnreadableScan
+from core.scan import AVERAGED, UnreadableScan
 from core.volume import read_all
 from tests.conftest import dicom, png
 
@@ -206,6 +206,57 @@ def test_a_volume_in_the_second_format_is_the_same():
 
 def test_a_volume_that_leans_no_more_than_a_head_does_is_read():
     assert len(list(read_all(nifti(volume(), leaning(25))))) == 4
+
+
+def test_many_thin_slices_are_put_together():
+    hu = np.repeat(volume(12), 5, axis=2) + np.tile([-2, -1, 0, 1, 2], 12).astype(np.int16)
+    thin, thick = nifti(hu, np.eye(4)), nifti(volume(12))
+    assert len(list(read_all(thin))) == 60
+    together = list(read_all(thin, slice_mm=5))
+    assert [scan.meta[AVERAGED] for scan in together] == [5] * 12
+    for found, wanted in zip(together, read_all(thick), strict=True):
+        np.testing.assert_array_equal(found.pixels, wanted.pixels)
+        assert found.meta["position_mm"] == wanted.meta["position_mm"] + 2
+    [one] = {scan.study_key for scan in together}
+    assert one == next(read_all(thin)).study_key
+
+
+def frames_apart(step, thickness=None, count=48):
+    """An enhanced CT of so many frames."""
+    header = pydicom.dcmread(io.BytesIO(multi_frame(4)))
+    header.NumberOfFrames, header.PixelData = count, header.PixelData * (count // 4)
+    header.PerFrameFunctionalGroupsSequence = [Dataset() for _ in range(count)]
+    for i, group in enumerate(header.PerFrameFunctionalGroupsSequence):
+        place = Dataset()
+        place.ImagePositionPatient = [0, 0, step * i]
+        group.PlanePositionSequence = [place]
+    if thickness is not None:
+        measures = Dataset()
+        measures.SliceThickness = thickness
+        header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = [measures]
+    out = io.BytesIO()
+    header.save_as(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("step", "thickness", "found"), [(1.25, None, 12), (1.25, 1.25, 12), (1.25, 5, 48), (5, 5, 48)]
+)
+def test_many_thin_frames_are_put_together(step, thickness, found):
+    scans = list(read_all(frames_apart(step, thickness), slice_mm=5))
+    assert len(scans) == found
+    if found == 12:
+        pixels = [pydicom.dcmread(io.BytesIO(dicom(i))).pixel_array * 2.0 - 10 for i in range(4)]
+        np.testing.assert_array_equal(scans[0].pixels, np.rint(np.mean(pixels, axis=0)))
+        assert (scans[0].meta["number"], scans[0].meta["position_mm"]) == (1.5, pytest.approx(1.5 * step))
+
+
+def test_frames_that_do_not_say_where_they_lie_are_not_put_together():
+    header = pydicom.dcmread(io.BytesIO(frames_apart(1.25)))
+    del header.PerFrameFunctionalGroupsSequence[7].PlanePositionSequence
+    out = io.BytesIO()
+    header.save_as(out)
+    assert len(list(read_all(out.getvalue(), slice_mm=5))) == 48
 
 
 def test_shoulders_below_a_head_are_left_out():

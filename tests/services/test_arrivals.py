@@ -22,7 +22,7 @@ from services.arrivals import split_of
 from services.models import promote, serving_model
 from services.removal import undo
 from services.rereading import ensure_reading
-from services.review import NoSuchScan, new_click, record
+from services.review import NoSuchScan, cases, new_click, record, remarks
 from tests.conftest import dicom, png
 from tests.core.test_volume import nifti
 from tests.services.conftest import take
@@ -268,3 +268,29 @@ def test_new_patients_fall_into_the_splits_in_their_shares():
     splits = [split_of(str(i)) for i in range(4000)]
     assert np.mean([s == "train" for s in splits]) == pytest.approx(0.70, abs=0.03)
     assert np.mean([s == "test" for s in splits]) == pytest.approx(0.15, abs=0.03)
+
+
+def test_thin_slices_of_a_volume_become_one_scan_and_say_so(ws, predictor):
+    hu = np.stack([np.rint(read(dicom(i // 5)).pixels) + i % 5 for i in range(60)], axis=2)
+    received = take(ws, predictor, [("thin.nii", nifti(hu.swapaxes(0, 1)[::-1, ::-1], np.eye(4)))])
+    assert [(one.file, one.outcome) for one in received] == [(f"thin.nii#{i}", "stored") for i in range(1, 13)]
+    assert {one.reason for one in received} == {"The mean of 5 thin slices, neighbours in its file."}
+    assert remarks(ws, cases(ws, "r")[0]) == ["The mean of 5 thin slices, neighbours in its file."]
+
+
+def test_every_slice_of_a_volume_is_a_scan_where_that_is_wanted(ws, predictor, monkeypatch):
+    monkeypatch.setattr(ws.settings.limits, "slice_mm", 0)
+    hu = np.stack([np.rint(read(dicom(i // 5)).pixels) + i % 5 for i in range(60)], axis=2)
+    assert len(take(ws, predictor, [("thin.nii", nifti(hu.swapaxes(0, 1)[::-1, ::-1], np.eye(4)))])) == 60
+
+
+@pytest.mark.parametrize(("thickness", "thin"), [("0.625", True), ("2.5", True), ("3", False), ("5.0", False), ("", False)])
+def test_a_thin_slice_says_that_a_thicker_series_is_better(ws, predictor, thickness, thin):
+    header = pydicom.dcmread(io.BytesIO(dicom(1)))
+    header.SliceThickness = thickness
+    out = io.BytesIO()
+    header.save_as(out)
+    [one] = take(ws, predictor, [("I1", out.getvalue())])
+    said = f"Only {thickness} mm thick, so it is noisy: where there is a series of about 5 mm, upload that."
+    assert one.reason == (said if thin else None)
+    assert remarks(ws, cases(ws, "r")[0]) == ([said] if thin else [])

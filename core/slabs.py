@@ -1,0 +1,63 @@
+"""Thin slices of a volume, put together to slices as thick as those that brain CT is read in."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from core.scan import AVERAGED, Scan
+
+MANY = 48
+"""Whoever sends fewer slices than this, however thin, has chosen them: each is a scan."""
+SAME_MM = 0.01
+"""Slices no further apart lie at one place, as those of two series do."""
+
+
+def slabs(places_mm: Sequence[float], thickness_mm: float, own_mm: float = 0) -> list[range]:
+    """Slices that become one scan, in order: neighbours that are together about `thickness_mm` thick.
+
+    `places_mm`: where each slice lies, in ascending order. `own_mm`: how thick each is, where that is known and may be
+    more than the way to the next one. Slices on two sides of a gap are never put together. Each is by itself where
+    `thickness_mm` is 0, where slices are more than two thirds as thick, where there are fewer than `MANY`, and where
+    two lie at one place.
+    """
+    gaps = np.diff(places_mm)
+    if len(places_mm) < MANY or gaps.min() <= SAME_MM:
+        return alone(len(places_mm))
+    step = float(np.median(gaps))
+    together = round(thickness_mm / max(step, own_mm))
+    if together < 2:
+        return alone(len(places_mm))
+    ends = [0, *(int(at) + 1 for at in np.flatnonzero(gaps > 1.5 * step)), len(places_mm)]
+    found: list[range] = []
+    for begin, end in pairwise(ends):
+        parts = max(1, round((end - begin) / together))
+        edges = [begin + (end - begin) * part // parts for part in range(parts + 1)]
+        found += [range(a, b) for a, b in pairwise(edges)]
+    return found
+
+
+def alone(count: int) -> list[range]:
+    """Every slice by itself."""
+    return [range(at, at + 1) for at in range(count)]
+
+
+def put_together(groups: Sequence[range], slice_at: Callable[[int], Scan | None]) -> Iterator[Scan]:
+    """Each group's mean, of those of its slices that `slice_at` gives; nothing where it gives none."""
+    for group in groups:
+        found = [scan for number in group if (scan := slice_at(number))]
+        if found:
+            yield _mean(found)
+
+
+def _mean(scans: Sequence[Scan]) -> Scan:
+    """Of slices of one volume: in whole HU, in the middle of where they lie."""
+    first = scans[0]
+    if len(scans) == 1:
+        return first
+    pixels = np.rint(np.mean([scan.pixels for scan in scans], axis=0, dtype=np.float32))
+    meta = {fact: value for scan in reversed(scans) for fact, value in scan.meta.items()}
+    for fact in ("position_mm", "number"):
+        if fact in first.meta:
+            meta[fact] = float(np.mean([scan.meta[fact] for scan in scans]))
+    return Scan(pixels, first.unit, first.patient_key, first.study_key, meta | {AVERAGED: float(len(scans))})

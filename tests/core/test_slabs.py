@@ -1,0 +1,87 @@
+"""Thin slices put together: what becomes one scan, what stays by itself, and what the mean is."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.scan import AVERAGED, Scan
+from core.slabs import MANY, put_together, slabs
+
+
+@pytest.mark.parametrize(
+    ("step", "together"), [(0.625, 8), (1.0, 5), (1.25, 4), (2.5, 2), (3.2, 2), (3.4, 1), (5.0, 1), (7.0, 1)]
+)
+def test_thin_slices_become_as_thick_as_they_are_read(step, together):
+    assert {len(group) for group in slabs([step * i for i in range(200)], 5)} == {together}
+
+
+def test_the_rest_is_shared_out():
+    assert sorted(len(group) for group in slabs([1.0 * i for i in range(103)], 5)) == [4] * 2 + [5] * 19
+
+
+@given(
+    places=st.lists(st.integers(1, 400), min_size=1, max_size=300, unique=True),
+    thick=st.floats(0, 12),
+    own=st.floats(0, 6),
+)
+def test_every_slice_is_in_one_scan_in_its_order(places, thick, own):
+    groups = slabs([float(place) for place in sorted(places)], thick, own)
+    assert [number for group in groups for number in group] == list(range(len(places)))
+    assert all(len(group) for group in groups)
+
+
+@given(gaps=st.lists(st.sampled_from([1.0, 1.0, 1.0, 1.2, 7.0]), min_size=MANY, max_size=200))
+def test_slices_on_two_sides_of_a_gap_are_never_one_scan(gaps):
+    places = np.concatenate([[0.0], np.cumsum(gaps)])
+    step = np.median(gaps)
+    for group in slabs(places.tolist(), 5):
+        inner = np.diff(places[group.start : group.stop])
+        assert len(group) == 1 or inner.max() <= 1.5 * step
+
+
+def test_a_head_cut_finely_below_and_coarsely_above_is_thick_throughout():
+    places = [1.0 * i for i in range(60)] + [60 + 5.0 * i for i in range(1, 15)]
+    groups = slabs(places, 5)
+    assert [len(group) for group in groups] == [5] * 12 + [1] * 14
+
+
+@pytest.mark.parametrize(
+    ("places", "thick", "own"),
+    [
+        (np.arange(MANY - 1.0), 5, 0),  # few: somebody chose them
+        (np.arange(100.0), 0, 0),  # it is not wanted
+        (np.arange(100.0), 5, 5),  # thick slices that overlap
+        (np.repeat(np.arange(50.0), 2), 5, 0),  # two series in one file
+        ([], 5, 0),
+        ([3.0], 5, 0),
+    ],
+)
+def test_what_stays_by_itself(places, thick, own):
+    assert [len(group) for group in slabs(list(places), thick, own)] == [1] * len(places)
+
+
+def scan(number, **meta):
+    hu = np.full((32, 32), 30.0, np.float32)
+    hu[0, 0] = number
+    return Scan(hu, "HU", "patient", "study", {"format": "NIfTI", "position_mm": 2.5 * number, **meta})
+
+
+def test_a_mean_is_of_whole_densities_and_lies_in_the_middle():
+    [mean] = put_together([range(0, 4)], scan)
+    assert mean.pixels.dtype == np.float32
+    assert mean.pixels[0, 0] == 2  # of 0, 1, 2 and 3: 1.5
+    assert (mean.pixels.ravel()[1:] == 30).all()
+    assert mean.meta == {"format": "NIfTI", "position_mm": 3.75, AVERAGED: 4}
+    assert (mean.unit, mean.patient_key, mean.study_key) == ("HU", "patient", "study")
+
+
+def test_what_one_slice_says_its_mean_says():
+    [mean] = put_together([range(0, 3)], lambda number: scan(number, **({"burned_in": 1.0} if number == 1 else {})))
+    assert mean.meta["burned_in"] == 1
+
+
+def test_slices_that_hold_nothing_are_not_averaged_in():
+    scans = list(put_together([range(0, 2), range(2, 4), range(4, 6)], lambda i: scan(i) if i in (1, 4, 5) else None))
+    assert [one.pixels[0, 0] for one in scans] == [1, 4]  # 4.5, to the even one
+    assert [one.meta.get(AVERAGED) for one in scans] == [None, 2]
