@@ -284,7 +284,9 @@ def test_every_slice_of_a_volume_is_a_scan_where_that_is_wanted(ws, predictor, m
     assert len(take(ws, predictor, [("thin.nii", nifti(hu.swapaxes(0, 1)[::-1, ::-1], np.eye(4)))])) == 60
 
 
-@pytest.mark.parametrize(("thickness", "thin"), [("0.625", True), ("2.5", True), ("3", False), ("5.0", False), ("", False)])
+@pytest.mark.parametrize(
+    ("thickness", "thin"), [("0.625", True), ("2.5", True), ("3", False), ("5.0", False), ("", False)]
+)
 def test_a_thin_slice_says_that_a_thicker_series_is_better(ws, predictor, thickness, thin):
     header = pydicom.dcmread(io.BytesIO(dicom(1)))
     header.SliceThickness = thickness
