@@ -17,6 +17,8 @@ from core.scan import Scan, UnreadableScan
 
 T = TypeVar("T")
 _COMMAND = ("-m", "core.decoder")
+_FACTS = ("unit", "patient_key", "study_key", "meta", "series_key")
+"""What is said of a scan beside its pixels."""
 
 
 class Decoder:
@@ -56,7 +58,7 @@ class Decoder:
                     if ended:
                         return
                     pixels = np.frombuffer(body, np.float32).reshape(answer["shape"]).copy()
-                    yield Scan(pixels, answer["unit"], answer["patient_key"], answer["study_key"], answer["meta"])
+                    yield Scan(pixels, **{name: answer[name] for name in _FACTS})
             finally:
                 if not ended:  # slices nobody asked for any more must not answer the next question
                     self._child.stop()
@@ -89,7 +91,7 @@ def answers_to(head: dict[str, Any], data: bytes) -> Iterator[Frame]:
     pseudonym = Pseudonym(bytes.fromhex(head["secret"])) if head["secret"] is not None else None
     try:
         for scan in read_all(data, head["name"], pseudonym=pseudonym, **head["limits"]):
-            facts = {name: getattr(scan, name) for name in ("unit", "patient_key", "study_key", "meta")}
+            facts = {name: getattr(scan, name) for name in _FACTS}
             yield {**facts, "shape": scan.pixels.shape}, scan.pixels.tobytes()
     except UnreadableScan as error:
         yield {"refused": str(error)}, b""

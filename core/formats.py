@@ -119,7 +119,7 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
         raise damaged(error) from error
     patient = identity_of(header, "PatientID", pseudonym)
     study = identity_of(header, "StudyInstanceUID", pseudonym)
-    return Scan(hu, "HU", patient, study, meta)
+    return Scan(hu, "HU", patient, study, meta, identity_of(header, "SeriesInstanceUID", pseudonym))
 
 
 def header_of(data: bytes) -> Dataset:
@@ -246,18 +246,18 @@ def patient_id(header: Dataset) -> str:
 
 
 def identity_of(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:
-    """PatientID or StudyInstanceUID as a keyed hash; None where it is not there, what stands there identifies nothing,
-    or there is no key."""
-    value = patient_id(header) if tag == "PatientID" else _study_uid(header)
+    """PatientID or the UID of a study or series as a keyed hash; None where it is not there, what stands there
+    identifies nothing, or there is no key."""
+    value = patient_id(header) if tag == "PatientID" else _uid_in(header, tag)
     return pseudonym.of(tag, value) if pseudonym and value else None
 
 
 _UID = re.compile(r"\d+(\.\d+){2,}")
 
 
-def _study_uid(header: Dataset) -> str:
+def _uid_in(header: Dataset, tag: str) -> str:
     """Empty where there is none, or a word in its place, which would make one study of all."""
-    value = str(header.get("StudyInstanceUID", "")).strip()
+    value = str(header.get(tag, "")).strip()
     return value if _UID.fullmatch(value) else ""
 
 

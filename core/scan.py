@@ -41,6 +41,7 @@ class Scan:
     patient_key: str | None = None  # keyed hash; None where the file names no patient
     study_key: str | None = None
     meta: Meta = field(default_factory=dict)  # technical only: position_mm, number, format, ...
+    series_key: str | None = None  # of a single DICOM file, on its way in: it is not kept
 
     @property
     def content_hash(self) -> str:

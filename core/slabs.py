@@ -9,6 +9,8 @@ from core.scan import AVERAGED, Scan
 
 MANY = 48
 """Whoever sends fewer slices than this, however thin, has chosen them: each is a scan."""
+THIN_MM = 3.0
+"""A slice thinner than this is one of a thin series."""
 SAME_MM = 0.01
 """Slices no further apart lie at one place, as those of two series do."""
 

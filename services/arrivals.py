@@ -15,6 +15,7 @@ from core.likeness import Appearance
 from core.pseudonym import UNNAMED, unnamed
 from core.reading import SEEN_IN_TRAINING
 from core.scan import ASSUMED_BITS, AVERAGED, COLOURED, COLOURED_NOTE, CONTRAST, CONTRAST_NOTE, Meta, Scan
+from core.slabs import THIN_MM
 from db import queries
 from db.queries import LookRow
 from services.models import trained_patients
@@ -23,8 +24,6 @@ from services.workspace import Workspace
 
 NOTES = {COLOURED: COLOURED_NOTE, CONTRAST: CONTRAST_NOTE}
 """What a scan's `meta` says, and what there is to say of it."""
-THIN_MM = 3.0
-"""A slice thinner than this is one of a thin series."""
 BURNED_IN_NOTE = (
     "Letters seem to be burned into the image: make sure that they name nobody. Where they do, undo its batch before "
     "anybody reviews it."
@@ -34,7 +33,7 @@ BURNED_IN_NOTE = (
 def of_thickness(meta: Meta) -> list[str]:
     """That a scan is the mean of several slices, or as thin as those of which means are made."""
     if AVERAGED in meta:
-        return [f"The mean of {meta[AVERAGED]:g} thin slices, neighbours in its file."]
+        return [f"The mean of {meta[AVERAGED]:g} neighbouring thin slices."]
     thick = meta.get("SliceThickness", 0)
     if not isinstance(thick, float) or not 0 < thick < THIN_MM:
         return []

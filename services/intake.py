@@ -17,6 +17,7 @@ from services.arrivals import Arrival, arrivals_of, share, splits_of
 from services.models import preferred
 from services.removal import note_images
 from services.resemblance import Resemblances
+from services.series import together
 from services.workspace import Workspace
 
 Outcome = Literal["stored", "duplicate", "refused"]
@@ -69,7 +70,7 @@ class _Chunk:
 
     scans: dict[str, Scan] = field(default_factory=dict)  # content hash -> scan, new ones only
     readings: dict[str, Reading] = field(default_factory=dict)
-    outcome: list[tuple[str, str | None, str | None]] = field(default_factory=list)  # file, hash, reason
+    outcome: list[tuple[tuple[str, ...], str | None, str | None]] = field(default_factory=list)  # files, hash, reason
 
     @property
     def pixels(self) -> int:
@@ -85,13 +86,13 @@ def receive(
     actor: str,
     synthetic: bool = False,
 ) -> Iterator[Received]:
-    """Store and read files as they come; yields one outcome per file, in order, after it is on the disk. They are one
-    batch.
+    """Store and read files as they come; yields one outcome per file, in order, after it is on the disk; those of a
+    thin series when it is whole (`services.series`). They are one batch.
 
     Raises BatchGone where the batch is taken back meanwhile: then none of its scans is there, and no more come.
 
-    Memory holds two chunks of `limits.batch_size` scans, fewer where they are large, however many files there are:
-    one is decoded while the one before is read by the model and stored.
+    Memory holds two chunks of `limits.batch_size` scans, fewer where they are large, however many files there are, and
+    the thin series that are not whole yet: one chunk is decoded while the one before is read by the model and stored.
     """
     batch = _Batch(source, actor, synthetic, Resemblances(ws))
     for chunk in _one_ahead(_chunks(ws, files)):
@@ -123,19 +124,19 @@ def _one_ahead(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
 
 
 def _chunks(ws: Workspace, files: Iterable[Incoming]) -> Iterator[_Chunk]:
-    chunk = _Chunk()
-    for incoming in files:
-        for name, found in _decoded(ws, incoming):
-            if isinstance(found, UnreadableScan):
-                chunk.outcome.append((name, None, str(found)))
-            else:
-                digest = found.content_hash
-                if digest not in chunk.scans or not chunk.scans[digest].patient_key:  # one that names its patient wins
-                    chunk.scans[digest] = found
-                chunk.outcome.append((name, digest, None))
-            if len(chunk.outcome) >= ws.settings.limits.batch_size or chunk.pixels >= CHUNK_PIXELS:
-                yield chunk
-                chunk = _Chunk()
+    chunk, limits = _Chunk(), ws.settings.limits
+    decoded = (found for incoming in files for found in _decoded(ws, incoming))
+    for names, found in together(decoded, limits.slice_mm):
+        if isinstance(found, UnreadableScan):
+            chunk.outcome.append((names, None, str(found)))
+        else:
+            digest = found.content_hash
+            if digest not in chunk.scans or not chunk.scans[digest].patient_key:  # one that names its patient wins
+                chunk.scans[digest] = found
+            chunk.outcome.append((names, digest, None))
+        if len(chunk.outcome) >= limits.batch_size or chunk.pixels >= CHUNK_PIXELS:
+            yield chunk
+            chunk = _Chunk()
     if chunk.outcome:
         yield chunk
 
@@ -255,9 +256,9 @@ def _outcomes(
     named: set[int],
 ) -> Iterator[Received]:
     """Of each file. `named`: whose patient nobody had named before it came again with a name."""
-    for file, digest, reason in chunk.outcome:
+    for files, digest, reason in chunk.outcome:
         if digest is None:
-            yield Received(file, "refused", reason)
+            yield from (Received(file, "refused", reason) for file in files)
             continue
         scan_id = ids[digest]
         stored = digest in notes
@@ -265,7 +266,9 @@ def _outcomes(
         belongs = ", which belongs to the patient named by this file now" if scan_id in named else ""
         known = f"The same image is in the case log already, as scan {scan_id}{belongs}."
         why = notes.pop(digest) if stored else known
-        yield Received(file, "stored" if stored else "duplicate", why, scan_id, shown.get(scan_id), scan_id in audits)
+        outcome: Outcome = "stored" if stored else "duplicate"
+        for file in files:
+            yield Received(file, outcome, why, scan_id, shown.get(scan_id), scan_id in audits)
 
 
 PLACE = ("position_mm", "number", "InstanceNumber")

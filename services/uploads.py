@@ -7,11 +7,12 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from core.labels import counted
 from core.model_process import ModelStopped
 from core.reading import Model
 from db.session import UnusableLog
 from services.files import files_in, unpacked
-from services.intake import BatchGone, Incoming, Received, receive
+from services.intake import BatchGone, Incoming, Outcome, Received, receive
 from services.workspace import Workspace
 
 Sent = Iterable[tuple[str, bytes]]
@@ -83,16 +84,22 @@ class Upload:
 
     @property
     def scan_ids(self) -> list[int]:
-        """Of what was stored."""
-        return [one.scan_id for one in self.received if one.outcome == "stored" and one.scan_id is not None]
+        """Of what was stored, each once: several files of a thin series are one scan."""
+        return self._ids("stored")
 
     @property
     def ids_of_duplicates(self) -> list[int]:
         """Scans that were in the log before, each once."""
-        return list({one.scan_id: None for one in self.received if one.outcome == "duplicate" and one.scan_id})
+        return self._ids("duplicate")
+
+    def _ids(self, outcome: Outcome) -> list[int]:
+        ids = [one.scan_id for one in list(self.received) if one.outcome == outcome and one.scan_id is not None]
+        return list(dict.fromkeys(ids))
 
     @property
     def counts(self) -> str:
-        """As "3 stored, 1 refused"."""
-        counts = Counter(one.outcome for one in self.received)
-        return ", ".join(f"{counts[name]} {name}" for name in ("stored", "duplicate", "refused") if counts[name])
+        """As "3 stored, 1 refused", or "256 stored as 32 scans"."""
+        counts, scans = Counter(one.outcome for one in list(self.received)), len(self.scan_ids)
+        fewer = f" as {counted(scans, 'scan')}" if scans < counts["stored"] else ""
+        said: dict[Outcome, str] = {"stored": f"stored{fewer}", "duplicate": "duplicate", "refused": "refused"}
+        return ", ".join(f"{counts[name]} {words}" for name, words in said.items() if counts[name])

@@ -6,11 +6,11 @@ import streamlit as st
 from core.labels import counted
 from dashboard import resources
 from dashboard.components import frame, words
-from dashboard.components.uploading import forget_if_taken_back, lines, notice, running, undo_button
+from dashboard.components.uploading import forget_if_taken_back, lines, notice, running, told, undo_button
 from services.review import NoSuchScan, case
 from services.uploads import Upload
 
-NAMED = 12  # files with something to say about are named one by one, up to so many of a kind
+SAID = 12  # sentences about files of a kind
 
 st.title("Upload")
 ws = resources.workspace()
@@ -80,10 +80,11 @@ if upload and upload.received:
     refused = table[table["Outcome"] == "refused"]
     noted = table[(table["Outcome"] == "stored") & (table["Reason"] != "")]
     for icon, rows in ((":material/block:", refused), (":material/info:", noted)):
-        for row in rows.head(NAMED).to_dict("records"):
-            st.markdown(f"{icon} **{words.plain(row['File'])}**: {words.plain(row['Reason'])}")
-        if len(rows) > NAMED:
-            st.markdown(f"{icon} and {len(rows) - NAMED} more, in the table below.")
+        said = told(rows)
+        for sentence in said[:SAID]:
+            st.markdown(f"{icon} {sentence}")
+        if len(said) > SAID:
+            st.markdown(f"{icon} More is said in the table below.")
     if len(refused):
         st.download_button("Download the refusals", words.for_spreadsheets(refused), "refused.csv", "text/csv")
     st.dataframe(table, hide_index=True, width="stretch")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import pandas as pd
 import streamlit as st
 
 from core.labels import counted
@@ -15,6 +16,8 @@ from services.uploads import Upload
 from services.workspace import Workspace
 
 LOOK_S = 0.3
+NAMED = 3
+"""Files of which the same is said are named, so many of them."""
 _NOTICE = "batch_notice"
 
 
@@ -82,6 +85,16 @@ def lines(ws: Workspace, upload: Upload) -> list[dict[str, str]]:
     ids = {one.scan_id for one in upload.received if one.scan_id is not None}
     found = {case.scan.id: case for case in cases(ws, frame.reader(), blind_first=frame.blind_first(), ids=ids)}
     return [_line(one, found) for one in upload.received]
+
+
+def told(rows: pd.DataFrame) -> list[str]:
+    """What there is to say of files, of `lines`, as Markdown: the same is said once for all of which it is true."""
+    said = []
+    for reason, files in rows.groupby("Reason", sort=False)["File"]:
+        names = ", ".join(words.plain(name) for name in files.head(NAMED))
+        more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+        said.append(f"**{names}{more}**: {words.plain(str(reason))}")
+    return said
 
 
 def _line(received: Received, found: dict[int, Any]) -> dict[str, str]:

@@ -274,8 +274,8 @@ def test_thin_slices_of_a_volume_become_one_scan_and_say_so(ws, predictor):
     hu = np.stack([np.rint(read(dicom(i // 5)).pixels) + i % 5 for i in range(60)], axis=2)
     received = take(ws, predictor, [("thin.nii", nifti(hu.swapaxes(0, 1)[::-1, ::-1], np.eye(4)))])
     assert [(one.file, one.outcome) for one in received] == [(f"thin.nii#{i}", "stored") for i in range(1, 13)]
-    assert {one.reason for one in received} == {"The mean of 5 thin slices, neighbours in its file."}
-    assert remarks(ws, cases(ws, "r")[0]) == ["The mean of 5 thin slices, neighbours in its file."]
+    assert {one.reason for one in received} == {"The mean of 5 neighbouring thin slices."}
+    assert remarks(ws, cases(ws, "r")[0]) == ["The mean of 5 neighbouring thin slices."]
 
 
 def test_every_slice_of_a_volume_is_a_scan_where_that_is_wanted(ws, predictor, monkeypatch):
