@@ -119,7 +119,15 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
         raise damaged(error) from error
     patient = identity_of(header, "PatientID", pseudonym)
     study = identity_of(header, "StudyInstanceUID", pseudonym)
-    return Scan(hu, "HU", patient, study, meta, identity_of(header, "SeriesInstanceUID", pseudonym))
+    return Scan(hu, "HU", patient, study, meta, _series_of(header, plane, pseudonym))
+
+
+def _series_of(header: Dataset, plane: Plane | None, pseudonym: Pseudonym | None) -> str | None:
+    """What slices have in common that are of one series, in parallel planes and with pixels of one size."""
+    uid = _uid_in(header, "SeriesInstanceUID")
+    if not (uid and plane and pseudonym):
+        return None
+    return pseudonym.of("SeriesInstanceUID", f"{uid} {plane.directions} {pixel_mm(header.get)}")
 
 
 def header_of(data: bytes) -> Dataset:
@@ -246,8 +254,8 @@ def patient_id(header: Dataset) -> str:
 
 
 def identity_of(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:
-    """PatientID or the UID of a study or series as a keyed hash; None where it is not there, what stands there
-    identifies nothing, or there is no key."""
+    """PatientID or StudyInstanceUID as a keyed hash; None where it is not there, what stands there identifies nothing,
+    or there is no key."""
     value = patient_id(header) if tag == "PatientID" else _uid_in(header, tag)
     return pseudonym.of(tag, value) if pseudonym and value else None
 

@@ -38,6 +38,11 @@ class Plane:
         return np.asarray(-across if across[2] < 0 else across)
 
     @property
+    def directions(self) -> tuple[float, ...]:
+        """(6,) of rows and columns, to a thousandth: parallel planes have the same."""
+        return tuple((np.round([*self.row, *self.column], 3) + 0.0).tolist())  # -0.0 and 0.0 are one
+
+    @property
     def axial(self) -> bool:
         """Whether the slice lies across the body, a tilted gantry's included."""
         return bool(self.normal[2] >= AXIAL)

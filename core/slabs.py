@@ -1,4 +1,4 @@
-"""Thin slices of a volume, put together to slices as thick as those that brain CT is read in."""
+"""Thin slices of a series, put together to slices as thick as those that brain CT is read in."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -16,27 +16,23 @@ SAME_MM = 0.01
 
 
 def slabs(places_mm: Sequence[float], thickness_mm: float, own_mm: float = 0) -> list[range]:
-    """Slices that become one scan, in order: neighbours that are together about `thickness_mm` thick.
+    """Slices that become one scan, in order: those that reach over about `thickness_mm` by a grid that is the same
+    whichever others there are, so that a series sent in two parts becomes the same scans but for one or two.
 
     `places_mm`: where each slice lies, in ascending order. `own_mm`: how thick each is, where that is known and may be
-    more than the way to the next one. Slices on two sides of a gap are never put together. Each is by itself where
-    `thickness_mm` is 0, where slices are more than two thirds as thick, where there are fewer than `MANY`, and where
-    two lie at one place.
+    more than the way to the next one. Each slice is by itself where `thickness_mm` is 0, where two would be thicker
+    still by half, where there are fewer than `MANY`, and where two lie at one place.
     """
     gaps = np.diff(places_mm)
     if len(places_mm) < MANY or gaps.min() <= SAME_MM:
         return alone(len(places_mm))
-    step = float(np.median(gaps))
-    together = round(thickness_mm / max(step, own_mm))
+    step = round(float(np.median(gaps)), 3)
+    together = round((thickness_mm - max(own_mm - step, 0)) / step)
     if together < 2:
         return alone(len(places_mm))
-    ends = [0, *(int(at) + 1 for at in np.flatnonzero(gaps > 1.5 * step)), len(places_mm)]
-    found: list[range] = []
-    for begin, end in pairwise(ends):
-        parts = max(1, round((end - begin) / together))
-        edges = [begin + (end - begin) * part // parts for part in range(parts + 1)]
-        found += [range(a, b) for a, b in pairwise(edges)]
-    return found
+    cells = np.floor((np.array(places_mm) + SAME_MM / 2) / (together * step))
+    edges = [0, *(int(at) + 1 for at in np.flatnonzero(np.diff(cells))), len(places_mm)]
+    return [range(begin, end) for begin, end in pairwise(edges)]
 
 
 def alone(count: int) -> list[range]:
@@ -49,11 +45,12 @@ def put_together(groups: Sequence[range], slice_at: Callable[[int], Scan | None]
     for group in groups:
         found = [scan for number in group if (scan := slice_at(number))]
         if found:
-            yield _mean(found)
+            yield mean(found)
 
 
-def _mean(scans: Sequence[Scan]) -> Scan:
-    """Of slices of one volume: in whole HU, in the middle of where they lie."""
+def mean(scans: Sequence[Scan]) -> Scan:
+    """Of slices of one series, one or more: of several in whole HU, in the middle of where they lie, and no longer as
+    thick as a header says of each."""
     first = scans[0]
     if len(scans) == 1:
         return first
@@ -62,4 +59,5 @@ def _mean(scans: Sequence[Scan]) -> Scan:
     for fact in ("position_mm", "number"):
         if fact in first.meta:
             meta[fact] = float(np.mean([scan.meta[fact] for scan in scans]))
+    meta.pop("SliceThickness", None)
     return Scan(pixels, first.unit, first.patient_key, first.study_key, meta | {AVERAGED: float(len(scans))})

@@ -39,7 +39,7 @@ from core.formats import (
 )
 from core.geometry import AXIAL, Plane, pixel_mm, thickness_mm
 from core.pseudonym import Pseudonym
-from core.scan import LOWEST_AIR_HU, Scan, UnreadableScan, check, check_size
+from core.scan import LOWEST_AIR_HU, Meta, Scan, UnreadableScan, check, check_size
 from core.signatures import GZIP, is_dicom, is_nifti, is_nifti_2
 from core.slabs import alone, put_together, slabs
 
@@ -132,9 +132,11 @@ def _multi_frame(
         if not measured.size or measured.min() == measured.max():  # before it is asked what its values mean
             return None
         hu = frame.rescale.hounsfield(header, stored, frame.plane)
-        if hu.max() < DENSEST_HU or not heads.is_one(hu, frame.spacing):  # frames of air hold nothing
+        if hu.max() < DENSEST_HU:  # frames of air hold nothing
             return None
-        meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | day
+        if not heads.admits(hu, frame.spacing):
+            return None
+        meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | frame.thickness | day
         return Scan(check(hu), "HU", patient, study, meta)
 
     yield from put_together(_slabs_of(frames, slice_mm), slice_at)
@@ -151,8 +153,8 @@ class _Heads:
         self._others = 0
         self._why: UnreadableScan | None = None
 
-    def is_one(self, hu: np.ndarray, spacing: tuple[float, float] | None) -> bool:
-        """Whether a slice, which holds tissue, is one of them; it is then remembered."""
+    def admits(self, hu: np.ndarray, spacing: tuple[float, float] | None) -> bool:
+        """Whether a slice, which holds tissue, is one of them; either way it is counted."""
         try:
             check_extent(hu, spacing)
         except UnreadableScan as error:
@@ -199,10 +201,21 @@ class _Frame:
     thick_mm: float  # 0 where that is not said
 
     @property
+    def thickness(self) -> Meta:
+        """For a scan's `meta`."""
+        return {"SliceThickness": self.thick_mm} if self.thick_mm else {}
+
+    @property
     def place(self) -> float:
         """Along the normal, where that is said; else by its number."""
         place = self.plane.place_mm if self.plane else None
         return float(self.number) if place is None else place
+
+    def lies_as(self, other: "_Frame") -> bool:
+        """Whether both say where they lie, in parallel planes and with pixels of one size."""
+        if self.plane is None or other.plane is None or other.plane.place_mm is None:
+            return False
+        return self.plane.directions == other.plane.directions and self.spacing == other.spacing
 
     @classmethod
     def of(cls, header: Dataset, number: int) -> "_Frame":
@@ -221,8 +234,9 @@ class _Frame:
 
 
 def _slabs_of(frames: Sequence[_Frame], slice_mm: float) -> list[range]:
-    """Frames that become one scan; each by itself where one does not say where it lies."""
-    if any(frame.plane is None or frame.plane.place_mm is None for frame in frames):
+    """Frames that become one scan; each by itself where one does not say where it lies, or lies another way round."""
+    first = frames[0]
+    if not all(first.lies_as(frame) for frame in frames):
         return alone(len(frames))
     return slabs([frame.place for frame in frames], slice_mm, max(frame.thick_mm for frame in frames))
 
@@ -265,7 +279,7 @@ def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) ->
         axial = volume[::-1, ::-1, number].T
         if axial.min() == axial.max() or axial.max() < DENSEST_HU:  # padding and air hold nothing
             return None
-        if not heads.is_one(axial, (zooms[1], zooms[0])):
+        if not heads.admits(axial, (zooms[1], zooms[0])):
             return None
         return Scan(check(axial), "HU", None, study, {"format": "NIfTI", "position_mm": number * spacing})
 

@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db import queries
-from db.models import AuditEvent, Batch, Reading, Review, Scan, SnapshotItem, Study
+from db.models import AuditEvent, Batch, Part, Reading, Review, Scan, SnapshotItem, Study
 
 
 def batches(session: Session) -> Sequence[Batch]:
@@ -62,6 +62,7 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
     hashes = list(session.scalars(select(Scan.content_hash).where(Scan.batch_id == batch)))
     studies = sorted(set(session.scalars(select(Scan.study_key).where(Scan.batch_id == batch))))
     session.execute(delete(Reading).where(Reading.scan_id.in_(of_batch)))
+    session.execute(delete(Part).where(Part.scan_id.in_(of_batch)))
     session.execute(update(Scan).where(Scan.resembles_id.in_(of_batch)).values(resembles_id=None))
     session.execute(delete(Scan).where(Scan.batch_id == batch))
     for start in range(0, len(studies), queries.AT_ONCE):

@@ -92,6 +92,14 @@ class Scan(Base):
     __mapper_args__ = {"version_id_col": version, "version_id_generator": False}
 
 
+class Part(Base):
+    """A thin slice that came by itself, and of which scan it has become a part."""
+
+    __tablename__ = "parts"
+    content_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    scan_id: Mapped[int] = mapped_column(ForeignKey("scans.id"), index=True)
+
+
 class ModelVersion(Base):
     """A bundle this log has met; what it is stands in its manifest."""
 

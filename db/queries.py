@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Batch, ModelVersion, Patient, Reading, Review, Scan, SnapshotItem, Study
+from db.models import Batch, ModelVersion, Part, Patient, Reading, Review, Scan, SnapshotItem, Study
 
 AT_ONCE = 10_000
 """Values in one statement: SQLite takes 32,766 where it was not built for more."""
@@ -108,10 +108,20 @@ def alike_in_study(session: Session, scan: ScanRow) -> list[ScanRow]:
     return [row for row in (ScanRow(*values) for values in rows) if row.in_mm == scan.in_mm]
 
 
+def add_parts(session: Session, scan_id: int, hashes: Collection[str]) -> None:
+    """Slices that have become part of a scan, but for those that are another's already."""
+    there = parts_by_hash(session, hashes)
+    session.add_all(Part(content_hash=digest, scan_id=scan_id) for digest in hashes if digest not in there)
+
+
 def scans_by_hash(session: Session, hashes: Collection[str]) -> dict[str, int]:
     """Content hash -> scan id, for those the log has."""
-    rows = session.execute(select(Scan.content_hash, Scan.id).where(Scan.content_hash.in_(hashes)))
-    return {row.content_hash: row.id for row in rows}
+    return dict(map(tuple, rows_for(session, select(Scan.content_hash, Scan.id), Scan.content_hash, hashes)))
+
+
+def parts_by_hash(session: Session, hashes: Collection[str]) -> dict[str, int]:
+    """Content hash -> the scan that a slice has become a part of, for those of which that is so."""
+    return dict(map(tuple, rows_for(session, select(Part.content_hash, Part.scan_id), Part.content_hash, hashes)))
 
 
 _LOOKS = (

@@ -68,7 +68,8 @@ class _Batch:
 class _Chunk:
     """Files on their way through one transaction."""
 
-    scans: dict[str, Scan] = field(default_factory=dict)  # content hash -> scan, new ones only
+    scans: dict[str, Scan] = field(default_factory=dict)  # content hash -> scan
+    parts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of a mean -> of the slices it is made of
     readings: dict[str, Reading] = field(default_factory=dict)
     outcome: list[tuple[tuple[str, ...], str | None, str | None]] = field(default_factory=list)  # files, hash, reason
 
@@ -96,12 +97,13 @@ def receive(
     """
     batch = _Batch(source, actor, synthetic, Resemblances(ws))
     for chunk in _one_ahead(_chunks(ws, files)):
-        note = note_images(ws, chunk.scans)
-        for digest, scan in chunk.scans.items():
-            ws.images.put(digest, to_stored(scan))
         with ws.db.reading() as session:
             stored = queries.scans_by_hash(session, chunk.scans.keys())
-        _read(model, chunk, [digest for digest in chunk.scans if digest not in stored])
+            parts = queries.parts_by_hash(session, chunk.scans.keys())
+        note = note_images(ws, chunk.scans)
+        for digest in chunk.scans.keys() - parts.keys():
+            ws.images.put(digest, to_stored(chunk.scans[digest]))
+        _read(model, chunk, [digest for digest in chunk.scans if digest not in stored and digest not in parts])
         received = _store(ws, model, chunk, batch)
         note.unlink(missing_ok=True)
         yield from received
@@ -126,19 +128,27 @@ def _one_ahead(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
 def _chunks(ws: Workspace, files: Iterable[Incoming]) -> Iterator[_Chunk]:
     chunk, limits = _Chunk(), ws.settings.limits
     decoded = (found for incoming in files for found in _decoded(ws, incoming))
-    for names, found in together(decoded, limits.slice_mm):
-        if isinstance(found, UnreadableScan):
-            chunk.outcome.append((names, None, str(found)))
+    for files_of, scan, parts in together(decoded, limits.slice_mm, lambda hashes: _known(ws, hashes)):
+        if isinstance(scan, UnreadableScan):
+            chunk.outcome.append((files_of, None, str(scan)))
         else:
-            digest = found.content_hash
+            digest = scan.content_hash
             if digest not in chunk.scans or not chunk.scans[digest].patient_key:  # one that names its patient wins
-                chunk.scans[digest] = found
-            chunk.outcome.append((names, digest, None))
+                chunk.scans[digest] = scan
+            if parts:
+                chunk.parts[digest] = parts
+            chunk.outcome.append((files_of, digest, None))
         if len(chunk.outcome) >= limits.batch_size or chunk.pixels >= CHUNK_PIXELS:
             yield chunk
             chunk = _Chunk()
     if chunk.outcome:
         yield chunk
+
+
+def _known(ws: Workspace, digests: Collection[str]) -> set[str]:
+    """Those that the log has, as scans or as parts of one."""
+    with ws.db.reading() as session:
+        return {*queries.scans_by_hash(session, digests), *queries.parts_by_hash(session, digests)}
 
 
 def _decoded(ws: Workspace, incoming: Incoming) -> Iterator[tuple[str, Scan | UnreadableScan]]:
@@ -198,10 +208,11 @@ def _store(ws: Workspace, model: Model, chunk: _Chunk, batch: _Batch) -> list[Re
     with ws.db.writing() as session:
         if batch.id is not None and not batch_queries.holds_scans(session, batch.id):
             raise BatchGone("The batch was taken back while it came in. None of its scans is stored; upload it again.")
+        parts = queries.parts_by_hash(session, chunk.scans.keys())
         for digest, scan in chunk.scans.items():  # what was put there may have been taken back or swept since
-            if not ws.images.path(digest).exists():
+            if digest not in parts and not ws.images.path(digest).exists():
                 ws.images.put(digest, to_stored(scan))
-        ids = queries.scans_by_hash(session, chunk.scans.keys())
+        ids = parts | queries.scans_by_hash(session, chunk.scans.keys())
         new = {digest: scan for digest, scan in chunk.scans.items() if digest not in ids}
         if new and batch.id is None:
             begun = models.Batch(source=batch.source, actor=batch.actor)
@@ -226,6 +237,7 @@ def _store(ws: Workspace, model: Model, chunk: _Chunk, batch: _Batch) -> list[Re
             session.add(row)
             session.flush()
             ids[one.digest] = row.id
+            queries.add_parts(session, row.id, chunk.parts.get(one.digest, ()))
             reading = for_patient(chunk.readings[one.digest], one.patient_key, model.manifest)
             session.add(reading_row(row.id, reading))
         if new:
@@ -244,7 +256,7 @@ def _store(ws: Workspace, model: Model, chunk: _Chunk, batch: _Batch) -> list[Re
     notes = {one.digest: one.note(ids) for one in arrivals}
     now = {one["now"] for one in joined}
     named = {scan_id for scan_id, scan in again.items() if scan.patient_key in now}
-    return list(_outcomes(chunk, ids, notes, shown, audits, named))
+    return list(_outcomes(chunk, ids, notes, shown, audits, named, parts.keys()))
 
 
 def _outcomes(
@@ -254,8 +266,10 @@ def _outcomes(
     shown: dict[int, ReadingRow],
     audits: set[int],
     named: set[int],
+    parts: Collection[str],
 ) -> Iterator[Received]:
-    """Of each file. `named`: whose patient nobody had named before it came again with a name."""
+    """Of each file. `named`: whose patient nobody had named before it came again with a name; `parts`: slices that are
+    part of a scan."""
     for files, digest, reason in chunk.outcome:
         if digest is None:
             yield from (Received(file, "refused", reason) for file in files)
@@ -264,7 +278,8 @@ def _outcomes(
         stored = digest in notes
         # the same pixels a second time in one batch are a duplicate of the first
         belongs = ", which belongs to the patient named by this file now" if scan_id in named else ""
-        known = f"The same image is in the case log already, as scan {scan_id}{belongs}."
+        part = "part of " if digest in parts else ""
+        known = f"The same image is in the case log already, as {part}scan {scan_id}{belongs}."
         why = notes.pop(digest) if stored else known
         outcome: Outcome = "stored" if stored else "duplicate"
         for file in files:

@@ -1,38 +1,63 @@
 """Slices of a thin series that come as single files are put together, as those of one volume are (`core.slabs`)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
 
 from core.scan import Scan, UnreadableScan
-from core.slabs import THIN_MM, put_together, slabs
+from core.slabs import THIN_MM, mean, slabs
 
-HELD_PIXELS = 100_000_000
-"""So many wait for the rest of their series, 380 slices of 512 x 512 (400 MB); what is there then becomes scans."""
+HELD_BYTES = 400_000_000
+"""So many wait for the rest of their series: 760 slices of 512 x 512. A longer series stays as it is."""
+
+
+class Found(NamedTuple):
+    """What files hold, or why not."""
+
+    files: tuple[str, ...]  # several where they became one scan
+    scan: Scan | UnreadableScan
+    parts: tuple[str, ...] = ()  # the content hashes of the slices that this scan is the mean of
+
 
 _Key = tuple[object, ...]
-_Slice = tuple[tuple[str, ...], Scan]
+_Series = dict[tuple[float, str], Found]
+"""By place and content hash."""
 
 
 def together(
-    found: Iterable[tuple[str, Scan | UnreadableScan]], slice_mm: float
-) -> Iterator[tuple[tuple[str, ...], Scan | UnreadableScan]]:
-    """The same with the names of all files that became one scan, about `slice_mm` thick (0: none do).
+    found: Iterable[tuple[str, Scan | UnreadableScan]],
+    slice_mm: float,
+    known: Callable[[Collection[str]], Collection[str]],
+) -> Iterator[Found]:
+    """The same, thin slices of one series as scans that are about `slice_mm` thick (0: as they are).
 
-    Thin slices come when their series is whole, which is at the end, all others at once. Few, slices of which two
-    differ at one place, and those that do not say where they lie or of which series they are stay as they are.
+    They come when their series is whole, which is at the end, all others at once. `known`: which of some content hashes
+    the case log has already, as scans or as parts of one: these stay as they are. So do few, those of which two differ
+    at one place, and those that do not say where they lie or of which series they are.
     """
-    held: dict[_Key, dict[tuple[float, str], _Slice]] = {}
+    held: dict[_Key, _Series] = {}
+    passing: set[_Key] = set()
+    size = 0
     for name, scan in found:
         key = _series_of(scan) if isinstance(scan, Scan) and slice_mm else None
-        if key is None or isinstance(scan, UnreadableScan):
-            yield (name,), scan
+        if key is None or key in passing or isinstance(scan, UnreadableScan):
+            yield Found((name,), scan)
             continue
+        packed, at = _packed(scan), (float(scan.meta["position_mm"]), scan.content_hash)
         here = held.setdefault(key, {})
-        at = _place(scan), scan.content_hash
-        here[at] = (*here.get(at, ((), scan))[0], name), scan
-        if sum(scan.pixels.size * len(series) for series in held.values()) > HELD_PIXELS:
-            yield from _scans_of(held.pop(max(held, key=lambda key: len(held[key]))), slice_mm)
+        before = here.get(at)
+        here[at] = Found((*(before.files if before else ()), name), packed)
+        size += 0 if before else packed.pixels.nbytes
+        if size > HELD_BYTES:
+            longest = max(held, key=lambda key: len(held[key]))
+            passing.add(longest)
+            for one in held.pop(longest).values():
+                size -= _scan(one).pixels.nbytes
+                yield from _as_it_is(one)
     for series in held.values():
-        yield from _scans_of(series, slice_mm)
+        yield from _scans_of(series, slice_mm, known)
 
 
 def _series_of(scan: Scan) -> _Key | None:
@@ -45,18 +70,33 @@ def _series_of(scan: Scan) -> _Key | None:
     return scan.series_key, scan.study_key, scan.patient_key, scan.pixels.shape
 
 
-def _place(scan: Scan) -> float:
-    return float(scan.meta["position_mm"])
+def _scans_of(series: _Series, slice_mm: float, known: Callable[[Collection[str]], Collection[str]]) -> Iterator[Found]:
+    """Of one series: the scans it becomes."""
+    slices = sorted(series)
+    there = known([digest for _, digest in slices])
+    thickness = max(float(_scan(one).meta["SliceThickness"]) for one in series.values())
+    for group in slabs([place for place, _ in slices], slice_mm, thickness):
+        of_group = [slices[number] for number in group]
+        new = [at for at in of_group if at[1] not in there]
+        for at in of_group if len(new) < 2 else [at for at in of_group if at[1] in there]:
+            yield from _as_it_is(series[at])
+        if len(new) > 1:
+            files = tuple(file for at in new for file in series[at].files)
+            yield Found(files, mean([_scan(series[at]) for at in new]), tuple(digest for _, digest in new))
 
 
-def _scans_of(series: dict[tuple[float, str], _Slice], slice_mm: float) -> Iterator[_Slice]:
-    """Of one series: the scans it becomes, each with the files it is made of."""
-    slices = [series[at] for at in sorted(series)]
-    thickness = max(float(scan.meta["SliceThickness"]) for _, scan in slices)
-    for group in slabs([_place(scan) for _, scan in slices], slice_mm, thickness):
-        names = [name for number in group for name in slices[number][0]]
-        [scan] = put_together([group], lambda number: slices[number][1])
-        if len(group) > 1:
-            yield tuple(names), scan
-        else:  # the same slice twice is a duplicate
-            yield from (((name,), scan) for name in names)
+def _scan(found: Found) -> Scan:
+    assert isinstance(found.scan, Scan)
+    return found.scan
+
+
+def _packed(scan: Scan) -> Scan:
+    """Half as large in memory where its densities are whole."""
+    whole = scan.pixels.astype(np.int16) if np.abs(scan.pixels).max() < np.iinfo(np.int16).max else scan.pixels
+    return replace(scan, pixels=whole) if np.array_equal(whole, scan.pixels) else scan
+
+
+def _as_it_is(found: Found) -> Iterator[Found]:
+    """Of each of its files: the same slice twice is a duplicate."""
+    scan = replace(_scan(found), pixels=_scan(found).pixels.astype(np.float32))
+    yield from (Found((file,), scan) for file in found.files)

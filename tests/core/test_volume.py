@@ -251,12 +251,34 @@ def test_many_thin_frames_are_put_together(step, thickness, found):
         assert (scans[0].meta["number"], scans[0].meta["position_mm"]) == (1.5, pytest.approx(1.5 * step))
 
 
-def test_frames_that_do_not_say_where_they_lie_are_not_put_together():
+def without_its_place(group):
+    del group.PlanePositionSequence
+
+
+def tilted(group):
+    plane = Dataset()
+    plane.ImageOrientationPatient = [1, 0, 0, 0, 0.94, -0.342]
+    group.PlaneOrientationSequence = [plane]
+
+
+def of_another_pixel_size(group):
+    measures = Dataset()
+    measures.PixelSpacing = [0.4, 0.4]
+    group.PixelMeasuresSequence = [measures]
+
+
+@pytest.mark.parametrize("change", [without_its_place, tilted, of_another_pixel_size])
+def test_frames_that_do_not_lie_alike_are_not_put_together(change):
     header = pydicom.dcmread(io.BytesIO(frames_apart(1.25)))
-    del header.PerFrameFunctionalGroupsSequence[7].PlanePositionSequence
+    change(header.PerFrameFunctionalGroupsSequence[7])
     out = io.BytesIO()
     header.save_as(out)
     assert len(list(read_all(out.getvalue(), slice_mm=5))) == 48
+
+
+def test_a_frame_says_how_thick_it_is():
+    assert {scan.meta.get("SliceThickness") for scan in read_all(frames_apart(1.25, 1.25))} == {1.25}
+    assert {scan.meta.get("SliceThickness") for scan in read_all(frames_apart(1.25, 1.25), slice_mm=5)} == {None}
 
 
 def test_shoulders_below_a_head_are_left_out():

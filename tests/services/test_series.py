@@ -1,5 +1,7 @@
 """Thin slices that come as single files: which become one scan, and that none is lost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from core.slabs import MANY
 from services import series
 from services.intake import Incoming, receive
 from services.models import serving_model
+from services.removal import undo
 from services.review import cases
 from services.series import together
 from services.uploads import Upload
@@ -24,31 +27,36 @@ def thin(number, *, study="study", key="series", thickness=1.0, at=None):
     return Scan(hu, "HU", "patient", study, {"SliceThickness": thickness, "position_mm": place}, key)
 
 
+def put(files, slice_mm=5, known=()):
+    return list(together(files, slice_mm, lambda hashes: set(hashes) & set(known)))
+
+
 def names(found):
-    return sorted(name for of, _ in found for name in of)
+    return sorted(name for one in found for name in one.files)
 
 
 def test_a_thin_series_becomes_slices_of_about_five_millimetres():
-    found = list(together([(f"I{i}", thin(i)) for i in range(60)], 5))
-    assert [of for of, _ in found] == [tuple(f"I{5 * i + j}" for j in range(5)) for i in range(12)]
-    assert [scan.pixels[1, 1] for _, scan in found] == [5 * i + 2 for i in range(12)]
-    assert {scan.meta[AVERAGED] for _, scan in found} == {5}
+    slices = [thin(i) for i in range(60)]
+    found = put([(f"I{i}", one) for i, one in enumerate(slices)])
+    assert [one.files for one in found] == [tuple(f"I{5 * i + j}" for j in range(5)) for i in range(12)]
+    assert [one.scan.pixels[1, 1] for one in found] == [5 * i + 2 for i in range(12)]
+    assert {one.scan.meta[AVERAGED] for one in found} == {5}
+    assert {one.scan.pixels.dtype for one in found} == {np.dtype(np.float32)}
+    assert [digest for one in found for digest in one.parts] == [one.content_hash for one in slices]
 
 
 @given(order=st.permutations(range(60)))
 def test_in_whatever_order_its_files_come(order):
-    found = list(together([(f"I{i}", thin(i)) for i in order], 5))
-    assert [sorted(of) for of, _ in found] == [sorted(f"I{5 * i + j}" for j in range(5)) for i in range(12)]
+    found = put([(f"I{i}", thin(i)) for i in order])
+    assert [sorted(one.files) for one in found] == [sorted(f"I{5 * i + j}" for j in range(5)) for i in range(12)]
 
 
 def test_what_is_no_thin_slice_passes_at_once():
     thick = thin(3, thickness=5.0)
-    coming = together(iter([("a", thin(1)), ("b", thick), ("c", UnreadableScan("No."))]), 5)
-    assert next(coming) == (("b",), thick)
-    names, problem = next(coming)
-    assert names == ("c",)
-    assert isinstance(problem, UnreadableScan)
-    assert next(coming)[0] == ("a",)
+    problem = UnreadableScan("No.")
+    found = put([("a", thin(1)), ("b", thick), ("c", problem)])
+    assert found[:2] == [(("b",), thick, ()), (("c",), problem, ())]
+    assert found[2].files == ("a",)
 
 
 @pytest.mark.parametrize(
@@ -64,39 +72,60 @@ def test_what_is_no_thin_slice_passes_at_once():
     ],
 )
 def test_what_stays_as_it_is(slices):
-    found = list(together([(f"I{i}", one) for i, one in enumerate(slices)], 5))
+    found = put([(f"I{i}", one) for i, one in enumerate(slices)])
     assert names(found) == sorted(f"I{i}" for i in range(len(slices)))
-    assert {scan.content_hash for _, scan in found} == {one.content_hash for one in slices}
-    assert not any(AVERAGED in scan.meta for _, scan in found)
+    assert {one.scan.content_hash for one in found} == {one.content_hash for one in slices}
+    assert {one.scan.pixels.dtype for one in found} == {np.dtype(np.float32)}
+    assert not any(AVERAGED in one.scan.meta or one.parts for one in found)
 
 
 def test_every_slice_is_a_scan_where_that_is_wanted():
-    assert [of for of, _ in together([(f"I{i}", thin(i)) for i in range(60)], 0)] == [(f"I{i}",) for i in range(60)]
+    found = put([(f"I{i}", thin(i)) for i in range(60)], 0)
+    assert [one.files for one in found] == [(f"I{i}",) for i in range(60)]
+
+
+def test_densities_that_are_not_whole_stay_what_they_are():
+    slices = [replace(thin(i), pixels=thin(i).pixels + np.float32(0.25)) for i in range(20)]
+    found = put([(f"I{i}", one) for i, one in enumerate(slices)])
+    assert [one.scan.content_hash for one in found] == [one.content_hash for one in slices]
+
+
+def test_slices_that_the_log_has_stay_as_they_are_and_no_mean_holds_them():
+    slices = [thin(i) for i in range(60)]
+    known = [one.content_hash for one in slices[:8]]
+    found = put([(f"I{i}", one) for i, one in enumerate(slices)], known=known)
+    assert [one.files for one in found[:9]] == [(f"I{i}",) for i in range(8)] + [("I8", "I9")]
+    assert names(found) == sorted(f"I{i}" for i in range(60))
+    assert not set(known) & {digest for one in found for digest in one.parts}
 
 
 def test_two_patients_are_never_one_scan():
     slices = [thin(i, study=f"study {i % 2}", at=i // 2) for i in range(120)]
-    for of, _ in together([(f"{i % 2}", one) for i, one in enumerate(slices)], 5):
-        assert len(set(of)) == 1
+    for one in put([(f"{i % 2}", one) for i, one in enumerate(slices)]):
+        assert len(set(one.files)) == 1
 
 
-def test_more_than_may_wait_does_not_wait(monkeypatch):
-    monkeypatch.setattr(series, "HELD_PIXELS", 100 * 32 * 32)
-    waiting, most = 0, 0
+@given(order=st.permutations(range(150)))
+def test_a_series_too_long_to_wait_for_stays_as_it_is_in_whatever_order_it_comes(order):
+    slices = [(f"I{i}", thin(i, key="long")) for i in order]
+    slices[60:60] = [(f"S{i}", thin(i, key="short")) for i in range(60)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(series, "HELD_BYTES", 100 * 32 * 32 * 2)
+        waiting, most, found = 0, 0, []
 
-    def coming():
-        nonlocal waiting, most
-        for i in range(400):
-            waiting += 1
-            most = max(most, waiting)
-            yield f"I{i}", thin(i, key=f"series {i % 3}")
+        def coming():
+            nonlocal waiting, most
+            for one in slices:
+                waiting += 1
+                most = max(most, waiting)
+                yield one
 
-    found = []
-    for of, scan in together(coming(), 5):
-        waiting -= len(of)
-        found.append((of, scan))
-    assert most <= 101
-    assert names(found) == sorted(f"I{i}" for i in range(400))
+        for one in together(coming(), 5, set):
+            waiting -= len(one.files)
+            found.append(one)
+    assert most <= 102
+    assert names(found) == sorted(name for name, _ in slices)
+    assert {len(one.files) for one in found if one.files[0].startswith("I")} == {1}
 
 
 @pytest.fixture
@@ -121,9 +150,32 @@ def test_each_file_of_a_thin_series_is_answered_with_its_scan(ws, predictor, thi
     assert len({of[name].scan_id for name, _ in thin_series}) == 15
     found = [case.scan for case in cases(ws, "r") if case.scan.in_mm]
     assert [scan.number for scan in found] == [5 * i + 1.875 for i in range(15)], "they lie in the middle"
-    again = take(ws, predictor, thin_series)
-    assert {one.outcome for one in again} == {"duplicate"}
-    assert {one.scan_id for one in again} == {one.scan_id for one in received[2:]}
+
+
+@pytest.mark.parametrize("again", [slice(None), slice(7, 8), slice(0, 55)])
+def test_a_slice_that_is_part_of_a_scan_is_not_stored_again(ws, predictor, thin_series, again):
+    first = {one.file: one.scan_id for one in take(ws, predictor, thin_series)}
+    for one in take(ws, predictor, thin_series[again]):
+        assert (one.outcome, one.scan_id) == ("duplicate", first[one.file])
+        assert one.reason == f"The same image is in the case log already, as part of scan {one.scan_id}."
+        assert one.reading.scan_id == one.scan_id
+    assert len(cases(ws, "r")) == 15
+    stored = {path.stem for path in ws.images.root.glob("*/*.png")}
+    assert stored == {case.scan.content_hash for case in cases(ws, "r")}, "no image that no scan names"
+
+
+def test_what_came_in_two_parts_is_stored_once(ws, predictor, thin_series):
+    take(ws, predictor, thin_series[:50])
+    whole = take(ws, predictor, thin_series)
+    assert [one.outcome for one in whole].count("duplicate") == 50
+    assert len(cases(ws, "r")) == 13 + 3, "the slices at the cut are a scan of their own"
+
+
+def test_of_a_batch_that_is_taken_back_the_slices_may_come_again(ws, predictor, thin_series):
+    first = take(ws, predictor, thin_series)
+    undo(ws, first[0].scan_id, actor="a")
+    assert {one.outcome for one in take(ws, predictor, thin_series)} == {"stored"}
+    assert len(cases(ws, "r")) == 15
 
 
 def test_the_same_thin_slice_twice_is_a_duplicate(ws, predictor, thin_series):
