@@ -24,6 +24,10 @@ _IMPORT_S = 60.0
 Frame = tuple[dict[str, Any], bytes]
 
 
+class NotStarted(OSError):
+    """A child could not be started, whatever it was to be asked."""
+
+
 class Child:
     """A process that is started when first asked and again after it has ended. For one thread at a time."""
 
@@ -35,7 +39,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, head: dict[str, Any], body: bytes = b"") -> None:
-        """Send a question. Raises OSError or EOFError where the child has gone, TimeoutError if it does not start."""
+        """Send a question. Raises OSError or EOFError where the child has gone, NotStarted if it does not start."""
         if self._process is None or self._process.poll() is not None:
             self.start()
         assert self._process is not None
@@ -49,8 +53,16 @@ class Child:
         return _receive(self._process.stdout, None if seconds is None else time.monotonic() + seconds)
 
     def start(self) -> dict[str, Any]:
-        """Start it, and return the first thing it says. Raises as `answer`."""
+        """Start it, and return the first thing it says. Raises NotStarted."""
         self.stop()
+        try:
+            self._begin()
+            return self.answer(_IMPORT_S)[0]
+        except (OSError, EOFError, ValueError) as error:
+            self.stop()
+            raise NotStarted(str(error)) from error
+
+    def _begin(self) -> None:
         few = (
             {f"{name}_NUM_THREADS": str(self._threads) for name in ("OPENBLAS", "OMP", "MKL")} if self._threads else {}
         )
@@ -62,7 +74,6 @@ class Child:
             cwd=_ROOT,
             env={**os.environ, **few},
         )
-        return self.answer(_IMPORT_S)[0]
 
     @property
     def pid(self) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from core.child import Child, Frame, pipes, serve
+from core.child import Child, Frame, NotStarted, pipes, serve
 from core.pseudonym import Pseudonym
 from core.scan import Scan, UnreadableScan
 
@@ -66,6 +66,11 @@ class Decoder:
     def _guarded(self, act: Callable[[], T]) -> T:
         try:
             return act()
+        except NotStarted as error:
+            raise UnreadableScan(
+                "The process that decodes files did not start, so this one was left out and is not to blame. Give this "
+                "machine more memory, or raise limits.memory_mb in config.yaml, and send it again."
+            ) from error
         except TimeoutError as error:
             raise UnreadableScan(
                 f"Reading the file took longer than {self._seconds:g} s, so it was left out. Export it again."

@@ -159,7 +159,7 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
         raise UnreadableScan("This is a secondary capture, a screenshot or key image. Upload the axial CT series.")
     if "LOCALIZER" in header.get("ImageType", []):
         raise UnreadableScan("This is a scout image, not a slice. Upload the axial CT series.")
-    if any(re.match(r"M(IN)?IP\b", str(value)) for value in header.get("ImageType", [])):
+    if _is_projection(header):
         raise UnreadableScan("This is a projection of many slices (MIP), no slice. Upload the axial CT series.")
     if "PixelData" not in header:
         raise UnreadableScan("The DICOM file holds no image. Upload the axial CT series.")
@@ -167,6 +167,16 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
         raise UnreadableScan("The DICOM file holds several frames. Export the series one slice a file to train on it.")
     if int(header.get("SamplesPerPixel", 1)) != 1 or "PALETTE" in str(header.get("PhotometricInterpretation", "")):
         raise UnreadableScan("The DICOM image is in colour: a screenshot, not a slice. Upload the axial CT series.")
+
+
+_PROJECTION = re.compile(r"(^|[ _])M(AX|IN)?_?IP([ _]|$)|^M(AX|IN)IMUM$", re.IGNORECASE)
+"""What says so: MIP, MINIP, CT_SOM5 MIP, MIP_THICK, MAX_IP, MAXIMUM."""
+
+
+def _is_projection(header: Dataset) -> bool:
+    """Whether it shows the brightest or darkest of many slices at each place (PS3.3 C.8.16.2.1.5 for enhanced CT)."""
+    said = [*header.get("ImageType", []), header.get("VolumeBasedCalculationTechnique", "")]
+    return any(_PROJECTION.search(str(value).strip()) for value in said)
 
 
 RESCALE = ("RescaleSlope", "RescaleIntercept", "RescaleType")

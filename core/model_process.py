@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.child import Child, Frame, pipes, send, serve
+from core.child import Child, Frame, NotStarted, pipes, send, serve
 from core.manifest import BadBundle, read_manifest
 from core.reading import Reading
 from core.scan import Scan
@@ -37,7 +37,7 @@ class ModelProcess:
         self._lock = threading.Lock()
         try:
             problem = self._child.start().get("bad")
-        except (OSError, EOFError, ValueError) as error:
+        except NotStarted as error:
             raise ModelStopped(
                 f"The process that loads {folder.name} did not start. Give this machine more memory, and try again."
             ) from error
@@ -55,6 +55,8 @@ class ModelProcess:
             except (OSError, EOFError):
                 pass  # it may have been stopped while nobody asked: a new one is asked once
             try:
+                if problem := self._child.start().get("bad"):
+                    raise ModelStopped(problem)
                 return self._read(scans)
             except (OSError, EOFError) as error:
                 raise ModelStopped(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from console import errors, sentences, user
 
-from core.model_process import ModelStopped
+from core.manifest import BadBundle
 from core.reading import Model, not_head_ct
 from core.settings import Settings
 from db.session import UnusableLog
@@ -81,7 +81,7 @@ def watch(ws: Workspace, model: Model, folder: Path, as_lines: bool) -> None:
                     take(ws, model, paths, as_lines)
                 except BatchGone as error:  # by a reader: what lands next is another batch
                     errors.print(str(error), markup=False)
-                except (UnusableLog, ModelStopped, OSError) as error:  # may pass; nothing is stored twice
+                except (UnusableLog, BadBundle, OSError) as error:  # may pass; nothing is stored twice
                     errors.print(f"{error} They are taken in again in a moment.", markup=False)
                     for path in paths:
                         seen.pop(path, None)

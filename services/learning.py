@@ -17,16 +17,17 @@ from core.labels import CLASSES, SPLITS, counted, in_words
 from core.manifest import BadBundle, Manifest
 from core.network import build
 from core.preprocess import InputSpec
-from core.scan import from_stored
+from core.scan import Scan, UnreadableScan
 from core.settings import Recipe
 from core.train import Progress, fit
 from db import audit, models
+from db.images import ImageMissing
 from services import models as versions
 from services.corrections import Item, labelled, snapshot_digest, to_keep, too_few
 from services.gate import ACTOR, Decision, decide
 from services.jobs import Busy, lock_path
 from services.publishing import UNTESTED, Origin, publish_fit
-from services.workspace import Workspace
+from services.workspace import Workspace, stored_scan
 
 
 def retrain(
@@ -138,7 +139,7 @@ def _examples(
         Sample(ws.images.path(item.content_hash), item.label, item.patient_key, item.split, item.content_hash)
         for item in items
     ]
-    loaded = load(samples, spec, reader=lambda path: from_stored(path.read_bytes()))
+    loaded = load(samples, spec, reader=lambda path: _as_received(ws, path.stem))
     check_classes(loaded)
     if loaded.refused:
         path, reason = loaded.refused[0]
@@ -150,6 +151,14 @@ def _examples(
     classes = tuple(c for c in CLASSES if c in known or c in loaded.classes)
     y = torch.tensor([classes.index(label) for label in loaded.examples.labels])
     return replace(loaded.examples, y=y), classes
+
+
+def _as_received(ws: Workspace, content_hash: str) -> Scan:
+    """A stored scan. Raises UnreadableScan also where it is missing."""
+    try:
+        return stored_scan(ws, content_hash)
+    except ImageMissing as error:
+        raise UnreadableScan(str(error)) from error
 
 
 def _start_weights(champion: Bundle, classes: tuple[str, ...]) -> dict[str, Tensor]:

@@ -163,12 +163,12 @@ def _inherited(parent: Manifest | None) -> tuple[str, ...]:
     figures and how common it took classes to be are not true of this one."""
     if parent is None:
         return ()
-    before = [limit for limit in parent.limits if limit.startswith(_OF)]
+    before = [limit for limit in parent.limits if _HOLDS in limit]
     own = " ".join(limit for limit in parent.limits if limit not in before)
-    return (*before, *([f"{_OF}{parent.version}, from which it was trained on, this holds: “{own}”"] if own else []))
+    return (*before, *([f"Of {parent.version}{_HOLDS}“{own}”"] if own else []))
 
 
-_OF = "Of "
+_HOLDS = ", from which it was trained on, this holds: "
 
 
 def _mistaken(parent: Manifest | None, origin: Origin) -> dict[str, str]:

@@ -49,9 +49,9 @@ def answer(case: Case) -> None:
             why = "that would be its best guess" if reading.label == HEMORRHAGIC else "it would not be excluded"
             st.markdown(f":material/priority_high: **If it is a head CT, look for a hemorrhage**: {why}.")
         return
+    reasons = [reason for flag, reason in _WHY_NOT.items() if flag in reading.flags]
     if abstains(reading):
         guess = in_words(reading.label).lower()
-        reasons = [reason for flag, reason in _WHY_NOT.items() if flag in reading.flags]
         why = f"{' '.join(reasons)} Take no notice of its guess, {guess}."
         unsure = f"Its best guess is {guess}; it is too unsure to give that as an answer."
         st.markdown(f"#### The model abstains\n{why if reasons else unsure}")
@@ -59,7 +59,9 @@ def answer(case: Case) -> None:
         trust = "not calibrated" if UNCALIBRATED in reading.flags else "calibrated"
         st.markdown(f"#### {in_words(reading.label)}, {percent(reading.confidence)} ({trust})")
     _probabilities(reading)
-    if hemorrhage_not_excluded(reading):
+    if reasons:
+        st.markdown(":material/priority_high: **Hemorrhage is not excluded**: nothing the model says here would do so.")
+    elif hemorrhage_not_excluded(reading):
         st.markdown(
             ":material/priority_high: **Hemorrhage is not excluded**: "
             f"{percent(reading.probabilities[HEMORRHAGIC])} is too much to dismiss."

@@ -81,6 +81,13 @@ def test_a_crash_a_hang_and_hunger_cost_only_their_file(misbehaving, data, word)
     np.testing.assert_array_equal(before.pixels, after.pixels)
 
 
+def test_a_decoder_that_does_not_start_blames_no_file():
+    broken = Decoder(seconds=2, memory_mb=2048, command=("-c", "raise SystemExit(1)"))
+    for data in (png(1), b"nothing"):
+        with pytest.raises(UnreadableScan, match="did not start, so this one was left out and is not to blame"):
+            list(broken.read_all(data))
+
+
 def test_what_a_decoder_prints_does_not_reach_the_answers(misbehaving):
     with pytest.raises(UnreadableScan, match="not a JPG, PNG, TIFF, BMP, GIF, WebP, DICOM or NIfTI"):
         list(misbehaving.read_all(b"talk"))

@@ -189,7 +189,11 @@ def test_rescale_and_padding_are_applied():
         (changed_dicom(Modality="XY"), "another kind of image .modality XY"),
         (changed_dicom(SOPClassUID="1.2.840.10008.5.1.4.1.1.7"), "secondary capture"),
         (changed_dicom(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "scout"),
-        (changed_dicom(ImageType=["DERIVED", "SECONDARY", "MIP"]), "projection"),
+        *(
+            (changed_dicom(ImageType=["DERIVED", "SECONDARY", said]), "projection")
+            for said in ("MIP", "MINIP", "CT_SOM5 MIP", "CSA MIP", "MIP_THICK", "MAXIMUM", "MAX_IP")
+        ),
+        (changed_dicom(VolumeBasedCalculationTechnique="MAX_IP"), "projection"),
         (changed_dicom(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "coronal or sagittal"),
         (changed_dicom(PhotometricInterpretation="PALETTE COLOR"), "in colour"),
         (b"PK\x03\x04" + b"x" * 300, "a zip inside a zip"),

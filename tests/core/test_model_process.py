@@ -103,7 +103,7 @@ def test_a_bundle_that_is_damaged_while_its_process_is_gone_is_not_waited_for(tm
     model = ModelProcess(folder)
     os.kill(model._child.pid, signal.SIGKILL)
     (folder / WEIGHTS).write_bytes(b"x")
-    with pytest.raises(ModelStopped):
+    with pytest.raises(ModelStopped, match=r"weights of .* have been changed"):
         model.read(scans(2))
 
 

@@ -108,3 +108,16 @@ def test_beside_an_answer_it_is_said_what_was_taken_for_it_before(app, demo, mon
     shown = words(on(app, "review"))
     assert "has met few real ones" in shown
     assert ("has taken for infarcts: wide ventricles." in shown) == said
+
+
+@pytest.mark.parametrize("flag", ["coloured_mark", "contrast_agent", "window_too_wide"])
+def test_where_its_guess_means_nothing_no_percentage_warns(app, demo, flag):
+    scan = next(c.scan.id for c in cases(demo, "Reader 1") if c.reading and c.reading.label == "hemorrhagic")
+    with demo.db.writing() as session:
+        reading = session.query(Reading).filter_by(scan_id=scan).one()
+        reading.flags = ["uncertain", flag]
+    app.query_params["scan"] = str(scan)
+    shown = words(on(app, "review"))
+    assert "Take no notice of its guess, hemorrhagic." in shown
+    assert "**Hemorrhage is not excluded**: nothing the model says here would do so." in shown
+    assert "too much to dismiss" not in shown

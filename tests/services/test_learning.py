@@ -114,6 +114,13 @@ def test_a_lost_image_is_named_by_its_scan(reviewed):
     assert f"file scan {lost.scan_id} as unusable" in outcome.reason
 
 
+def test_an_image_in_anothers_place_is_not_trained_on(reviewed):
+    one, other = [item for item in labelled_scans(reviewed) if item.split == "train"][:2]
+    reviewed.images.path(one.content_hash).write_bytes(reviewed.images.path(other.content_hash).read_bytes())
+    reason = retrain(reviewed).reason
+    assert f"that of scan {one.scan_id} for one (The stored image is not the one that was received" in reason
+
+
 def test_only_one_retraining_at_a_time(reviewed):
     with FileLock(lock_path(reviewed)), pytest.raises(Busy):
         retrain(reviewed)
@@ -238,6 +245,8 @@ def test_a_candidate_has_met_whom_its_parent_met(reviewed):
     assert "It has met one hospital." not in manifest.limits, "it has met another since"
     again = _inherited(manifest)
     assert said_of_parent in again
+    assert not any(limit.startswith("Of the labels") for limit in again), "those that its parent learned from"
+    assert sum("answer in view" in limit for limit in again) == 1
     assert sum("one hospital" in limit for limit in again) == 1
     assert trained_elsewhere(ws, manifest)
     assert "cannot be told" in decision.reason, "silence would read as: on none of them"
