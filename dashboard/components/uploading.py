@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.labels import counted
 from dashboard.components import frame, words
+from services.arrivals import BURNED_IN_NOTE
 from services.intake import Received
 from services.removal import BatchInUse, taken_back, undo
 from services.review import cases
@@ -88,9 +89,13 @@ def lines(ws: Workspace, upload: Upload) -> list[dict[str, str]]:
 
 
 def told(rows: pd.DataFrame) -> list[str]:
-    """What there is to say of files, of `lines`, as Markdown: the same is said once for all of which it is true."""
+    """What there is to say of files, of `lines`, as Markdown, whom they name first: the same is said once for all of
+    which it is true."""
     said = []
-    for reason, files in rows.groupby("Reason", sort=False)["File"]:
+    private_first = rows.sort_values(
+        "Reason", key=lambda why: ~why.str.contains(BURNED_IN_NOTE, regex=False), kind="stable"
+    )
+    for reason, files in private_first.groupby("Reason", sort=False)["File"]:
         names = ", ".join(words.plain(name) for name in files.head(NAMED))
         more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
         said.append(f"**{names}{more}**: {words.plain(str(reason))}")

@@ -1,9 +1,12 @@
 """The Upload page without a browser: what became of the files."""
 
+from dataclasses import replace
+
 from core.model_process import ModelStopped
 from core.predict import Predictor
 from dashboard import resources
 from dashboard.components.words import HIDDEN
+from services.arrivals import BURNED_IN_NOTE
 from services.intake import Received
 from services.models import serving_model
 from services.removal import undo
@@ -116,3 +119,26 @@ def test_an_upload_shows_no_answer_that_its_reader_may_not_know(app, demo):
     assert set(app.dataframe[0].value["Model"]) != {HIDDEN}
     app.toggle(key="blind_first").set_value(True).run()
     assert set(app.dataframe[0].value["Model"]) == {HIDDEN}
+
+
+def test_what_holds_for_many_files_is_said_once_and_letters_first(app, demo):
+    upload = Upload(demo, serving_model(demo), [("a.png", png(100))], actor="Reader 1")
+    upload.start()
+    upload.wait()
+    [stored] = upload.received
+    said = [f"Nearly the same image as scan {i}." for i in range(20)] + ["The mean of 4 neighbouring thin slices."] * 9
+    upload.received = [replace(stored, file=f"I{i}", reason=reason) for i, reason in enumerate(said)]
+    upload.received.append(replace(stored, file="letters", reason=f"{BURNED_IN_NOTE} And more."))
+    upload.received[25] = replace(upload.received[25], file="*bold*")
+    app.run()
+    app.session_state["upload"] = upload
+    on(app, "upload")
+    lines = [line.value for line in app.markdown if line.value.startswith(":material/info:")]
+    assert lines[0].startswith(":material/info: **letters**: Letters seem to be burned into")
+    assert len(lines) == 13
+    assert lines[-1] == ":material/info: More is said in the table below."
+    upload.received = upload.received[20:]
+    app.run()
+    lines = [line.value for line in app.markdown if line.value.startswith(":material/info:")]
+    assert len(lines) == 2
+    assert "**I20, I21, I22 and 6 more**: The mean of 4" in lines[1]
