@@ -1,4 +1,4 @@
-"""Connections to the case log: SQLite set up not to lose or interleave anything, or PostgreSQL as it is."""
+"""Connections to the case log: SQLite or PostgreSQL, set up not to lose or interleave anything."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
@@ -19,6 +19,8 @@ from db.private import close_to_others, make_file
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_S = 30
 _WRITES = "second_read_writes"
+_WRITERS = 0x5EC0D
+"""What writers to PostgreSQL wait for, one after the other, as they do for SQLite's file."""
 _OURS = "scans"
 """A table that every case log has."""
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -68,15 +70,23 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A consistent view; nothing written here is kept."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        engine = self.engine.execution_options(isolation_level="REPEATABLE READ") if self._is_postgresql else self.engine
+        with Session(engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """One transaction, committed at the end or not at all. On SQLite it holds the write lock from the start."""
+        """One transaction, committed at the end or not at all. It is the only one that writes, from its start: what it
+        reads, such as the end of the audit chain, is so until it ends."""
         engine = self.engine.execution_options(**{_WRITES: True})
         with Session(engine, expire_on_commit=False) as session, session.begin():
+            if self._is_postgresql:
+                session.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
             yield session
+
+    @property
+    def _is_postgresql(self) -> bool:
+        return self.engine.dialect.name == "postgresql"
 
     def keep_private(self) -> None:
         """Close an SQLite file to everybody but its owner, where that can be done."""
