@@ -70,8 +70,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A consistent view; nothing written here is kept."""
-        engine = self.engine.execution_options(isolation_level="REPEATABLE READ") if self._is_postgresql else self.engine
-        with Session(engine, expire_on_commit=False) as session:
+        how = {"isolation_level": "REPEATABLE READ"} if self._is_postgresql else {}
+        with Session(self.engine.execution_options(**how), expire_on_commit=False) as session:
             yield session
 
     @contextmanager
