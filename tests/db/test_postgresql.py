@@ -1,5 +1,5 @@
-"""The case log on PostgreSQL. Needs psycopg and STROKE_TEST_POSTGRESQL=postgresql+psycopg://USER@HOST/DATABASE, where it
-makes schemas of its own and drops them again; skipped, and it says so, without."""
+"""The case log on PostgreSQL. Needs psycopg and STROKE_TEST_POSTGRESQL=postgresql+psycopg://USER@HOST/DATABASE, where
+it makes schemas of its own and drops them again; skipped, and it says so, without."""
 
 import os
 import threading
