@@ -45,9 +45,11 @@ class Scan:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 over unit, shape and pixels: the same image in another container has the same hash."""
+        """SHA-256 over unit, shape and pixels: the same image in another container has the same hash. -0 and 0 are one
+        density, of which the store keeps one."""
         head = f"{self.unit} {self.pixels.shape}".encode()
-        return hashlib.sha256(head + np.ascontiguousarray(self.pixels, np.float32).tobytes()).hexdigest()
+        pixels = np.ascontiguousarray(self.pixels, np.float32) + np.float32(0)
+        return hashlib.sha256(head + pixels.tobytes()).hexdigest()
 
 
 def to_stored(scan: Scan) -> bytes:
@@ -102,7 +104,7 @@ def check(pixels: np.ndarray) -> np.ndarray:
             "Export the axial slices."
         )
     with np.errstate(over="ignore"):
-        kept = np.ascontiguousarray(pixels, np.float32) + np.float32(0)  # -0 and 0 are one density, and one hash
+        kept = np.ascontiguousarray(pixels, np.float32)
     if not np.isfinite(kept).all():
         raise UnreadableScan("The image holds values that are not numbers, or far too large. Export the series again.")
     if kept.min() == kept.max():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.scan import AVERAGED, Scan
+from core.scan import AVERAGED, Scan, from_stored, to_stored
 from core.slabs import MANY, put_together, slabs
 
 
@@ -88,6 +88,14 @@ def test_a_mean_is_of_whole_densities_and_lies_in_the_middle():
     assert (mean.pixels.ravel()[1:] == 30).all()
     assert mean.meta == {"format": "NIfTI", "position_mm": 3.75, AVERAGED: 4}
     assert (mean.unit, mean.patient_key, mean.study_key) == ("HU", "patient", "study")
+
+
+def test_a_mean_is_the_same_when_it_comes_back_from_the_store():
+    """-0.2 HU is rounded to -0, which is kept as 0."""
+    below = [Scan(np.where(np.eye(32), 40, -low).astype(np.float32), "HU") for low in (0, 0, 0, 1)]
+    [mean] = put_together([range(0, 4)], below.__getitem__)
+    assert np.signbit(mean.pixels).any(), "else this tests nothing"
+    assert from_stored(to_stored(mean)).content_hash == mean.content_hash
 
 
 def test_a_mean_is_not_as_thick_as_a_header_says_of_its_slices():

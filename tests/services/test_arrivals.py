@@ -23,6 +23,7 @@ from services.models import promote, serving_model
 from services.removal import undo
 from services.rereading import ensure_reading
 from services.review import NoSuchScan, cases, new_click, record, remarks
+from services.workspace import stored_scan
 from tests.conftest import dicom, png
 from tests.core.test_volume import nifti
 from tests.services.conftest import take
@@ -276,6 +277,8 @@ def test_thin_slices_of_a_volume_become_one_scan_and_say_so(ws, predictor):
     assert [(one.file, one.outcome) for one in received] == [(f"thin.nii#{i}", "stored") for i in range(1, 13)]
     assert {one.reason for one in received} == {"The mean of 5 neighbouring thin slices."}
     assert remarks(ws, cases(ws, "r")[0]) == ["The mean of 5 neighbouring thin slices."]
+    for case in cases(ws, "r"):
+        stored_scan(ws, case.scan.content_hash)  # raises where it is not what was received
 
 
 def test_every_slice_of_a_volume_is_a_scan_where_that_is_wanted(ws, predictor, monkeypatch):

@@ -16,6 +16,7 @@ from services.removal import undo
 from services.review import cases
 from services.series import together
 from services.uploads import Upload
+from services.workspace import stored_scan
 from tests.conftest import changed_dicom, dicom, png
 from tests.services.conftest import take
 
@@ -148,6 +149,8 @@ def test_each_file_of_a_thin_series_is_answered_with_its_scan(ws, predictor, thi
     for first in range(0, 60, 4):
         assert len({of[f"I{first + i:02}"].scan_id for i in range(4)}) == 1
     assert len({of[name].scan_id for name, _ in thin_series}) == 15
+    for case in cases(ws, "r"):
+        stored_scan(ws, case.scan.content_hash)  # raises where it is not what was received
     found = [case.scan for case in cases(ws, "r") if case.scan.in_mm]
     assert [scan.number for scan in found] == [5 * i + 1.875 for i in range(15)], "they lie in the middle"
 
