@@ -78,16 +78,14 @@ class Predictor:
     def _flags(self, scan: Scan, probabilities: dict[str, float], unlike: bool, flat: bool) -> Iterator[str]:
         """What has to be known about an answer. A scan unlike head CT gets no other word about its content, but
         that a hemorrhage may be in it: it may be a head CT all the same."""
-        manifest, confidence = self.manifest, max(probabilities.values())
-        if unlike:
-            yield NOT_HEAD_CT
-            yield from why_not(scan, flat=flat)
-        elif why := why_not(scan, flat=flat):
-            yield from (UNCERTAIN, *why)
-        elif manifest.abstain_below is not None and confidence < manifest.abstain_below:
-            yield UNCERTAIN
+        manifest, confidence, why = self.manifest, max(probabilities.values()), tuple(why_not(scan, flat=flat))
+        unsure = bool(why) or (manifest.abstain_below is not None and confidence < manifest.abstain_below)
+        if unlike or unsure:
+            yield NOT_HEAD_CT if unlike else UNCERTAIN
+        yield from why
         point, bleeding = manifest.operating_points.get(HEMORRHAGIC), probabilities.get(HEMORRHAGIC, 0.0)
-        if point and point.threshold <= bleeding < confidence:
+        best = bleeding == confidence
+        if (best and (unlike or unsure)) or (not best and point and bleeding >= point.threshold):
             yield HEMORRHAGE_NOT_EXCLUDED
         if scan.patient_key in self._trained or (self._of_images and unnamed(scan.content_hash) in self._trained):
             yield SEEN_IN_TRAINING

@@ -126,6 +126,15 @@ def test_hemorrhage_that_may_not_be_dismissed_is_said():
         assert reading.heat_of == ("hemorrhagic" if said else reading.label), "the reader is shown where"
 
 
+@pytest.mark.parametrize(("abstain_below", "said"), [(None, False), (0.999, True)])
+def test_a_hemorrhage_that_is_a_best_guess_only_is_not_excluded(abstain_below, said):
+    leaning = {"temperature": 1.5, "scans": 30, "bias": (3.0, 0.0, 0.0)}
+    [reading] = predictor(calibration=leaning, abstain_below=abstain_below).read([phantom("hemorrhagic", 1, 96)])
+    assert reading.label == "hemorrhagic"
+    assert (UNCERTAIN in reading.flags) == said
+    assert (HEMORRHAGE_NOT_EXCLUDED in reading.flags) == said
+
+
 def test_an_image_unlike_those_it_was_trained_on_gets_no_answer():
     model = predictor(abstain_below=0.99)
     spec, network = InputSpec(size=64), model._network
@@ -139,7 +148,7 @@ def test_an_image_unlike_those_it_was_trained_on_gets_no_answer():
     head, other = model.read([phantom("ischemic", 130, 96), noise])
     assert NOT_HEAD_CT in other.flags
     assert UNCERTAIN not in other.flags, "one word about a picture that is no scan is enough"
-    assert HEMORRHAGE_NOT_EXCLUDED not in other.flags
+    assert (HEMORRHAGE_NOT_EXCLUDED in other.flags) == (other.label == "hemorrhagic")
     point = {"asked_sensitivity": 0.95, "threshold": 1e-9, "sensitivity": {}, "specificity": {}}
     leaning = model.manifest.calibration.model_copy(update={"bias": (-9.0, 0.0, 0.0)})
     wary = Manifest(**{**model.manifest.model_dump(), "operating_points": {"hemorrhagic": point}})
