@@ -85,7 +85,8 @@ with picture:
     )
 
 with beside:
-    with st.container():  # what comes and goes in here would take the keys of the buttons below for a moment
+    # what comes and goes in here would take the keys of the buttons below for a moment, or move them
+    with st.container(key=frame.STEADY):
         panel.answer(case)
         panel.own_verdict(case)
         panel.settle(case)
@@ -101,5 +102,6 @@ with beside:
             label, key=key, shortcut=shortcut, width="stretch", on_click=reading_desk.step, args=(offset, scan_id)
         )
     reading_desk.show_stored()
+    panel.reservations(case)
     panel.remarks(case)
     panel.past(case)

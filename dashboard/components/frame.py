@@ -31,12 +31,15 @@ PAGES = {
 LONGEST = 9
 """Digits that a scan's number has at most."""
 
-_STYLE = """
+STEADY = "steady"
+"""Key of the container above the verdict buttons: as high as most answers need, so that a button lies where it lay."""
+_STYLE = f"""
 <style>
-[data-testid="stMainBlockContainer"] { padding: 2.2rem 2rem 1rem; }
-[data-testid="stMainBlockContainer"] h1 { font-size: 1.9rem; padding: 0 0 0.4rem; }
-[data-testid="stSidebar"]:not([aria-expanded="false"]) { min-width: 13rem; max-width: 13rem; }
-[data-testid="stAlertContainer"] { padding: 0.5rem 0.8rem; }
+[data-testid="stMainBlockContainer"] {{ padding: 2.2rem 2rem 1rem; }}
+[data-testid="stMainBlockContainer"] h1 {{ font-size: 1.9rem; padding: 0 0 0.4rem; }}
+[data-testid="stSidebar"]:not([aria-expanded="false"]) {{ min-width: 13rem; max-width: 13rem; }}
+[data-testid="stAlertContainer"] {{ padding: 0.5rem 0.8rem; }}
+.st-key-{STEADY} {{ min-height: 18rem; }}
 </style>
 """
 

@@ -58,15 +58,15 @@ def answer(case: Case) -> None:
     else:
         trust = "not calibrated" if UNCALIBRATED in reading.flags else "calibrated"
         st.markdown(f"#### {in_words(reading.label)}, {percent(reading.confidence)} ({trust})")
-    _probabilities(reading)
     if reasons:
         st.markdown(":material/priority_high: **Hemorrhage is not excluded**: nothing the model says here would do so.")
-    elif hemorrhage_not_excluded(reading):
+        return
+    _probabilities(reading)
+    if hemorrhage_not_excluded(reading):
         st.markdown(
             ":material/priority_high: **Hemorrhage is not excluded**: "
             f"{percent(reading.probabilities[HEMORRHAGIC])} is too much to dismiss."
         )
-    _reservations(reading, outdated=case.outdated)
 
 
 _WHY_NOT = {
@@ -76,8 +76,11 @@ _WHY_NOT = {
 }
 
 
-def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
-    """What the model's answer rests on."""
+def reservations(case: Case) -> None:
+    """What the model's answer rests on. Below the verdicts, which stay in their place so."""
+    reading = case.reading
+    if case.hidden or reading is None or not_head_ct(reading):
+        return
     if NO_STROKE not in reading.probabilities:
         st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")
     if reading.label == NO_STROKE and not abstains(reading):
@@ -100,7 +103,7 @@ def _reservations(reading: ReadingRow, *, outdated: bool) -> None:
         )
     if DEMONSTRATION in reading.flags:
         st.caption(":material/science: Read by a demonstration model that has only met synthetic images.")
-    if outdated and DEMONSTRATION not in reading.flags:
+    if case.outdated and DEMONSTRATION not in reading.flags:
         st.caption(f":material/history: Read by {reading.model_version}, which is not the model that serves now.")
     if SEEN_IN_TRAINING in reading.flags:
         st.caption(":material/history: The model was trained on scans of this patient: it may recognise them.")
