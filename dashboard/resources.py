@@ -1,6 +1,7 @@
 """What outlives a page run. The only place with st.cache_*."""
 
 from contextlib import suppress
+from typing import Any
 
 import streamlit as st
 
@@ -50,6 +51,12 @@ def kept_upload(token: str, _upload: Upload | None = None) -> Upload | None:
     """The upload that was kept here by its token, for a reload of the browser begins another session; None where it
     was not or has been forgotten."""
     return _upload
+
+
+@st.cache_resource(max_entries=200, show_spinner=False)
+def kept_place(token: str) -> dict[str, Any]:
+    """Where a reader is in which list, kept by its token, as `kept_upload`; empty where it is not known."""
+    return {}
 
 
 @st.cache_data(max_entries=200, show_spinner=False)

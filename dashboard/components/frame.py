@@ -1,5 +1,6 @@
 """What every page has: navigation, who reads, and what must be said on each page."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +55,8 @@ def page(name: str) -> StreamlitPage:
 
 
 def navigation() -> StreamlitPage:
-    return st.navigation([page(name) for name in PAGES])
+    """The page to run. Its links are drawn in the sidebar (`draw`), for Streamlit's own drop the address."""
+    return st.navigation([page(name) for name in PAGES], position="hidden")
 
 
 def draw() -> None:
@@ -73,6 +75,7 @@ def draw() -> None:
         st.error(f"**The case log is not opened.** {error}", icon=":material/lock:")
         st.stop()
     with st.sidebar:
+        links = st.container()
         st.text_input(
             "Reading as",
             key="reader",
@@ -91,6 +94,10 @@ def draw() -> None:
         _leave_fields(key="keys")
         st.caption("**Not a medical device.** For research and quality improvement; every finding needs a reader.")
     _keep_in_address(always)
+    with links:  # with what a session that begins takes over: a server that was started again knows no session
+        kept = {name: value for name, value in st.query_params.to_dict().items() if name != "scan"}
+        for name in PAGES:
+            st.page_link(page(name), query_params=kept, width="stretch")
 
 
 def _begin_from_address(always: bool) -> None:
@@ -102,20 +109,50 @@ def _begin_from_address(always: bool) -> None:
         st.session_state["scan"] = int(scan)
     elif scan:
         st.session_state["notice"] = "error", f"The link names no scan: {scan[:40]} is not a scan's number."
+    _begin_where_left(said.get("list"))
     if "upload" in said:
         st.session_state["upload"] = resources.kept_upload(said["upload"])
         st.session_state["upload_forgotten"] = st.session_state["upload"] is None
 
 
+_PLACE = ("queue", "unread_ones", "scan", "finished", "by_answer")
+"""What of a session says where its reader is."""
+
+
+def _begin_where_left(token: str | None) -> None:
+    """The list and the place in it of the session before, if it was this reader's and no link names another scan."""
+    if token is None:
+        return
+    place = resources.kept_place(token)
+    if not place:
+        st.session_state["place_lost"] = True
+    elif place["as"] == st.session_state["reading_as"] and st.session_state.get("scan") in (None, place["scan"]):
+        st.session_state.update({name: place[name] for name in _PLACE if name in place})
+
+
+def _keep_place() -> str | None:
+    """Its token; None where no list is read."""
+    if "queue" not in st.session_state:
+        return None
+    token = str(st.session_state.setdefault("list", uuid.uuid4().hex[:12]))
+    now = {name: st.session_state[name] for name in _PLACE if name in st.session_state}
+    place = resources.kept_place(token)
+    place.clear()
+    place.update(now, **{"as": st.session_state["reading_as"], "scan": st.session_state.get("scan")})
+    return token
+
+
 def _keep_in_address(always: bool) -> None:
-    """A reload, a bookmark, or another page keeps who reads and how, and what has been uploaded. Not by binding the
-    widgets to the address: with those st.switch_page fails."""
+    """A reload, a bookmark, or another page keeps who reads and how, where, and what has been uploaded. Not by binding
+    the widgets to the address: with those st.switch_page fails."""
     st.session_state["reading_as"] = st.session_state["reader"], st.session_state["blind_first"]
     wanted = {} if reader() == UNNAMED_READER else {"reader": reader()}
     if blind_first() and not always:
         wanted["blind_first"] = "true"
     if (scan := st.query_params.get("scan")) and scan == str(st.session_state.get("scan")):
         wanted["scan"] = scan  # a link that was opened, until its reader goes on
+    if place := _keep_place():
+        wanted["list"] = place
     if upload := last_upload():
         wanted["upload"] = upload.token
     if st.query_params.to_dict() != wanted:
@@ -215,7 +252,7 @@ def _tell_nothing() -> None:
 
 def forget_queue() -> None:
     """The list to go through is made anew when next asked for."""
-    for key in ("queue", "unread_ones", "scan", "finished", "revealed", "by_answer"):
+    for key in (*_PLACE, "revealed", "place_lost"):
         st.session_state.pop(key, None)
 
 

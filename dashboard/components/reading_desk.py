@@ -45,6 +45,7 @@ def step(offset: int, scan_id: int | None) -> None:
     """From this scan to the next (1) or the previous (-1) of the queue; past its end there is none, and before that its
     last. A click that comes from a scan that is no longer on the desk does nothing: one would be skipped unseen."""
     ids, scan = current_queue(), st.session_state.get("scan")
+    st.session_state.pop("place_lost", None)
     if scan != scan_id:
         return
     otherwise = len(ids) - 1 if scan is None and offset < 0 else 0
@@ -80,6 +81,7 @@ def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, stay:
     A click that comes from the scan before, whose buttons the browser had not yet replaced, stores nothing, and says so
     unless it says again what is stored.
     """
+    st.session_state.pop("place_lost", None)
     if st.session_state.get("scan") != scan_id:
         _say_not_stored(scan_id, verdict)
         return
@@ -135,7 +137,13 @@ def say_ended() -> None:
 
 
 def show_refusal() -> None:
-    """Why the last click was not stored, once."""
+    """Why the last click was not stored, once; that the list is another one, until the next click."""
+    if st.session_state.get("place_lost"):
+        st.warning(
+            "The server was started again meanwhile, and the list that you were reading is not known any more: this is "
+            "another one. What had been stored is stored; a key or a click since then is not.",
+            icon=":material/sync_problem:",
+        )
     kind, text = st.session_state.get("notice", (None, ""))
     if kind == "error":
         st.session_state.pop("notice")

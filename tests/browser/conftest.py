@@ -24,26 +24,47 @@ FLAGS = [
 ]
 
 
+class Server:
+    """A dashboard over the home of a test, which may be started again at the same address."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "streamlit", "run", "dashboard/Home.py", "--server.port", str(self._port)]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        )
+        for _ in range(120):
+            try:
+                if urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=1).read() == b"ok":
+                    break
+            except OSError:
+                time.sleep(0.5)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
 @pytest.fixture
-def server(demo_home):
-    """A dashboard over a log of demo cases; its address."""
+def started(demo_home):
+    """A dashboard over a log of demo cases."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: browser tests are skipped")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/Home.py", "--server.port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(120):
-        try:
-            if urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read() == b"ok":
-                break
-        except OSError:
-            time.sleep(0.5)
-    yield address
-    process.terminate()
-    process.wait(10)
+    one = Server()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def server(started):
+    """Its address."""
+    return started.address
 
 
 @pytest.fixture
