@@ -151,6 +151,8 @@ def damaged(error: Exception) -> UnreadableScan:
 
 def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
     """Raise UnreadableScan where it is anything else; `frames`: it may hold several."""
+    if "Modality" not in header and "Rows" not in header:
+        raise UnreadableScan("The DICOM file is damaged or cut off. Export the series again.")
     modality = str(header.get("Modality", "")).strip() or "none"
     if modality != "CT":
         what = _OTHER_MODALITIES.get(modality, "another kind of image")

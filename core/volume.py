@@ -271,7 +271,9 @@ def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) ->
     if not np.isfinite(volume).all():
         raise UnreadableScan("The NIfTI volume holds values that are not numbers. Export the series again.")
     if volume.min() > LOWEST_AIR_HU:
-        raise UnreadableScan("The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send a CT.")
+        raise UnreadableScan(
+            "The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send the CT in these."
+        )
     check_tissue(volume)
     study, heads = _study_of(data), _Heads()
 

@@ -70,9 +70,14 @@ def files_in(data: bytes) -> int:
     """How many files `unpacked` will give."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return sum(_counts(info) for info in archive.infolist()) or 1
+            return 1 if _is_document(archive) else sum(_counts(info) for info in archive.infolist()) or 1
     except _BAD_ZIP:
         return 1
+
+
+def _is_document(archive: zipfile.ZipFile) -> bool:
+    """Whether it is one of those that are zips by their format: Word's, Excel's, PowerPoint's, LibreOffice's."""
+    return not {"[Content_Types].xml", "META-INF/manifest.xml"}.isdisjoint(archive.namelist())
 
 
 def _counts(info: zipfile.ZipInfo) -> bool:
@@ -144,6 +149,9 @@ def _zip(zipped: Path | BinaryIO, name: str, limits: Limits) -> Iterator[Incomin
     empty = True
     try:
         with zipfile.ZipFile(zipped) as archive:
+            if _is_document(archive):
+                yield Incoming(name, problem="This is a document of an office program. Send the scans by themselves.")
+                return
             for info in archive.infolist():
                 if _counts(info):
                     empty = False

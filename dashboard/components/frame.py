@@ -98,6 +98,7 @@ def draw() -> None:
         kept = {name: value for name, value in st.query_params.to_dict().items() if name != "scan"}
         for name in PAGES:
             st.page_link(page(name), query_params=kept, width="stretch")
+        st.space("small")
 
 
 def _begin_from_address(always: bool) -> None:

@@ -17,6 +17,8 @@ from services.uploads import Upload
 from services.workspace import Workspace
 
 LOOK_S = 0.3
+STALE = 40
+"""Elements of the page as it was, which would stand below a running upload until it has ended."""
 NAMED = 3
 """Files of which the same is said are named, so many of them."""
 _NOTICE = "batch_notice"
@@ -35,12 +37,21 @@ def running(upload: Upload) -> None:
     if stop.button("Stop", help="What is stored stays stored."):
         upload.stop()
     st.caption("You may go on meanwhile: leaving this page does not stop it.")
+    for _ in range(STALE):
+        st.empty()
     while upload.running and bool(here) == bool(upload.scan_ids):
-        done, left = len(upload.received), upload.seconds_left
-        say = f": {upload.counts}; about {left:.0f} s left" if left else ""
-        bar.progress(done / max(1, upload.expected), f"{done} of {upload.expected}{say}")
+        bar.progress(*_so_far(upload))
         time.sleep(LOOK_S)
     st.rerun()
+
+
+def _so_far(upload: Upload) -> tuple[float, str]:
+    """How far a bar reaches, and what stands above it. Nobody knows how many scans a volume holds."""
+    done, left = len(upload.received), upload.seconds_left
+    if done >= upload.files:
+        return 0.95, f"{done} so far: {upload.counts}"
+    say = f": {upload.counts}; about {left:.0f} s left" if left else ""
+    return done / max(1, upload.files), f"{done} of {upload.files}{say}"
 
 
 def undo_button(ws: Workspace, scan_id: int) -> None:

@@ -180,6 +180,7 @@ def test_rescale_and_padding_are_applied():
         (encoded(Image.fromarray(GRADIENT), "JPEG")[:300], "damaged or cut off"),
         (png()[: len(png()) // 2], "damaged or cut off"),
         (dicom()[:-500], "damaged or cut off"),
+        (dicom()[:200], "damaged or cut off"),
         (encoded(Image.new("L", (64, 64), 7)), "same grey"),
         (encoded(Image.fromarray(GRADIENT[:8])), "too small"),
         (encoded(Image.new("L", (5000, 4000))), "megapixels"),

@@ -129,6 +129,18 @@ def test_a_zip_that_cannot_be_used_says_why(data, word):
     assert word in found.problem
 
 
+@pytest.mark.parametrize("mark", ["[Content_Types].xml", "META-INF/manifest.xml"])
+def test_an_office_document_is_no_zip_of_scans(mark):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(mark, "<Types/>")
+        archive.writestr("word/media/image1.png", png())
+    [found] = unpacked("letter.docx", out.getvalue(), limits=Limits())
+    assert (found.file, found.data) == ("letter.docx", b"")
+    assert "document of an office program" in found.problem
+    assert files_in(out.getvalue()) == 1
+
+
 def test_a_zip_without_its_end_is_handed_on_as_a_file_that_cannot_be_read(ws):
     whole = zipped(a=png(1))
     [found] = unpacked("case.zip", whole[:-30], limits=Limits())
