@@ -31,7 +31,7 @@ DRAWN: Mapping[str, str] = {
     "slope": "skull that runs aslant",
     "ridge": "bone at the base, met in part",
 }
-DONE = ("head moved", "streaks", "bright at the skull", "arrows")
+DONE = ("head moved", "streaks", "bright at the skull", "coarse grain of 6 HU", "arrows")
 """Those of the disturbances that may look like a finding."""
 
 
