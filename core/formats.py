@@ -20,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from core.burned_in import BURNED_IN, letters_in
 from core.extent import check_extent
-from core.geometry import Plane, pixel_mm
+from core.geometry import Plane, pixel_mm, thickness_mm
 from core.picture import read_picture
 from core.pseudonym import Pseudonym
 from core.scan import AIR_HU, CONTRAST, LOWEST_AIR_HU, Meta, Scan, UnreadableScan, check, check_size
@@ -32,7 +32,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 DENSEST_HU = 20.0
 """CT holds tissue: a slice whose brightest place is darker is not in HU."""
-_TECHNICAL_TAGS = ("SliceThickness", "KVP", "GantryDetectorTilt", "InstanceNumber")
+_TECHNICAL_TAGS = ("KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
     r"^(?!img|dsc|pxl|image|scan|slice|series|head|brain|frame|screenshot|photo|download|export|untitled|"
     r"(im?|file)[\d_-]|0\d{3})(?=[\w-]*\d)"
@@ -123,11 +123,11 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
 
 
 def _series_of(header: Dataset, plane: Plane | None, pseudonym: Pseudonym | None) -> str | None:
-    """What slices have in common that are of one series, in parallel planes and with pixels of one size."""
+    """What slices have in common that are of one series, lie one upon the other and have pixels of one size."""
     uid = _uid_in(header, "SeriesInstanceUID")
-    if not (uid and plane and pseudonym):
+    if not (uid and plane and plane.place_mm is not None and pseudonym):
         return None
-    return pseudonym.of("SeriesInstanceUID", f"{uid} {plane.directions} {pixel_mm(header.get)}")
+    return pseudonym.of("SeriesInstanceUID", f"{uid} {plane.directions} {plane.begins} {pixel_mm(header.get)}")
 
 
 def header_of(data: bytes) -> Dataset:
@@ -151,6 +151,8 @@ def damaged(error: Exception) -> UnreadableScan:
 
 def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
     """Raise UnreadableScan where it is anything else; `frames`: it may hold several."""
+    if "DirectoryRecordSequence" in header:
+        raise UnreadableScan("This is the list of a DICOM folder (DICOMDIR), no image. Upload the images beside it.")
     if "Modality" not in header and "Rows" not in header:
         raise UnreadableScan("The DICOM file is damaged or cut off. Export the series again.")
     modality = str(header.get("Modality", "")).strip() or "none"
@@ -177,7 +179,8 @@ _PROJECTION = re.compile(r"(^|[ _])M(AX|IN)?_?IP([ _]|$)|^M(AX|IN)IMUM$", re.IGN
 
 def _is_projection(header: Dataset) -> bool:
     """Whether it shows the brightest or darkest of many slices at each place (PS3.3 C.8.16.2.1.5 for enhanced CT)."""
-    said = [*header.get("ImageType", []), header.get("VolumeBasedCalculationTechnique", "")]
+    kind = header.get("ImageType")
+    said = [*([kind] if isinstance(kind, str) else kind or []), header.get("VolumeBasedCalculationTechnique", "")]
     return any(_PROJECTION.search(str(value).strip()) for value in said)
 
 
@@ -296,6 +299,8 @@ _NO_AGENT = re.compile(r"|0|n|(no|none|non|nil|without|w/?o|plain|native|unenhan
 def technical(header: Dataset, plane: Plane | None, hu: np.ndarray) -> Meta:
     """The allow-list, numbers only; where the slice lies; whether letters stand in it."""
     meta: Meta = {"format": "DICOM"}
+    if thick := thickness_mm(header.get):
+        meta["SliceThickness"] = thick
     for tag in _TECHNICAL_TAGS:
         text = str(header.get(tag, ""))[:16]
         if re.fullmatch(r"[+-]?\d+(\.\d*)?", text):

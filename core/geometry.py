@@ -43,6 +43,13 @@ class Plane:
         return tuple((np.round([*self.row, *self.column], 3) + 0.0).tolist())  # -0.0 and 0.0 are one
 
     @property
+    def begins(self) -> tuple[int, ...]:
+        """(2,) where the first pixel lies in the plane, in steps of 0.8 mm: those of a tilted gantry, whose table moves
+        aslant, begin elsewhere each. Off whole and half mm, where many begin."""
+        corner = (0, 0, 0) if self.corner is None else self.corner
+        return tuple(math.floor((float(np.dot(axis, corner)) + 0.37) / 0.8) for axis in (self.row, self.column))
+
+    @property
     def axial(self) -> bool:
         """Whether the slice lies across the body, a tilted gantry's included."""
         return bool(self.normal[2] >= AXIAL)

@@ -24,7 +24,8 @@ _COMMAND = ("-m", "core.model_process")
 
 
 class ModelStopped(BadBundle):
-    """The model's process gave no answer. That says nothing of the bundle: no other version may answer in its place."""
+    """The model's process gave no answer, whatever became of its bundle meanwhile: no other version may answer in its
+    place."""
 
 
 class ModelProcess:

@@ -64,6 +64,10 @@ def why_not(scan: Scan, *, flat: bool) -> list[str]:
     return [flag for holds, flag in reasons if holds]
 
 
+MEANINGLESS = frozenset((MARKED, ENHANCED, TOO_WIDE))
+"""Flags of scans for which the model's best guess says nothing either."""
+
+
 class Answer(Protocol):
     """What a model has said of one scan, as read or as stored."""
 

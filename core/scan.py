@@ -24,7 +24,7 @@ CONTRAST = "contrast"
 """How the `meta` of a scan says that contrast agent was given, as its header has it."""
 CONTRAST_NOTE = "Taken with contrast agent, by its header: bright vessels look like blood to a model of plain CT."
 AVERAGED = "averaged_slices"
-"""How the `meta` of a scan says of how many of its file's slices it is the mean."""
+"""How the `meta` of a scan says of how many slices of its series it is the mean."""
 _STORED_KEY = "second-read"
 
 
@@ -46,7 +46,7 @@ class Scan:
     @property
     def content_hash(self) -> str:
         """SHA-256 over unit, shape and pixels: the same image in another container has the same hash. -0 and 0 are one
-        density, of which the store keeps one."""
+        density."""
         head = f"{self.unit} {self.pixels.shape}".encode()
         pixels = np.ascontiguousarray(self.pixels, np.float32) + np.float32(0)
         return hashlib.sha256(head + pixels.tobytes()).hexdigest()

@@ -212,10 +212,11 @@ class _Frame:
         return float(self.number) if place is None else place
 
     def lies_as(self, other: "_Frame") -> bool:
-        """Whether both say where they lie, in parallel planes and with pixels of one size."""
+        """Whether both say where they lie, one upon the other and with pixels of one size."""
         if self.plane is None or other.plane is None or other.plane.place_mm is None:
             return False
-        return self.plane.directions == other.plane.directions and self.spacing == other.spacing
+        here, there = ((of.plane.directions, of.plane.begins, of.spacing) for of in (self, other) if of.plane)
+        return here == there
 
     @classmethod
     def of(cls, header: Dataset, number: int) -> "_Frame":

@@ -55,7 +55,7 @@ def kept_upload(token: str, _upload: Upload | None = None) -> Upload | None:
 
 @st.cache_resource(max_entries=200, show_spinner=False)
 def kept_place(token: str) -> dict[str, Any]:
-    """Where a reader is in which list, kept by its token, as `kept_upload`; empty where it is not known."""
+    """Where a reader is in which list ("now"), kept by its token, as `kept_upload`; empty where it is not known."""
     return {}
 
 

@@ -1,6 +1,6 @@
 """What is asked of the case log. Queries never commit; the use case does, once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -108,10 +108,13 @@ def alike_in_study(session: Session, scan: ScanRow) -> list[ScanRow]:
     return [row for row in (ScanRow(*values) for values in rows) if row.in_mm == scan.in_mm]
 
 
-def add_parts(session: Session, scan_id: int, hashes: Collection[str]) -> None:
-    """Slices that have become part of a scan, but for those that are another's already."""
-    there = parts_by_hash(session, hashes)
-    session.add_all(Part(content_hash=digest, scan_id=scan_id) for digest in hashes if digest not in there)
+def add_parts(session: Session, ids: Mapping[str, int], parts: Mapping[str, Collection[str]]) -> None:
+    """Slices that have become part of a scan, but for those that are another's already. `ids`: of scans by content
+    hash; `parts`: content hashes of slices, by that of their scan."""
+    for scan, hashes in parts.items():
+        new = {*hashes} - parts_by_hash(session, hashes).keys()
+        session.add_all(Part(content_hash=digest, scan_id=ids[scan]) for digest in new)
+        session.flush()
 
 
 def scans_by_hash(session: Session, hashes: Collection[str]) -> dict[str, int]:

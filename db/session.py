@@ -112,6 +112,8 @@ class Database:
             )
         engine = self.engine.execution_options(**{_WRITES: True})
         with engine.begin() as connection:
+            if self._is_postgresql:
+                connection.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

@@ -237,9 +237,9 @@ def _store(ws: Workspace, model: Model, chunk: _Chunk, batch: _Batch) -> list[Re
             session.add(row)
             session.flush()
             ids[one.digest] = row.id
-            queries.add_parts(session, row.id, chunk.parts.get(one.digest, ()))
             reading = for_patient(chunk.readings[one.digest], one.patient_key, model.manifest)
             session.add(reading_row(row.id, reading))
+        queries.add_parts(session, ids, chunk.parts)
         if new:
             detail = {"batch": batch.id, "scans": len(new), "source": batch.source, "upload": batch.upload}
             audit.append(session, batch.actor, "intake", detail)

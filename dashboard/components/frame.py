@@ -116,19 +116,21 @@ def _begin_from_address(always: bool) -> None:
         st.session_state["upload_forgotten"] = st.session_state["upload"] is None
 
 
-_PLACE = ("queue", "unread_ones", "scan", "finished", "by_answer")
+_PLACE = ("queue", "unread_ones", "scan", "finished", "revealed", "by_answer")
 """What of a session says where its reader is."""
+_SEEN = "seen_unnamed"
+"""Whose answers a session's reader has seen before they gave a name."""
 
 
 def _begin_where_left(token: str | None) -> None:
     """The list and the place in it of the session before, if it was this reader's and no link names another scan."""
     if token is None:
         return
-    place = resources.kept_place(token)
-    if not place:
+    place = resources.kept_place(token).get("now")
+    if place is None:
         st.session_state["place_lost"] = True
     elif place["as"] == st.session_state["reading_as"] and st.session_state.get("scan") in (None, place["scan"]):
-        st.session_state.update({name: place[name] for name in _PLACE if name in place})
+        st.session_state.update({name: place[name] for name in (*_PLACE, _SEEN) if name in place})
 
 
 def _keep_place() -> str | None:
@@ -136,10 +138,9 @@ def _keep_place() -> str | None:
     if "queue" not in st.session_state:
         return None
     token = str(st.session_state.setdefault("list", uuid.uuid4().hex[:12]))
-    now = {name: st.session_state[name] for name in _PLACE if name in st.session_state}
-    place = resources.kept_place(token)
-    place.clear()
-    place.update(now, **{"as": st.session_state["reading_as"], "scan": st.session_state.get("scan")})
+    now = {name: st.session_state[name] for name in (*_PLACE, _SEEN) if name in st.session_state}
+    now |= {"as": st.session_state["reading_as"], "scan": st.session_state.get("scan")}
+    resources.kept_place(token)["now"] = now  # at once: a session that begins may look
     return token
 
 
@@ -214,7 +215,7 @@ def note_seen(case: Case) -> None:
     """What the model says of a scan, unless it is hidden, is shown to this session's reader."""
     note_shown(resources.workspace(), case, reader())
     if case.reading is not None and reader() == UNNAMED_READER:
-        st.session_state.setdefault("seen_unnamed", set()).add(case.scan.content_hash)
+        st.session_state[_SEEN] = {*st.session_state.get(_SEEN, ()), case.scan.content_hash}
 
 
 def _another_reader() -> None:
@@ -227,9 +228,9 @@ def _another_reader() -> None:
 
 def _pass_on_seen() -> None:
     """Whoever has given a name has seen under it what they have seen without one. Forgotten here once it is stored."""
-    if reader() != UNNAMED_READER and (seen := st.session_state.get("seen_unnamed")):
+    if reader() != UNNAMED_READER and (seen := st.session_state.get(_SEEN)):
         pass_on_shown(resources.workspace(), seen, reader())
-        del st.session_state["seen_unnamed"]
+        del st.session_state[_SEEN]
 
 
 def _keep_list() -> None:
@@ -253,7 +254,7 @@ def _tell_nothing() -> None:
 
 def forget_queue() -> None:
     """The list to go through is made anew when next asked for."""
-    for key in (*_PLACE, "revealed", "place_lost"):
+    for key in (*_PLACE, "place_lost"):
         st.session_state.pop(key, None)
 
 

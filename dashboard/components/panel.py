@@ -9,6 +9,7 @@ from core.reading import (
     ENHANCED,
     LEARNED_FROM_SIMULATION,
     MARKED,
+    MEANINGLESS,
     SEEN_IN_TRAINING,
     TOO_WIDE,
     UNCALIBRATED,
@@ -91,7 +92,7 @@ def reservations(case: Case) -> None:
             "too high."
         )
     mistaken = mistaken_for(resources.workspace(), reading.model_version, reading.label)
-    if mistaken and not _WHY_NOT.keys() & {*reading.flags}:
+    if mistaken and not MEANINGLESS & {*reading.flags}:
         st.caption(
             ":material/swap_horiz: This model, or the one that it was trained on from, has taken for "
             f"{words.findings(reading.label)}: {mistaken}."

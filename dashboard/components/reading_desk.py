@@ -140,8 +140,8 @@ def show_refusal() -> None:
     """Why the last click was not stored, once; that the list is another one, until the next click."""
     if st.session_state.get("place_lost"):
         st.warning(
-            "The server was started again meanwhile, and the list that you were reading is not known any more: this is "
-            "another one. What had been stored is stored; a key or a click since then is not.",
+            "The list that you were reading is not known any more, as after the server was started again: this is "
+            "another one. What had been stored is stored; the key or click that led here is not.",
             icon=":material/sync_problem:",
         )
     kind, text = st.session_state.get("notice", (None, ""))

@@ -11,7 +11,7 @@ import streamlit as st
 from core.intervals import Figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, in_words
 from core.preprocess import WINDOWS
-from core.reading import abstains, not_head_ct
+from core.reading import MEANINGLESS, abstains, not_head_ct
 from db.queries import ReadingRow, ScanRow
 from services.review import Case
 from services.tables import how_many, percent, source, with_interval
@@ -24,6 +24,8 @@ def finding(reading: ReadingRow) -> str:
     if not_head_ct(reading):
         return "No head CT, it seems: no answer"
     share = f"{in_words(reading.label)}, {percent(reading.confidence)}"
+    if MEANINGLESS & {*reading.flags}:
+        return "Abstains"
     return f"Abstains ({share})" if abstains(reading) else share
 
 

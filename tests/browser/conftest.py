@@ -45,6 +45,8 @@ class Server:
                     break
             except OSError:
                 time.sleep(0.5)
+        else:
+            raise AssertionError("the server did not start")
 
     def stop(self) -> None:
         self._process.terminate()

@@ -33,6 +33,7 @@ def test_a_reload_keeps_the_list_and_the_place_in_it(page, server):
 def test_after_a_restart_a_verdict_is_still_its_readers(page, started, home):
     read_some(page, started.address)
     started.stop()
+    wait_for(page.get_by_label("Reading as", exact=True).is_disabled, 60)
     started.start()
     name = page.get_by_label("Reading as", exact=True)
     wait_for(name.is_enabled, 60)  # the browser has found the server again

@@ -195,6 +195,8 @@ def test_rescale_and_padding_are_applied():
             for said in ("MIP", "MINIP", "CT_SOM5 MIP", "CSA MIP", "MIP_THICK", "MAXIMUM", "MAX_IP")
         ),
         (changed_dicom(VolumeBasedCalculationTechnique="MAX_IP"), "projection"),
+        (changed_dicom(ImageType="MIP"), "projection"),
+        (changed_dicom(DirectoryRecordSequence=[], Modality=None), "list of a DICOM folder"),
         (changed_dicom(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "coronal or sagittal"),
         (changed_dicom(PhotometricInterpretation="PALETTE COLOR"), "in colour"),
         (b"PK\x03\x04" + b"x" * 300, "a zip inside a zip"),

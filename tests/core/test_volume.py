@@ -261,13 +261,17 @@ def tilted(group):
     group.PlaneOrientationSequence = [plane]
 
 
+def beside(group):
+    group.PlanePositionSequence[0].ImagePositionPatient[1] = 12
+
+
 def of_another_pixel_size(group):
     measures = Dataset()
     measures.PixelSpacing = [0.4, 0.4]
     group.PixelMeasuresSequence = [measures]
 
 
-@pytest.mark.parametrize("change", [without_its_place, tilted, of_another_pixel_size])
+@pytest.mark.parametrize("change", [without_its_place, tilted, beside, of_another_pixel_size])
 def test_frames_that_do_not_lie_alike_are_not_put_together(change):
     header = pydicom.dcmread(io.BytesIO(frames_apart(1.25)))
     change(header.PerFrameFunctionalGroupsSequence[7])

@@ -134,3 +134,25 @@ def test_a_reader_with_a_name_goes_from_page_to_page(app, demo):
     assert not app.exception, app.exception
     assert app.session_state["reader"] == "Dr A"
     assert app.session_state["blind_first"]
+
+
+@pytest.mark.parametrize(("who", "blind", "kept"), [("Ann", "", True), ("Ben", "", False), ("Ann", "true", False)])
+def test_a_list_is_taken_over_by_its_reader_alone(app, demo, who, blind, kept):
+    ids = sorted(case.scan.id for case in cases(demo, "Ann") if not case.hidden)[:9]
+    place = {"queue": ids, "scan": ids[4], "revealed": ids[4], "as": ("Ann", False)}
+    resources.kept_place("token")["now"] = place
+    app.query_params["reader"], app.query_params["list"] = who, "token"
+    if blind:
+        app.query_params["blind_first"] = blind
+    on(app, "review")
+    assert (app.session_state["queue"] == ids) == kept
+    assert ("5 of 9" in words(app)) == kept
+    assert not app.warning
+
+
+def test_a_list_that_is_not_known_is_said_to_be_another(app, demo):
+    app.query_params["list"] = "nobody's"
+    [warning] = on(app, "review").warning
+    assert "The list that you were reading is not known any more" in warning.value
+    next(b for b in app.button if b.label == "Skip").click().run()
+    assert not app.warning

@@ -1,8 +1,10 @@
 """Thin slices that come as single files: which become one scan, and that none is lost."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,8 +103,10 @@ def test_slices_that_the_log_has_stay_as_they_are_and_no_mean_holds_them():
 
 
 def test_two_patients_are_never_one_scan():
-    slices = [thin(i, study=f"study {i % 2}", at=i // 2) for i in range(120)]
-    for one in put([(f"{i % 2}", one) for i, one in enumerate(slices)]):
+    slices = [replace(thin(i), patient_key=f"patient {i % 2}") for i in range(120)]
+    found = put([(f"{i % 2}", one) for i, one in enumerate(slices)])
+    assert {one.scan.meta[AVERAGED] for one in found} == {2}, "of every second slice"
+    for one in found:
         assert len(set(one.files)) == 1
 
 
@@ -165,6 +169,28 @@ def test_a_slice_that_is_part_of_a_scan_is_not_stored_again(ws, predictor, thin_
     assert len(cases(ws, "r")) == 15
     stored = {path.stem for path in ws.images.root.glob("*/*.png")}
     assert stored == {case.scan.content_hash for case in cases(ws, "r")}, "no image that no scan names"
+
+
+def test_two_neighbours_that_are_alike_are_parts_of_their_scan(ws, predictor, thin_series):
+    name, _ = thin_series[6]
+    same = pydicom.dcmread(io.BytesIO(thin_series[5][1]))
+    same.ImagePositionPatient = [0, 0, 1.25 * 6]
+    out = io.BytesIO()
+    same.save_as(out)
+    thin_series[6] = name, out.getvalue()
+    received = take(ws, predictor, thin_series)
+    assert len({one.scan_id for one in received}) == 15
+    assert {one.outcome for one in take(ws, predictor, thin_series)} == {"duplicate"}
+
+
+@pytest.mark.parametrize("aslant", [0.4, 60.0])
+def test_slices_that_do_not_lie_one_upon_the_other_are_not_averaged(ws, predictor, thin_series, aslant):
+    """As with a tilted gantry, or a series that was centred anew on its way."""
+    moved = []
+    for i, (name, data) in enumerate(thin_series):
+        where = [0, aslant * i if aslant < 1 else aslant * (i >= 30), 1.25 * i]
+        moved.append((name, changed_dicom(data, ImagePositionPatient=where)))
+    assert len({one.scan_id for one in take(ws, predictor, moved)}) == 60
 
 
 def test_what_came_in_two_parts_is_stored_once(ws, predictor, thin_series):
