@@ -31,20 +31,13 @@ class Decoder:
         self._lock = threading.Lock()
 
     def read_all(
-        self,
-        data: bytes,
-        name: str = "",
-        *,
-        pseudonym: Pseudonym | None = None,
-        megapixels: float = 16,
-        megabytes: float = 1024,
-        slice_mm: float = 0,
+        self, data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, **limits: float
     ) -> Iterator[Scan]:
-        """As `core.volume.read_all`; also raises UnreadableScan where a slice takes too long or too much memory.
+        """As `core.volume.read_all`, with its limits; also raises UnreadableScan where a slice takes too long or too
+        much memory.
 
         Slices come one by one, so that a large volume never lies here whole. The child is held until the last.
         """
-        limits = {"megapixels": megapixels, "megabytes": megabytes, "slice_mm": slice_mm}
         head = {"name": name, "limits": limits, "secret": pseudonym.secret.hex() if pseudonym else None}
         with self._lock:
             ended = False

@@ -124,10 +124,10 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
 
 def _series_of(header: Dataset, plane: Plane | None, pseudonym: Pseudonym | None) -> str | None:
     """What slices have in common that are of one series, lie one upon the other and have pixels of one size."""
-    uid = _uid_in(header, "SeriesInstanceUID")
-    if not (uid and plane and plane.place_mm is not None and pseudonym):
+    uid, stack = _uid_in(header, "SeriesInstanceUID"), plane.stack if plane else None
+    if not (uid and stack and pseudonym):
         return None
-    return pseudonym.of("SeriesInstanceUID", f"{uid} {plane.directions} {plane.begins} {pixel_mm(header.get)}")
+    return pseudonym.of("SeriesInstanceUID", f"{uid} {stack} {pixel_mm(header.get)}")
 
 
 def header_of(data: bytes) -> Dataset:

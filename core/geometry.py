@@ -38,16 +38,15 @@ class Plane:
         return np.asarray(-across if across[2] < 0 else across)
 
     @property
-    def directions(self) -> tuple[float, ...]:
-        """(6,) of rows and columns, to a thousandth: parallel planes have the same."""
-        return tuple((np.round([*self.row, *self.column], 3) + 0.0).tolist())  # -0.0 and 0.0 are one
-
-    @property
-    def begins(self) -> tuple[int, ...]:
-        """(2,) where the first pixel lies in the plane, in steps of 0.8 mm: those of a tilted gantry, whose table moves
-        aslant, begin elsewhere each. Off whole and half mm, where many begin."""
-        corner = (0, 0, 0) if self.corner is None else self.corner
-        return tuple(math.floor((float(np.dot(axis, corner)) + 0.37) / 0.8) for axis in (self.row, self.column))
+    def stack(self) -> tuple[float, ...] | None:
+        """(8,) what slices have in common that lie one upon the other: the directions of rows and columns, to a
+        thousandth, and where the first pixel lies in the plane, in steps of 0.8 mm, off whole and half mm, where many
+        begin. Slices of a tilted gantry, whose table moves aslant, have nothing in common. None where no place is said.
+        """
+        if self.corner is None or self.place_mm is None:
+            return None
+        begins = [np.floor((np.dot(axis, self.corner) + 0.37) / 0.8) for axis in (self.row, self.column)]
+        return tuple((np.round([*self.row, *self.column, *begins], 3) + 0.0).tolist())  # -0.0 and 0.0 are one
 
     @property
     def axial(self) -> bool:

@@ -211,13 +211,6 @@ class _Frame:
         place = self.plane.place_mm if self.plane else None
         return float(self.number) if place is None else place
 
-    def lies_as(self, other: "_Frame") -> bool:
-        """Whether both say where they lie, one upon the other and with pixels of one size."""
-        if self.plane is None or other.plane is None or other.plane.place_mm is None:
-            return False
-        here, there = ((of.plane.directions, of.plane.begins, of.spacing) for of in (self, other) if of.plane)
-        return here == there
-
     @classmethod
     def of(cls, header: Dataset, number: int) -> "_Frame":
         """Raises UnreadableScan where it is no axial frame in HU."""
@@ -235,9 +228,10 @@ class _Frame:
 
 
 def _slabs_of(frames: Sequence[_Frame], slice_mm: float) -> list[range]:
-    """Frames that become one scan; each by itself where one does not say where it lies, or lies another way round."""
-    first = frames[0]
-    if not all(first.lies_as(frame) for frame in frames):
+    """Frames that become one scan; each by itself where they do not all lie one upon the other, with pixels of one
+    size, or do not say."""
+    stacks = {(frame.plane.stack if frame.plane else None, frame.spacing) for frame in frames}
+    if len(stacks) > 1 or any(stack is None for stack, _ in stacks):
         return alone(len(frames))
     return slabs([frame.place for frame in frames], slice_mm, max(frame.thick_mm for frame in frames))
 

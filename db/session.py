@@ -80,9 +80,13 @@ class Database:
         reads, such as the end of the audit chain, is so until it ends."""
         engine = self.engine.execution_options(**{_WRITES: True})
         with Session(engine, expire_on_commit=False) as session, session.begin():
-            if self._is_postgresql:
-                session.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
+            self._be_only_writer(session)
             yield session
+
+    def _be_only_writer(self, transaction: Session | Connection) -> None:
+        """Until it ends. SQLite sees to it when it begins (`_begin_sqlite`)."""
+        if self._is_postgresql:
+            transaction.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
 
     @property
     def _is_postgresql(self) -> bool:
@@ -112,8 +116,7 @@ class Database:
             )
         engine = self.engine.execution_options(**{_WRITES: True})
         with engine.begin() as connection:
-            if self._is_postgresql:
-                connection.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
+            self._be_only_writer(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

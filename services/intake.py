@@ -98,12 +98,12 @@ def receive(
     batch = _Batch(source, actor, synthetic, Resemblances(ws))
     for chunk in _one_ahead(_chunks(ws, files)):
         with ws.db.reading() as session:
-            stored = queries.scans_by_hash(session, chunk.scans.keys())
             parts = queries.parts_by_hash(session, chunk.scans.keys())
+            known = parts | queries.scans_by_hash(session, chunk.scans.keys())
         note = note_images(ws, chunk.scans)
         for digest in chunk.scans.keys() - parts.keys():
             ws.images.put(digest, to_stored(chunk.scans[digest]))
-        _read(model, chunk, [digest for digest in chunk.scans if digest not in stored and digest not in parts])
+        _read(model, chunk, [digest for digest in chunk.scans if digest not in known])
         received = _store(ws, model, chunk, batch)
         note.unlink(missing_ok=True)
         yield from received

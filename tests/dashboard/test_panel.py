@@ -94,30 +94,29 @@ def test_beside_no_stroke_it_is_said_that_it_excludes_nothing(app, demo, label, 
     assert ("It excludes nothing" in words(on(app, "review"))) == said
 
 
+def flagged(app, demo, label, flags):
+    """What Review says of a scan that the model called `label`, with these flags."""
+    scan = next(c.scan.id for c in cases(demo, "Reader 1") if not c.hidden and c.reading and c.reading.label == label)
+    with demo.db.writing() as session:
+        session.query(Reading).filter_by(scan_id=scan).one().flags = flags
+    app.query_params["scan"] = str(scan)
+    return words(on(app, "review"))
+
+
 @pytest.mark.parametrize(
     ("label", "flag", "said"),
     [("ischemic", "uncertain", True), ("ischemic", "coloured_mark", False), ("hemorrhagic", "classes_alike", False)],
 )
 def test_beside_an_answer_it_is_said_what_was_taken_for_it_before(app, demo, monkeypatch, label, flag, said):
     monkeypatch.setattr(panel, "mistaken_for", lambda ws, version, label: {"ischemic": "wide ventricles"}.get(label))
-    scan = next(c.scan.id for c in cases(demo, "Reader 1") if not c.hidden and c.reading and c.reading.label == label)
-    with demo.db.writing() as session:
-        reading = session.query(Reading).filter_by(scan_id=scan).one()
-        reading.flags = ["learned_from_simulation", flag]
-    app.query_params["scan"] = str(scan)
-    shown = words(on(app, "review"))
+    shown = flagged(app, demo, label, ["learned_from_simulation", flag])
     assert "has met few real ones" in shown
     assert ("has taken for infarcts: wide ventricles." in shown) == said
 
 
 @pytest.mark.parametrize("flag", ["coloured_mark", "contrast_agent", "window_too_wide"])
 def test_where_its_guess_means_nothing_no_percentage_warns(app, demo, flag):
-    scan = next(c.scan.id for c in cases(demo, "Reader 1") if c.reading and c.reading.label == "hemorrhagic")
-    with demo.db.writing() as session:
-        reading = session.query(Reading).filter_by(scan_id=scan).one()
-        reading.flags = ["uncertain", flag]
-    app.query_params["scan"] = str(scan)
-    shown = words(on(app, "review"))
+    shown = flagged(app, demo, "hemorrhagic", ["uncertain", flag])
     assert "Take no notice of its guess, hemorrhagic." in shown
     assert "**Hemorrhage is not excluded**: nothing the model says here would do so." in shown
     assert "too much to dismiss" not in shown
