@@ -7,6 +7,7 @@ stated time for each answer, kills a child that does not give one, and starts an
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -102,12 +103,12 @@ def answers_to(head: dict[str, Any], data: bytes) -> Iterator[Frame]:
 
 
 def limit_memory(megabytes: int) -> None:
-    """Of this process, where the system can (Linux, macOS); elsewhere the time limit alone protects."""
-    try:
+    """Of this process, where the system can (Linux); elsewhere the time limit alone protects. macOS knows the limit,
+    and refuses to set it."""
+    with suppress(ImportError, OSError, ValueError):
         import resource
-    except ImportError:
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
 
 
 if __name__ == "__main__":

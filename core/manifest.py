@@ -34,7 +34,7 @@ CALIBRATED_FROM = 20
 OPERATING_POINT_FROM = 10
 """Fewer validation scans with a finding than this give no operating point for it."""
 TYPICAL_FROM = 100
-"""Fewer training scans than this do not say what head CT looks like."""
+"""Fewer real training scans than this do not say what head CT looks like."""
 
 
 class BadBundle(ValueError):

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.manifest import TYPICAL_FROM
-
 COMPONENTS = 16
 _PREFIX = "typical."
 
@@ -57,10 +55,8 @@ def is_typical(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
-def describe(train: Tensor) -> Typical | None:
-    """Learn what is usual from `train` (N, F); it flags nothing yet. None where there are too few scans to say."""
-    if len(train) < TYPICAL_FROM:
-        return None
+def describe(train: Tensor) -> Typical:
+    """Learn what is usual from `train` (N, F), N at least 4; it flags nothing yet."""
     mean, scale = train.mean(dim=0), train.std(dim=0).clamp(min=1e-4)
     centred = (train - mean) / scale
     components = min(COMPONENTS, len(train) // 4, train.shape[1] - 1)

@@ -185,8 +185,8 @@ class RetrainSettings(BaseModel):
     min_answered: float = Field(0.5, ge=0, le=1)
 
 
-NO_SETTINGS = frozenset({"STROKE_TEST_DATA"})
-"""What begins as settings in the environment do, and is none: where tests find real scans."""
+NO_SETTINGS = frozenset({"STROKE_TEST_DATA", "STROKE_TEST_POSTGRESQL"})
+"""What begins as settings in the environment do, and is none: where tests find real scans, and a server."""
 _WHERE = "in config.yaml, or in the environment (STROKE_...)."
 
 

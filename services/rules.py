@@ -10,7 +10,7 @@ import torch
 from core import calibrate, outlier
 from core.augment import augment
 from core.dataset import Examples
-from core.manifest import CALIBRATED_FROM, Calibration, OperatingPoint
+from core.manifest import CALIBRATED_FROM, TYPICAL_FROM, Calibration, OperatingPoint
 from core.network import Network
 from core.outlier import Typical
 from core.settings import Augmentation, CalibrationSettings, Recipe
@@ -84,8 +84,11 @@ def typical_of(network: Network, train: Examples, recipe: Recipe) -> Typical | N
     """What head CT looks like to the network; it flags nothing yet.
 
     To one that was trained on scans as from elsewhere: as they look. To any other: as in this set, and, for a third of
-    it, as another hospital might send it.
+    it, as another hospital might send it. None where too few real scans of it were met to say: what is made of them
+    says no more.
     """
+    if sum(sample.synthetic is None for sample in train.samples) < TYPICAL_FROM:
+        return None
     if recipe.augmentation.elsewhere:
         few = train.x[:: max(1, len(train) // ENOUGH)]
         return outlier.describe(predict(network, from_elsewhere(few, seed=0)).profile)

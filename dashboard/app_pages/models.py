@@ -95,8 +95,14 @@ def _card(version: Version) -> None:
         st.caption(
             f"{manifest.arch}, made {words.when(manifest.created_at)}; "
             + _calibrated(manifest.calibration, simulated=bool(manifest.simulated_classes))
-            + (f"; abstains below {percent(threshold)} confidence" if threshold is not None else "")
-            + ("" if manifest.false_flags is None else "; flags images that are no head CT")
+            + (f"; abstains below {percent(threshold)} confidence" if threshold is not None else "; answers every scan")
+            + ("; does not flag" if manifest.false_flags is None else "; flags")
+            + " images that are no head CT"
+            + (
+                ""
+                if HEMORRHAGIC in manifest.operating_points
+                else "; no probability from which hemorrhage counts as not excluded"
+            )
             + (f"; trained on from {manifest.parent}" if manifest.parent else "")
         )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.decoder import Decoder
+from core.decoder import Decoder, limit_memory
 from core.formats import read
 from core.pseudonym import Pseudonym
 from core.scan import UnreadableScan
@@ -167,3 +167,13 @@ def compressed():
     """The same slice in compressed DICOM."""
     for name in ("RLE", "JPEG 2000", "JPEG lossless"):
         yield recoded(dicom(3), name)
+
+
+def test_a_system_that_knows_the_limit_and_refuses_to_set_it_decodes_all_the_same(monkeypatch):
+    """As macOS does."""
+
+    def refuse(*args):
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr("resource.setrlimit", refuse)
+    limit_memory(2048)

@@ -1,6 +1,5 @@
 import torch
 
-from core.manifest import TYPICAL_FROM
 from core.outlier import Typical, describe, with_threshold
 
 
@@ -35,7 +34,6 @@ def test_what_lies_beside_the_usual_is_flagged_even_if_small():
 
 
 def test_too_few_scans_do_not_say_what_is_usual():
-    assert usual(scans(TYPICAL_FROM - 1, 0), scans(500, 1)) is None
     assert usual(scans(500, 0), scans(19, 1)) is None
 
 

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from core.dataset import Examples, Sample
+from core.manifest import TYPICAL_FROM
 from core.network import build
 from core.settings import Augmentation, CalibrationSettings, Recipe
 from core.train import Prediction
-from services.rules import predict_sent, settle
+from services.rules import predict_sent, settle, typical_of
 
 CLASSES = ("hemorrhagic", "no_stroke")
 N = 400
@@ -63,3 +66,14 @@ def test_only_a_network_trained_on_scans_from_elsewhere_is_asked_about_them(else
     sent = predict_sent(build("stroke_cnn", CLASSES, width=8), few, recipe)
     assert (sent is not None) == asks
     assert sent is None or sent.logits.shape == (3, 2)
+
+
+@pytest.mark.parametrize(("real", "says"), [(TYPICAL_FROM - 1, False), (TYPICAL_FROM, True)])
+def test_what_is_made_of_a_few_scans_does_not_say_what_is_usual(real, says):
+    """Neither simulated ones nor those altered to look as if from elsewhere make them more."""
+    of = part()
+    made = tuple(sample if i < real else replace(sample, synthetic="MCA, acute") for i, sample in enumerate(of.samples))
+    typical = typical_of(
+        build("stroke_cnn", CLASSES, width=8), replace(of, samples=made), Recipe(image_size=32, width=8)
+    )
+    assert (typical is not None) == says
