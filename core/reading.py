@@ -75,6 +75,9 @@ class Answer(Protocol):
     def label(self) -> str: ...
 
     @property
+    def confidence(self) -> float: ...
+
+    @property
     def flags(self) -> tuple[str, ...]: ...
 
 
@@ -99,3 +102,8 @@ def hemorrhage_if_head_ct(reading: Answer) -> bool:
 def abstains(reading: Answer) -> bool:
     """Whether the model would rather not say."""
     return UNCERTAIN in reading.flags
+
+
+def certainty(reading: Answer) -> float:
+    """How sure the model is; not at all where its guess means nothing."""
+    return 0.0 if MEANINGLESS & {*reading.flags} else reading.confidence

@@ -59,7 +59,7 @@ def kept_place(token: str) -> dict[str, Any]:
     return {}
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
+@st.cache_data(max_entries=50, show_spinner=False)  # a photograph of a screen may have 10 MB
 def scan_png(content_hash: str, window: str) -> bytes:
     return pictures.scan_png(workspace(), content_hash, window)
 

@@ -1,7 +1,7 @@
 """What is asked of the case log. Queries never commit; the use case does, once."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -159,25 +159,16 @@ def readings(
 ) -> dict[int, ReadingRow]:
     """Scan id -> its reading by `version`; where none is named, by the first of `prefer` that has read it, or else its
     newest one."""
-    rank = {name: -place for place, name in enumerate(dict.fromkeys(prefer))}
-    least = -len(prefer)
-    query = select(*_READING_COLUMNS)
+    wanted = [name for name in prefer if name] if version is None else [version]
+    place = case(*((Reading.model_version == name, i) for i, name in enumerate(wanted)), else_=len(wanted))
+    first = func.row_number().over(partition_by=Reading.scan_id, order_by=(place, Reading.id.desc()))
+    query = select(*_READING_COLUMNS, first.label("place"))
     if version is not None:
         query = query.where(Reading.model_version == version)
-    found: dict[int, ReadingRow] = {}
-    for row in rows_for(session, query.order_by(Reading.id), Reading.scan_id, scan_ids):  # later rows replace earlier
-        before = found.get(row.scan_id)
-        if before is None or rank.get(row.model_version, least) >= rank.get(before.model_version, least):
-            found[row.scan_id] = ReadingRow(
-                row.id,
-                row.scan_id,
-                row.model_version,
-                row.label,
-                row.confidence,
-                row.probabilities,
-                tuple(row.flags),
-            )
-    return found
+    of = query.subquery()
+    chosen = select(*(of.c[column.key] for column in _READING_COLUMNS)).where(of.c.place == 1)
+    found = (ReadingRow(*row) for row in rows_for(session, chosen, of.c.scan_id, scan_ids))
+    return {reading.scan_id: replace(reading, flags=tuple(reading.flags)) for reading in found}
 
 
 def drawn_for_audit(session: Session, patient_keys: Collection[str]) -> dict[str, bool]:

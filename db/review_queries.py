@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db import queries
 from db.models import Reading, Review, Scan, Shown, Study
@@ -108,11 +108,14 @@ def begun_blind(session: Session, reader: str) -> frozenset[int]:
 def shown_to(session: Session, reader: str, scan_ids: Collection[int] | None = None) -> set[int]:
     """Ids of the scans of which `reader` has seen a model's answer beside them, or beside what is nearly the same
     image."""
-    query = select(Scan.id, Scan.resembles_id).join(Shown, Shown.content_hash == Scan.content_hash)
-    query = query.where(Shown.reader == reader)
-    found = {i for row in session.execute(query) for i in row if i is not None}
-    found |= set(session.scalars(select(Scan.id).where(Scan.resembles_id.in_(query.with_only_columns(Scan.id)))))
-    return found if scan_ids is None else found.intersection(scan_ids)
+    seen, copy = aliased(Scan), aliased(Scan)
+    itself = select(Scan.id).join(Shown, Shown.content_hash == Scan.content_hash)
+    original = select(copy.id).join(seen, copy.resembles_id == seen.id)
+    original = original.join(Shown, Shown.content_hash == seen.content_hash)
+    a_copy = select(seen.resembles_id).join(Shown, Shown.content_hash == seen.content_hash)
+    ways = ((itself, Scan.id), (original, copy.id), (a_copy.where(seen.resembles_id.is_not(None)), seen.resembles_id))
+    of_reader = Shown.reader == reader
+    return {i for way, of in ways for (i,) in queries.rows_for(session, way.where(of_reader), of, scan_ids)}
 
 
 def may_have_seen(session: Session, reader: str, scan_id: int) -> bool:

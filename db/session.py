@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
 
 from db.private import close_to_others, make_file
@@ -138,7 +138,9 @@ def _engine(url: str) -> Engine:
     """Errors do not quote a statement's values: readers' names and verdicts have no business in a server's log."""
     try:
         if make_url(url).get_backend_name() != "sqlite":
-            return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            server = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            event.listen(server, "handle_error", _say_server)
+            return server
     except (ArgumentError, ImportError) as error:
         raise UnusableLog(
             f"The case log's address cannot be used ({str(error).splitlines()[0]}). Correct database_url in "
@@ -175,6 +177,16 @@ def _say_why(context: ExceptionContext) -> None:
         ) from said
     if code in _IN_THE_WAY:
         raise UnusableLog(f"The case log's file cannot be used: SQLite says “{said}”. {_IN_THE_WAY[code]}") from said
+
+
+def _say_server(context: ExceptionContext) -> None:
+    """The server cannot be reached, ends, or is in need. A connection that has gone meanwhile is replaced unsaid."""
+    if not context.is_pre_ping and isinstance(context.sqlalchemy_exception, OperationalError):
+        said = str(context.original_exception).partition("\n")[0].rstrip(".")
+        raise UnusableLog(
+            f"The case log's server does not do what it is asked ({said}). See to it, or try again in a minute; what "
+            "has been stored is there."
+        ) from context.original_exception
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _record: object) -> None:

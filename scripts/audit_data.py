@@ -34,8 +34,8 @@ def main() -> None:
         for path in (args.json, args.report, args.write_clean):
             writable(path)
         ws = open_workspace(Settings())
-        root = root_of(args)
         samples = samples_from(args, ws.pseudonym)
+        root = root_of(args)
         reader = file_reader(ws.pseudonym, ws.settings.limits.megapixels)
         auditor = Auditor(root)
         with bar("looking at scans") as progress:

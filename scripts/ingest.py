@@ -79,6 +79,8 @@ def watch(ws: Workspace, model: Model, folder: Path, as_lines: bool) -> None:
                     if order != serving_order(ws):
                         order, model = serving_order(ws), serving(ws)
                     take(ws, model, paths, as_lines)
+                except BrokenPipeError:  # nobody listens any more
+                    raise
                 except BatchGone as error:  # by a reader: what lands next is another batch
                     errors.print(str(error), markup=False)
                 except (UnusableLog, BadBundle, OSError) as error:  # may pass; nothing is stored twice

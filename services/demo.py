@@ -36,8 +36,9 @@ def load_demo(ws: Workspace, model: Model) -> int:
     with ws.db.writing() as session:
         queries.add_patients(session, _splits(ws))
     received = receive(ws, model, _files(), source="demo", actor="demo", synthetic=True)
-    stored = [one for one in received if one.outcome == "stored"]  # not what somebody else has loaded meanwhile
-    for index, one in enumerate(stored[:REVIEWED]):
+    # not what somebody else has loaded meanwhile; which case each is
+    stored = [(index, one) for index, one in enumerate(received) if one.outcome == "stored"]
+    for index, one in stored[:REVIEWED]:
         record(
             ws,
             one.scan_id or 0,

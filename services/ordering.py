@@ -8,7 +8,7 @@ from typing import Any
 
 from core.evaluate import SLICES_THAT_SPEAK
 from core.labels import HEMORRHAGIC
-from core.reading import not_head_ct
+from core.reading import certainty, not_head_ct
 from db.queries import listed
 from services.review import Case
 
@@ -21,11 +21,11 @@ def _newest(_cases: Sequence[Case]) -> Place:
 
 
 def _least_certain(_cases: Sequence[Case]) -> Place:
-    return lambda case: case.reading.confidence if case.reading else 2
+    return lambda case: certainty(case.reading) if case.reading else 2
 
 
 def _most_certain(_cases: Sequence[Case]) -> Place:
-    return lambda case: -case.reading.confidence if case.reading else 2
+    return lambda case: -certainty(case.reading) if case.reading else 2
 
 
 def _hemorrhage(cases: Sequence[Case]) -> Place:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
-from core.reading import ENHANCED, MARKED, abstains, not_head_ct
+from core.reading import ENHANCED, MARKED, abstains, certainty, not_head_ct
 from db import audit, batch_queries, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
@@ -181,7 +181,11 @@ def case(ws: Workspace, scan_id: int, reader: str, *, blind_first: bool = False)
 def note_shown(ws: Workspace, case: Case, reader: str) -> None:
     """Remember that the model's answer stands beside a scan: a later verdict of `reader` on it is not blind, whatever
     they choose then, and whatever comes and hides it again."""
-    if not case.shown and case.reading is not None:
+    if case.reading is None:
+        return
+    with ws.db.reading() as session:  # of this very image: a near copy's may be taken back
+        known = session.get(models.Shown, (case.scan.content_hash, reader)) is not None
+    if not known:
         pass_on_shown(ws, [case.scan.content_hash], reader)
 
 
@@ -201,7 +205,7 @@ def held_back(ws: Workspace, reader: str) -> frozenset[int]:
 
 
 def _least_certain(case: Case) -> Any:
-    return case.scan.synthetic, case.reading.confidence if case.reading else 1.0
+    return case.scan.synthetic, certainty(case.reading) if case.reading else 1.0
 
 
 def queue(

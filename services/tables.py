@@ -280,6 +280,12 @@ def notes(live: LiveEvaluation) -> list[str]:
             "Readers who do not read blind can see what others have said of a scan: their agreement may be the higher "
             "for it."
         )
+    return found + left_out(live)
+
+
+def left_out(live: LiveEvaluation) -> list[str]:
+    """Which reviewed scans no figure counts, and why."""
+    found = []
     if live.question.without:
         found.append(
             f"Left out: {counted(len(live.question.without), 'scan')} (real or demo), because you have yet to "

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.labels import CLASSES, in_words
-from core.reading import abstains, not_head_ct
+from core.reading import abstains, certainty, not_head_ct
 from dashboard import resources
 from dashboard.components import frame, words
 from dashboard.components.uploading import notice, undo_button
@@ -58,6 +58,12 @@ def _answer(case: Case) -> str | None:
     return ABSTAINS if abstains(case.reading) else case.reading.label
 
 
+def _confidence(case: Case) -> int | None:
+    """In per cent; of a guess that means nothing there is none."""
+    sure = 0.0 if case.reading is None or _answer(case) == NO_HEAD else certainty(case.reading)
+    return whole_percent(sure) if sure else None
+
+
 shown = [
     case
     for case in everything
@@ -103,7 +109,7 @@ def _row(case: Case) -> dict[str, object]:
         "No.": case.scan.id,
         "Case": case.title + (" · synthetic" if case.scan.synthetic else ""),
         "Model": words.model_column(case),
-        "Confidence": whole_percent(case.reading.confidence) if case.reading and _answer(case) != NO_HEAD else None,
+        "Confidence": _confidence(case),
         "State": case.state,
         "Verdict": in_words(case.verdict.label or "") if case.verdict and not case.hidden else "",
         "Received": words.local(case.scan.created_at),

@@ -39,18 +39,17 @@ def answer(case: Case) -> None:
         st.markdown("#### No reading\nThe model has not read this scan. Your verdict counts all the same.")
         return
     reading = case.reading
+    reasons = [reason for flag, reason in _WHY_NOT.items() if flag in reading.flags]
     if not_head_ct(reading):
         st.markdown(
             "#### Not a head CT, it seems\nThe image is unlike the scans the model was trained on, so it gives no "
-            "stroke type. It may be wrong: your verdict counts all the same."
+            f"stroke type. It may be wrong: your verdict counts all the same. {' '.join(reasons)}"
         )
-        if TOO_WIDE in reading.flags:
-            st.markdown(_WHY_NOT[TOO_WIDE])
-        if hemorrhage_if_head_ct(reading):
+        if reasons or hemorrhage_if_head_ct(reading):
             why = "that would be its best guess" if reading.label == HEMORRHAGIC else "it would not be excluded"
-            st.markdown(f":material/priority_high: **If it is a head CT, look for a hemorrhage**: {why}.")
+            said = "nothing the model says would exclude it" if reasons else why
+            st.markdown(f":material/priority_high: **If it is a head CT, look for a hemorrhage**: {said}.")
         return
-    reasons = [reason for flag, reason in _WHY_NOT.items() if flag in reading.flags]
     if abstains(reading):
         guess = in_words(reading.label).lower()
         why = f"{' '.join(reasons)} Take no notice of its guess, {guess}."

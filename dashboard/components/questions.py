@@ -30,23 +30,33 @@ def ask(ws: Workspace, versions: list[str]) -> Question:
         versions,
         index=versions.index(version_to_ask(ws, versions)),
         format_func=lambda v: f"{v} (serving)" if v == serving else v,
+        key="evaluation_version",  # with a key a choice stays when what there is to choose changes
     )
     real = kind.segmented_control(
-        "Scans", ["real", "synthetic demo"], default="real" if has_real_reviews(ws) else "synthetic demo", required=True
+        "Scans",
+        ["real", "synthetic demo"],
+        default="real" if has_real_reviews(ws) else "synthetic demo",
+        required=True,
+        key="evaluation_scans",
     )
     verdicts = stream.segmented_control(
         "Verdicts",
         ["all", "read blind"],
         default="all",
         required=True,
+        key="evaluation_verdicts",
         help="A reader who saw the model's answer tends to follow it. Verdicts given blind are free of that, unless "
         "who chose to read blind had seen the answer in a list.",
     )
     with more.popover("More filters", icon=":material/filter_list:", width="stretch"):
-        reader = st.selectbox("Reader", readers(ws), index=None, placeholder="all: the verdict that counts")
-        source = st.selectbox("Source", sources(ws), index=None, placeholder="all", format_func=tables.source)
-        since = st.date_input("Verdicts from", value=None, format="DD/MM/YYYY")
-        until = st.date_input("Verdicts to", value=None, format="DD/MM/YYYY")
+        reader = st.selectbox(
+            "Reader", readers(ws), index=None, placeholder="all: the verdict that counts", key="evaluation_reader"
+        )
+        source = st.selectbox(
+            "Source", sources(ws), index=None, placeholder="all", format_func=tables.source, key="evaluation_source"
+        )
+        since = st.date_input("Verdicts from", value=None, format="DD/MM/YYYY", key="evaluation_since")
+        until = st.date_input("Verdicts to", value=None, format="DD/MM/YYYY", key="evaluation_until")
     chosen = [
         *([f"verdicts of {words.plain(reader)}"] if reader else []),
         *([f"scans from: {tables.source(source).lower()}"] if source else []),
@@ -81,12 +91,15 @@ def nothing(ws: Workspace, question: Question, live: LiveEvaluation) -> str:
         return (
             f"No reviewed scan passes these filters: of {counted(live.not_blind, 'scan')} no verdict was given blind."
         )
+    why = " ".join(tables.left_out(live))
     if any((question.reader, question.source, question.since, question.before, question.blind_only)):
-        return "No reviewed scan passes these filters."
+        return f"No reviewed scan passes these filters. {why}"
     if live.selection.unread_by_model and question.synthetic != is_demonstration(ws, question.version):
         return "Demo cases are read by demonstration models, and real scans by others: choose such a version above."
     if live.selection.unread_by_model:
-        return f"This version has read none of the {live.selection.unread_by_model} reviewed scans."
+        return f"This version has read none of the {live.selection.unread_by_model} reviewed scans. {why}"
+    if why:
+        return f"No reviewed scan of this kind counts yet. {why}"
     return "No reviewed scan of this kind yet. Figures appear with the first verdict."
 
 

@@ -122,7 +122,10 @@ def say_ended() -> None:
     ids = current_queue()
     gone_through = cases(resources.workspace(), frame.reader(), ids=ids)
     unread_ones = bool(st.session_state.get("unread_ones"))  # else a list that was chosen, to be read by this reader
-    left = sum((case.verdict if unread_ones else case.own_verdict) is None for case in gone_through)
+    left = sum(
+        case.own_verdict is None and (not unread_ones or case.verdict is None or case.scan.audit)
+        for case in gone_through
+    )
     if left:
         whose, why = ("", "skipped, or before another reader") if unread_ones else (" of yours", "skipped")
         st.info(

@@ -115,14 +115,9 @@ def told(rows: pd.DataFrame) -> list[str]:
 
 def _line(received: Received, found: dict[int, Any]) -> dict[str, str]:
     case = found.get(received.scan_id or 0)
-    answer = ""
-    if case and case.hidden:
-        answer = words.model_column(case)
-    elif case and case.reading:
-        answer = words.finding(case.reading)
     return {
         "File": received.file,
         "Outcome": received.outcome,
-        "Model": answer,
+        "Model": words.model_column(case) if case else "",
         "Reason": received.reason or "",
     }

@@ -95,3 +95,22 @@ def test_of_demo_cases_alone_the_model_that_read_them_is_asked(home):
     assert "Demo cases are read by demonstration models" in words(app)
     assert not [b.label for b in app.button if b.label.startswith("Let ") and "serve" not in b.label]
     resources.workspace.clear()
+
+
+def test_reviews_that_count_in_no_figure_are_not_called_none(home, demonstration_serves):
+    ws = open_workspace(Settings())
+    [one] = receive(ws, serving_model(ws), [Incoming("1.png", png(1))], source="upload", actor="a", synthetic=True)
+    record(ws, one.scan_id, reader="Ann", verdict="unusable", expected_version=0, click_id=new_click())
+    resources.workspace.clear()
+    said = words(on(AppTest.from_file(str(ROOT / "dashboard" / "Home.py"), default_timeout=60), "evaluation"))
+    assert "No reviewed scan of this kind counts yet. Left out: 1 scan called unsure or unusable" in said
+
+
+def test_a_filter_stays_when_there_is_more_to_choose(app, demo):
+    on(app, "evaluation")
+    app.selectbox(key="evaluation_reader").select("Demo reader").run()
+    scan = next(c.scan for c in cases(demo, "Zed") if not c.hidden)
+    record(demo, scan.id, reader="Zed", verdict="unsure", expected_version=scan.version, click_id=new_click())
+    app.run()
+    assert app.selectbox(key="evaluation_reader").options == ["Demo reader", "Zed"]
+    assert app.selectbox(key="evaluation_reader").value == "Demo reader"

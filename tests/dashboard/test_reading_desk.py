@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.settings import ROOT
 from services.desks import LEFT_AFTER_S, Desks
-from services.review import cases
+from services.review import cases, new_click, record
 from tests.dashboard.conftest import on, words
 
 
@@ -70,3 +70,15 @@ def test_a_desk_is_free_again_once_its_reader_has_gone(monkeypatch):
     later = time.monotonic() + LEFT_AFTER_S + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert first("Ben") == 2
+
+
+def test_a_list_is_not_called_read_while_one_of_a_begun_patient_waits(app, demo):
+    """Of a patient drawn for the blind audit every scan waits for who has begun, whoever else has read it."""
+    drawn = next(case.scan for case in cases(demo, "Eve") if case.scan.audit)
+    record(demo, drawn.id, reader="Gus", verdict="ischemic", expected_version=drawn.version, click_id=new_click())
+    app.query_params["reader"] = "Eve"
+    app.session_state["queue"], app.session_state["scan"] = [drawn.id], drawn.id
+    app.session_state["unread_ones"] = True
+    on(app, "review")
+    app.button(key="next").click().run()
+    assert "Without a verdict so far: 1 of 1 scan" in words(app)

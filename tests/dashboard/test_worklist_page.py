@@ -1,6 +1,8 @@
 """The Worklist without a browser: its filters, and what can be done from it."""
 
-from core.reading import NOT_HEAD_CT, UNCERTAIN
+import pandas as pd
+
+from core.reading import MARKED, NOT_HEAD_CT, UNCERTAIN
 from dashboard import resources
 from db import models
 from services.intake import Incoming, receive
@@ -170,3 +172,14 @@ def test_what_was_uploaded_is_shown_whatever_was_looked_for_before(app, demo):
     assert app.session_state["worklist_page"] == 1
     assert set(app.dataframe[0].value["No."]) < set(upload.scan_ids)
     assert app.text_input(key="worklist_find").value == ""
+
+
+def test_a_guess_that_means_nothing_has_no_confidence(app, demo):
+    marked, unsure = [case.reading for case in cases(demo, "Reader 1") if case.reading][:2]
+    with demo.db.writing() as session:
+        for reading, flags in ((marked, [UNCERTAIN, MARKED]), (unsure, [UNCERTAIN])):
+            session.get(models.Reading, reading.id).flags = flags
+    rows = on(app, "worklist").dataframe[0].value.set_index("No.")
+    assert rows.loc[marked.scan_id, "Model"] == "Abstains"
+    assert pd.isna(rows.loc[marked.scan_id, "Confidence"])
+    assert rows.loc[unsure.scan_id, "Confidence"] > 0

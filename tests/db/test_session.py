@@ -1,12 +1,13 @@
 import multiprocessing
 import sqlite3
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from db.models import Base, Patient
-from db.session import DamagedLog, Database, UnusableLog, wal_is_safe
+from db.session import DamagedLog, Database, UnusableLog, _say_server, wal_is_safe
 
 
 @pytest.fixture
@@ -199,3 +200,13 @@ def test_an_error_quotes_no_value_of_its_statement(db):
     with pytest.raises(IntegrityError) as error:
         twice()
     assert "Dr Ada" not in str(error.value)
+
+
+@pytest.mark.parametrize("ping", [False, True])
+def test_a_server_that_does_not_answer_is_said_and_a_lost_connection_is_not(ping):
+    refused = OperationalError("select 1", {}, OSError("connection refused\nIs it running?"))
+    context = SimpleNamespace(is_pre_ping=ping, sqlalchemy_exception=refused, original_exception=refused.orig)
+    if ping:
+        return _say_server(context)
+    with pytest.raises(UnusableLog, match=r"server does not do what it is asked \(connection refused\)"):
+        _say_server(context)

@@ -24,7 +24,7 @@ from services.review import (
 )
 from services.tables import notes
 from tests.conftest import dicom, png
-from tests.services.conftest import say
+from tests.services.conftest import say, take
 
 
 def test_a_blind_reader_is_shown_nothing_of_the_models(ws, scan_ids):
@@ -74,6 +74,16 @@ def test_who_was_shown_the_answer_to_a_near_copy_does_not_read_blind(ws, scan_id
     assert not say(ws, there, "ischemic", blind=True).blind
     assert say(ws, other, "ischemic", blind=True).blind
     assert say(ws, there, "ischemic", reader="Ben", blind=True).blind
+
+
+def test_an_answer_that_was_shown_stays_so_when_the_near_copy_is_taken_back(ws, scan_ids):
+    [copy] = take(ws, serving_model(ws), [("copy.png", png(11))])
+    with ws.db.writing() as session:
+        session.get_one(models.Scan, scan_ids[0]).resembles_id = copy.scan_id
+    for scan_id in (copy.scan_id, scan_ids[0]):
+        note_shown(ws, case(ws, scan_id, "Ann"), "Ann")
+    undo(ws, copy.scan_id, actor="a")
+    assert not say(ws, scan_ids[0], "ischemic", blind=True).blind
 
 
 def test_blind_verdicts_count_in_the_order_they_were_given(ws, scan_ids):

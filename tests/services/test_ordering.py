@@ -4,7 +4,7 @@ from statistics import fmean
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.reading import NOT_HEAD_CT
+from core.reading import ENHANCED, NOT_HEAD_CT, UNCERTAIN
 from db.queries import ReadingRow, ScanRow
 from services.ordering import ORDERS
 from services.review import Case
@@ -54,3 +54,9 @@ def test_certainty_orders_both_ways_with_what_is_hidden_last():
     cases = [case(1, "a", 0.5), case(2, "b"), case(3, "c", 0.1)]
     assert in_order("least certain first", cases) == [1, 3, 2]
     assert in_order("most certain first", cases) == [3, 1, 2]
+
+
+def test_a_guess_that_means_nothing_is_certain_of_nothing():
+    cases = [case(1, "a", 0.5), case(2, "b"), case(3, "c", 0.99, flags=(UNCERTAIN, ENHANCED)), case(4, "d", 0.9)]
+    assert in_order("least certain first", cases) == [3, 1, 4, 2]
+    assert in_order("most certain first", cases) == [4, 1, 3, 2]
