@@ -1,7 +1,7 @@
 """What is asked of the case log. Queries never commit; the use case does, once."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -167,8 +167,11 @@ def readings(
         query = query.where(Reading.model_version == version)
     of = query.subquery()
     chosen = select(*(of.c[column.key] for column in _READING_COLUMNS)).where(of.c.place == 1)
-    found = (ReadingRow(*row) for row in rows_for(session, chosen, of.c.scan_id, scan_ids))
-    return {reading.scan_id: replace(reading, flags=tuple(reading.flags)) for reading in found}
+    rows = rows_for(session, chosen, of.c.scan_id, scan_ids)
+    return {
+        scan_id: ReadingRow(reading_id, scan_id, by, label, confidence, probabilities, tuple(flags))
+        for reading_id, scan_id, by, label, confidence, probabilities, flags in rows
+    }
 
 
 def drawn_for_audit(session: Session, patient_keys: Collection[str]) -> dict[str, bool]:

@@ -33,8 +33,9 @@ def overview(ws: Workspace, reader: str, *, blind_first: bool = False) -> Overvi
     demonstration models."""
     serving = champion(ws)
     found = {case.scan.id: case for case in cases(ws, reader, blind_first=blind_first)}
+    reviewed = [i for i, case in found.items() if case.verdict]
     with ws.db.reading() as session:
-        readings = queries.readings(session, prefer=preferred(ws))
+        readings = queries.readings(session, prefer=preferred(ws), scan_ids=reviewed)
     demo = {i for i, case in found.items() if case.scan.synthetic}
     readings = {i: reading for i, reading in readings.items() if i in demo or reading.model_version == serving}
     waiting = [found[i] for i in queue(list(found.values()))]
