@@ -20,7 +20,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from core.burned_in import BURNED_IN, letters_in
 from core.extent import check_extent
-from core.geometry import Plane, pixel_mm, thickness_mm
+from core.geometry import Plane, is_square, numbers, pixel_mm, thickness_mm
+from core.identity import identity_of, relative_day, uid_in
 from core.picture import read_picture
 from core.pseudonym import Pseudonym
 from core.scan import AIR_HU, CONTRAST, LOWEST_AIR_HU, Meta, Scan, UnreadableScan, check, check_size
@@ -111,7 +112,8 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
             rescale = Rescale.of(*(header.get(tag) for tag in RESCALE))
             hu = check(rescale.hounsfield(header, header.pixel_array, plane))
             check_tissue(hu)
-            check_extent(hu, pixel_mm(header.get))
+            check_square(spacing := pixel_mm(header.get))
+            check_extent(hu, spacing)
             meta = technical(header, plane, hu) | relative_day(header, pseudonym)
     except (UnreadableScan, MemoryError):
         raise
@@ -124,7 +126,7 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
 
 def _series_of(header: Dataset, plane: Plane | None, pseudonym: Pseudonym | None) -> str | None:
     """What slices have in common that are of one series, lie one upon the other and have pixels of one size."""
-    uid, stack = _uid_in(header, "SeriesInstanceUID"), plane.stack if plane else None
+    uid, stack = uid_in(header, "SeriesInstanceUID"), plane.stack if plane else None
     if not (uid and stack and pseudonym):
         return None
     return pseudonym.of("SeriesInstanceUID", f"{uid} {stack} {pixel_mm(header.get)}")
@@ -155,7 +157,7 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
         raise UnreadableScan("This is the list of a DICOM folder (DICOMDIR), no image. Upload the images beside it.")
     if "Modality" not in header and "Rows" not in header:
         raise UnreadableScan("The DICOM file is damaged or cut off. Export the series again.")
-    modality = str(header.get("Modality", "")).strip() or "none"
+    modality = str(header.get("Modality", "")).strip().upper() or "none"
     if modality != "CT":
         what = _OTHER_MODALITIES.get(modality, "another kind of image")
         raise UnreadableScan(f"This is {what} (modality {modality[:16]}), no CT slice. Upload the axial CT series.")
@@ -163,8 +165,7 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
         raise UnreadableScan("This is a secondary capture, a screenshot or key image. Upload the axial CT series.")
     if "LOCALIZER" in header.get("ImageType", []):
         raise UnreadableScan("This is a scout image, not a slice. Upload the axial CT series.")
-    if _is_projection(header):
-        raise UnreadableScan("This is a projection of many slices (MIP), no slice. Upload the axial CT series.")
+    check_kind(header.get("ImageType"), header.get("VolumeBasedCalculationTechnique"))
     if "PixelData" not in header:
         raise UnreadableScan("The DICOM file holds no image. Upload the axial CT series.")
     if not frames and int(header.get("NumberOfFrames", 1) or 1) > 1:
@@ -173,17 +174,23 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
         raise UnreadableScan("The DICOM image is in colour: a screenshot, not a slice. Upload the axial CT series.")
 
 
-_PROJECTION = re.compile(r"(^|[ _])M(AX|IN)?_?IP([ _]|$)|^M(AX|IN)IMUM$", re.IGNORECASE)
+_PROJECTION = re.compile(r"(^|[ _])M(AX|IN)?[ _]?IP([ _]|$)|^M(AX|IN)IMUM$|^PROJECTION IMAGE$", re.IGNORECASE)
 """What says so: MIP, MINIP, CT_SOM5 MIP, MIP_THICK, MAX_IP, MAXIMUM."""
+_MAP = re.compile(r"(^|[ _])(CBF|CBV|MTT|TTP|TMAX|PERFUSION|SUBTRACTION)([ _]|$)", re.IGNORECASE)
 
 
-def _is_projection(header: Dataset) -> bool:
-    """Whether it shows the brightest or darkest of many slices at each place (PS3.3 C.8.16.2.1.5 for enhanced CT)."""
-    kind = header.get("ImageType")
-    said = [*([kind] if isinstance(kind, str) else kind or []), header.get("VolumeBasedCalculationTechnique", "")]
-    return any(_PROJECTION.search(str(value).strip()) for value in said)
+def check_kind(kind: Any, technique: Any = "") -> None:
+    """Raise UnreadableScan where an image's or frame's type, or how it was calculated, says that it is no slice as a
+    scanner measures it: the brightest or darkest of many at each place (PS3.3 C.8.16.2.1.5), or a map."""
+    said = [str(value).strip() for value in [*([kind] if isinstance(kind, str) else kind or []), technique or ""]]
+    if any(map(_PROJECTION.search, said)):
+        raise UnreadableScan("This is a projection of many slices (MIP), no slice. Upload the axial CT series.")
+    if any(map(_MAP.search, said)):
+        raise UnreadableScan("This is a map computed from several scans (perfusion, subtraction). Upload the plain CT.")
 
 
+_HOUNSFIELD = ("", "HU", "US", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"[:16])
+"""Types of rescaled values that are Hounsfield units, or are taken for such: unspecified ones."""
 RESCALE = ("RescaleSlope", "RescaleIntercept", "RescaleType")
 
 
@@ -199,7 +206,7 @@ class Rescale:
         """From a header's values. Raises UnreadableScan where they are not those of Hounsfield units."""
         if slope in (None, "") or intercept in (None, ""):
             raise UnreadableScan("The DICOM file does not say how its values become Hounsfield units (no rescale).")
-        if (unit := str(kind or "").strip().upper()[:16]) not in ("", "HU", "US"):
+        if (unit := str(kind or "").strip().upper()[:16]) not in _HOUNSFIELD:
             raise UnreadableScan(
                 f"The DICOM file's values are no Hounsfield units but {unit}, as in a spectral map. Send the plain CT."
             )
@@ -212,15 +219,16 @@ class Rescale:
         """(H, W) stored values -> float64 HU, padding as air, turned as radiologists view it. Raises UnreadableScan
         where they cannot be."""
         high, bits = header.get("HighBit"), header.get("BitsStored")
-        if isinstance(high, int) and isinstance(bits, int) and high != bits - 1:
+        if isinstance(high, int) and isinstance(bits, int) and high > bits - 1:
             raise UnreadableScan(
                 "The DICOM file keeps its values in the upper bits (high bit), as old ones do. Export the series again."
             )
         hu, padding = stored.astype(np.float64) * self.slope + self.intercept, padding_of(header, stored)
-        if (self.slope, self.intercept) == (1, 0) and hu.min(where=~padding, initial=np.inf) > LOWEST_AIR_HU:
+        lifts = self.slope == 1 and self.intercept > LOWEST_AIR_HU  # where air is -1000, it is not so by the rescale
+        if lifts and hu.min(where=~padding, initial=np.inf) > LOWEST_AIR_HU:
             raise UnreadableScan(
-                "The DICOM file is not in Hounsfield units: its rescale changes nothing, and nothing in it is as dark "
-                "as air. Send the series as the scanner made it."
+                "The DICOM file is not in Hounsfield units: its rescale changes next to nothing, and nothing in it is "
+                "as dark as air. Send the series as the scanner made it."
             )
         hu[padding] = AIR_HU  # after the check, which must not take this for the scanner's air
         return plane.upright(hu) if plane else hu
@@ -232,6 +240,15 @@ def check_tissue(hu: np.ndarray) -> None:
         raise UnreadableScan(
             f"Nothing in the image is as dense as tissue ({hu.max():.0f} HU at most): it shows air only, or its values "
             "are no Hounsfield units. Send the series as the scanner made it."
+        )
+
+
+def check_square(spacing: tuple[float, float] | None) -> None:
+    """Raise UnreadableScan where a pixel's sides, in mm, are not alike: a head would be read as squeezed."""
+    if spacing and min(spacing) > 0 and not is_square(*spacing):
+        raise UnreadableScan(
+            f"The slice's pixels are {spacing[0]:.2g} x {spacing[1]:.2g} mm, not square: it seems to be a reformat or "
+            "squeezed. Send the axial series as the scanner made it."
         )
 
 
@@ -253,47 +270,29 @@ def plane_of(header: Dataset) -> Plane | None:
     return plane
 
 
-_NOBODY = re.compile(
-    r"(anon(ym|ymou?s|ymi[sz]ed)?|unknown|no|unnamed)?([ ^_-]*(patient|name|id))*[ ^_-]*"
-    r"|(un|not[ _-]?)(defined|available|known|specified|applicable|assigned)"
-    r"|removed|redacted|deleted|masked|de-?identified|none|null|n/?a|0+|x+|[?*._-]+",
+_NO_AGENT = re.compile(
+    r"|0|n|n/?a|-+|nc(ct)?|c-"
+    r"|(no|none|non|nil|not|without|w/?o|plain|nativ|native|unenhanced|ohne|sans)"
+    r"([ ._,-]*(i\.?v|contrast|agent|medi(a|um)|km|given|used|administered|enhance(d|ment)|ct|head|brain|scan))*"
+    r"[ ._-]*",
     re.IGNORECASE,
 )
-"""What stands for a PatientID that was taken out. Taken for one, it would make strangers one patient."""
+"""What a header says of contrast agent where none was given; not "NON-IONIC", nor "W/O AND WITH"."""
+_AMOUNTS = ("ContrastBolusVolume", "ContrastBolusTotalDose", "ContrastFlowRate")
 
 
-def patient_id(header: Dataset) -> str:
-    """The PatientID, "" where there is none or what stands there names nobody."""
-    value = str(header.get("PatientID", "")).strip()
-    return "" if _NOBODY.fullmatch(value) else value
+def _contrast(header: Dataset) -> bool:
+    """Whether contrast agent was given: its name may have been taken out, and how much of it not."""
+    agent = str(header.get("ContrastBolusAgent", "") or "").strip()
+    if agent or header.get("ContrastBolusAgentSequence"):
+        return bool(header.get("ContrastBolusAgentSequence")) or not _NO_AGENT.fullmatch(agent)
+    amounts = (numbers(header.get, tag) for tag in _AMOUNTS)
+    return any(amount is not None and (amount > 0).any() for amount in amounts)
 
 
-def identity_of(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:
-    """PatientID or StudyInstanceUID as a keyed hash; None where it is not there, what stands there identifies nothing,
-    or there is no key."""
-    value = patient_id(header) if tag == "PatientID" else _uid_in(header, tag)
-    return pseudonym.of(tag, value) if pseudonym and value else None
-
-
-_UID = re.compile(r"\d+(\.\d+){2,}")
-
-
-def _uid_in(header: Dataset, tag: str) -> str:
-    """Empty where there is none, or a word in its place, which would make one study of all."""
-    value = str(header.get(tag, "")).strip()
-    return value if _UID.fullmatch(value) else ""
-
-
-def relative_day(header: Dataset, pseudonym: Pseudonym | None) -> Meta:
-    """The study's `day`, good for the time between two studies of a patient and for nothing else (PS3.15 annex E,
-    Retain Longitudinal Temporal Information with Modified Dates)."""
-    patient, date = patient_id(header), str(header.get("StudyDate", "")).strip()
-    day = pseudonym.day(patient, date) if pseudonym and patient else None
-    return {} if day is None else {"day": day}
-
-
-_NO_AGENT = re.compile(r"|0|n|(no|none|non|nil|without|w/?o|plain|native|unenhanced)\b.*", re.IGNORECASE)
-"""What a header says of contrast agent where none was given."""
+def letters_shown(hu: np.ndarray) -> Meta:
+    """For a scan's `meta`: whether letters stand in (H, W) densities as the brain window shows them."""
+    return {BURNED_IN: 1.0} if letters_in(np.clip(hu / 80, 0, 1)) else {}
 
 
 def technical(header: Dataset, plane: Plane | None, hu: np.ndarray) -> Meta:
@@ -305,11 +304,10 @@ def technical(header: Dataset, plane: Plane | None, hu: np.ndarray) -> Meta:
         text = str(header.get(tag, ""))[:16]
         if re.fullmatch(r"[+-]?\d+(\.\d*)?", text):
             meta[tag] = float(text)
-    grey = np.clip(hu / 80, 0, 1)  # the brain window, whose white is 80 HU
-    if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES" or letters_in(grey):
+    if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES":
         meta[BURNED_IN] = 1.0
-    agent = str(header.get("ContrastBolusAgent", "") or "").strip()
-    if not _NO_AGENT.fullmatch(agent) or header.get("ContrastBolusAgentSequence"):
+    meta |= letters_shown(hu)
+    if _contrast(header):
         meta[CONTRAST] = 1.0
     if plane and plane.place_mm is not None:
         meta["position_mm"] = plane.place_mm

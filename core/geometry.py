@@ -2,7 +2,7 @@
 (DICOM PS3.3 C.7.6.2.1.1)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 AXIAL = 0.8
 """Share of the normal along the body: a gantry tilts by 30 degrees at most, which leaves 0.87. What is turned by 45
 lies as near to a coronal or sagittal plane."""
+SQUARE = 1.1
+"""A pixel's sides may differ by this much."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Plane:
     @classmethod
     def of(cls, get: Callable[[str], Any]) -> "Plane | None":
         """From a header's tags; None where they do not say it in numbers."""
-        orientation, corner = (_numbers(get, f"Image{what}Patient") for what in ("Orientation", "Position"))
+        orientation, corner = (numbers(get, f"Image{what}Patient") for what in ("Orientation", "Position"))
         if orientation is None or len(orientation) != 6:
             return None
         if not np.allclose([np.linalg.norm(orientation[:3]), np.linalg.norm(orientation[3:])], 1, atol=0.1):
@@ -71,19 +73,27 @@ class Plane:
 
 def pixel_mm(get: Callable[[str], Any]) -> tuple[float, float] | None:
     """How far apart a header's rows and columns lie; None where it does not say so in numbers."""
-    spacing = _numbers(get, "PixelSpacing")
+    spacing = numbers(get, "PixelSpacing")
     return (float(spacing[0]), float(spacing[1])) if spacing is not None and len(spacing) == 2 else None
 
 
 def thickness_mm(get: Callable[[str], Any]) -> float:
     """How thick a header's slice is; 0 where it does not say so in a number."""
-    thickness = _numbers(lambda tag: [get(tag)], "SliceThickness")
+    thickness = numbers(get, "SliceThickness")
     return 0.0 if thickness is None else max(0.0, float(thickness[0]))
 
 
-def _numbers(get: Callable[[str], Any], tag: str) -> np.ndarray | None:
+def is_square(across: float, deep: float) -> bool:
+    """Whether a pixel's sides are as good as alike."""
+    return max(across, deep) <= SQUARE * min(across, deep)
+
+
+def numbers(get: Callable[[str], Any], tag: str) -> np.ndarray | None:
+    """(N,) what a header's tag says; None where that is nothing, or no number."""
     try:
-        values = np.array(list(get(tag)), np.float64)
+        value = get(tag)
+        several = isinstance(value, Iterable) and not isinstance(value, str)
+        values = np.array(list(value) if several else [value], np.float64)
     except Exception:  # pydicom raises what it meets; some writers put commas into numbers
         return None
-    return values if np.isfinite(values).all() else None
+    return values if len(values) and np.isfinite(values).all() else None

@@ -107,6 +107,8 @@ def _on_black(image: Image.Image) -> Image.Image:
     """8-bit grey or colour; what is transparent is black."""
     if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
+        if not rgba.getchannel("A").getextrema()[1]:  # nobody sends an image that cannot be seen
+            return image.convert("RGB")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
     return image if image.mode == "L" else image.convert("RGB")
 

@@ -27,25 +27,25 @@ from core.formats import (
     RESCALE,
     Rescale,
     check_is_axial_ct,
+    check_kind,
+    check_square,
     check_tissue,
     damaged,
     header_of,
-    identity_of,
+    letters_shown,
     padding_of,
     plane_of,
     read,
-    relative_day,
     technical,
 )
-from core.geometry import AXIAL, Plane, pixel_mm, thickness_mm
+from core.geometry import AXIAL, SQUARE, Plane, is_square, pixel_mm, thickness_mm
+from core.identity import identity_of, relative_day
 from core.pseudonym import Pseudonym
 from core.scan import LOWEST_AIR_HU, Meta, Scan, UnreadableScan, check, check_size
 from core.signatures import GZIP, is_dicom, is_nifti, is_nifti_2
 from core.slabs import alone, put_together, slabs
 
 MAX_SLICES = 2000
-SQUARE = 1.1
-"""Sides of an axial voxel may differ by this much."""
 
 
 def read_all(
@@ -223,8 +223,10 @@ class _Frame:
         def measures(tag: str) -> Any:
             return _group(header, number, "PixelMeasuresSequence", tag)[0]
 
+        check_kind(*_group(header, number, "CTImageFrameTypeSequence", "FrameType", "VolumeBasedCalculationTechnique"))
         rescale = Rescale.of(*_group(header, number, "PixelValueTransformationSequence", *RESCALE))
-        return cls(number, rescale, plane_of(where), pixel_mm(measures), thickness_mm(measures))
+        check_square(spacing := pixel_mm(measures))
+        return cls(number, rescale, plane_of(where), spacing, thickness_mm(measures))
 
 
 def _slabs_of(frames: Sequence[_Frame], slice_mm: float) -> list[range]:
@@ -251,12 +253,11 @@ def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) ->
         kind = nibabel.Nifti2Image if is_nifti_2(data) else nibabel.Nifti1Image
         image = _checked_nifti(kind.from_bytes(data), megabytes)
         turns = nibabel.io_orientation(image.affine)  # to right, front, up
-        zooms = [float(image.header.get_zooms()[axis]) for axis in np.argsort(turns[:, 0])]
+        sides = nibabel.affines.voxel_sizes(image.affine)
+        zooms = [float(sides[axis]) for axis in np.argsort(turns[:, 0])]
         _check_axial(image.affine, turns, zooms)
         volume = nibabel.apply_orientation(np.asarray(image.dataobj, np.float32), turns)
         spacing = zooms[2]
-        if not 0 < spacing < np.inf:
-            raise UnreadableScan("The NIfTI file does not say how far apart its slices lie. Convert the series again.")
     except (UnreadableScan, MemoryError):
         raise
     except Exception as error:  # nibabel's readers raise whatever they meet
@@ -278,7 +279,8 @@ def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) ->
             return None
         if not heads.admits(axial, (zooms[1], zooms[0])):
             return None
-        return Scan(check(axial), "HU", None, study, {"format": "NIfTI", "position_mm": number * spacing})
+        meta: Meta = {"format": "NIfTI", "position_mm": number * spacing}
+        return Scan(check(axial), "HU", None, study, meta | letters_shown(axial))
 
     places = [number * spacing for number in range(volume.shape[2])]
     yield from put_together(slabs(places, slice_mm), slice_at)
@@ -286,9 +288,11 @@ def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) ->
 
 
 def _checked_nifti(image: Any, megabytes: float) -> Any:
-    """An image of three dimensions that says how it lies. Raises UnreadableScan."""
-    if len(image.shape) == 4 and image.shape[3] == 1:
-        image = nibabel.funcs.four_to_three(image)[0]
+    """An image of three dimensions that says how it lies, and says one thing. Raises UnreadableScan."""
+    if image.header.get_data_dtype().names:
+        raise UnreadableScan("The NIfTI file is in colour: no CT. Send the volume that it was made from.")
+    if len(image.shape) > 3 and set(image.shape[3:]) == {1}:
+        image = image.slicer[(*[slice(None)] * 3, *[0] * (len(image.shape) - 3))]
     if len(image.shape) != 3:
         raise UnreadableScan(f"The NIfTI file has {len(image.shape)} dimensions; a CT volume has 3.")
     if int(np.prod(image.shape)) * 4 > megabytes * 1e6:
@@ -298,7 +302,25 @@ def _checked_nifti(image: Any, megabytes: float) -> Any:
             "The NIfTI file does not say how the head lies (no qform, no sform), so left could be right. "
             "Convert the series again with its orientation, or send it as DICOM."
         )
+    _check_agrees(image)
     return image
+
+
+def _check_agrees(image: Any) -> None:
+    """Raise UnreadableScan where a NIfTI header says in two ways how the head lies or how large a voxel is."""
+    ways = [way for way, known in (image.get_qform(coded=True), image.get_sform(coded=True)) if known]
+    if len({str(nibabel.io_orientation(way).tolist()) for way in ways}) > 1:
+        raise UnreadableScan(
+            "The NIfTI file says in two ways how the head lies (qform and sform), and they differ: left could be "
+            "right. Convert the series again, or send it as DICOM."
+        )
+    said, used = np.array(image.header.get_zooms()[:3], float), nibabel.affines.voxel_sizes(image.affine)
+    unsaid = (said == 1).all()  # as programs write it that do not know
+    if not unsaid and not np.allclose(said, used, rtol=SQUARE - 1):
+        raise UnreadableScan(
+            "The NIfTI file says in two ways how large its voxels are (pixdim and the affine), and they differ. "
+            "Convert the series again, or send it as DICOM."
+        )
 
 
 def _check_axial(affine: np.ndarray, turns: np.ndarray, zooms: list[float]) -> None:
@@ -312,7 +334,7 @@ def _check_axial(affine: np.ndarray, turns: np.ndarray, zooms: list[float]) -> N
             "scanner made it, or resample it."
         )
     across, deep, _ = zooms
-    if max(across, deep) > SQUARE * min(across, deep):
+    if not is_square(across, deep):
         raise UnreadableScan(
             f"The NIfTI volume's axial slices have voxels of {across:.2g} x {deep:.2g} mm: it seems to be a coronal or "
             "sagittal series. Send the axial one."

@@ -193,7 +193,7 @@ def metas(session: Session, scan_ids: Collection[int]) -> dict[int, dict[str, An
 
 
 def first_day(session: Session, patient_key: str) -> float | None:
-    """The earliest `day` of a patient's scans, see core.formats.relative_day."""
+    """The earliest `day` of a patient's scans, see core.identity.relative_day."""
     metas = session.scalars(select(Scan.meta).join(Study).where(Study.patient_key == patient_key))
     return min((meta["day"] for meta in metas if "day" in meta), default=None)
 

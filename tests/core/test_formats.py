@@ -192,7 +192,7 @@ def test_rescale_and_padding_are_applied():
         (changed_dicom(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "scout"),
         *(
             (changed_dicom(ImageType=["DERIVED", "SECONDARY", said]), "projection")
-            for said in ("MIP", "MINIP", "CT_SOM5 MIP", "CSA MIP", "MIP_THICK", "MAXIMUM", "MAX_IP")
+            for said in ("MIP", "MINIP", "CT_SOM5 MIP", "CSA MIP", "MIP_THICK", "MAXIMUM", "MAX_IP", "MAX IP")
         ),
         (changed_dicom(VolumeBasedCalculationTechnique="MAX_IP"), "projection"),
         (changed_dicom(ImageType="MIP"), "projection"),
@@ -215,7 +215,10 @@ def test_rescale_and_padding_are_applied():
             changed_dicom(RescaleSlope="1", RescaleIntercept="0", PixelData=PADDED_GREY, PixelPaddingValue=-2000),
             "nothing in it is as dark as air",
         ),
+        (changed_dicom(RescaleSlope="1", RescaleIntercept="-1", PixelData=GREY_16), "nothing in it is as dark as air"),
         (changed_dicom(RescaleSlope=None), "no rescale"),
+        (changed_dicom(ImageType=["DERIVED", "SECONDARY", "PERFUSION", "CBF"]), "a map computed"),
+        (changed_dicom(PixelSpacing=[0.5, 1.0]), "not square"),
         (changed_dicom(HighBit=15, BitsStored=12), "upper bits"),
         (changed_dicom(RescaleIntercept="-9000"), "as dense as tissue"),
         (changed_dicom(RescaleSlope=0), "not a usable number"),
@@ -227,6 +230,11 @@ def test_what_is_no_readable_scan_is_refused_with_its_reason(data, word):
     with pytest.raises(UnreadableScan, match=word) as refusal:
         read(data)
     assert str(refusal.value).endswith((".", ")."))
+
+
+@pytest.mark.parametrize("tags", [{"RescaleType": "Hounsfield"}, {"Modality": "ct"}, {"BitsStored": 16, "HighBit": 11}])
+def test_a_header_that_says_it_in_its_own_way_is_read(tags):
+    np.testing.assert_array_equal(read(changed_dicom(**tags)).pixels, read(dicom()).pixels)
 
 
 def test_a_range_of_padding_is_air():
@@ -311,12 +319,38 @@ def test_any_bytes_are_a_scan_or_a_sentence(tail, head):
 
 
 @pytest.mark.parametrize(
-    ("agent", "given"), [("OMNIPAQUE 350", True), ("None", False), ("", False), ("No IV contrast given", False)]
+    ("agent", "given"),
+    [
+        ("OMNIPAQUE 350", True),
+        ("NON-IONIC", True),
+        ("Non-ionic, 100 ml", True),
+        ("W/O AND WITH", True),
+        ("None", False),
+        ("", False),
+        ("No IV contrast given", False),
+        ("NO_CONTRAST", False),
+        ("non-contrast CT", False),
+        ("N/A", False),
+        ("ohne KM", False),
+    ],
 )
 def test_contrast_agent_is_known_from_the_header_and_not_which(agent, given):
     meta = read(changed_dicom(ContrastBolusAgent=agent)).meta
     assert (meta.get(CONTRAST) == 1.0) is given
     assert agent not in map(str, meta.values())
+
+
+@pytest.mark.parametrize(
+    ("amounts", "given"),
+    [
+        ({"ContrastBolusVolume": "100"}, True),
+        ({"ContrastFlowRate": ["4", "4"]}, True),
+        ({"ContrastBolusVolume": "0"}, False),
+        ({"ContrastBolusVolume": "100", "ContrastBolusAgent": "None"}, False),
+    ],
+)
+def test_contrast_agent_whose_name_was_taken_out_is_known_by_how_much_was_given(amounts, given):
+    assert (CONTRAST in read(changed_dicom(**({"ContrastBolusAgent": ""} | amounts))).meta) is given
 
 
 def test_the_real_series_is_read_exactly_and_in_one_study(real_data):

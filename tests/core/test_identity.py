@@ -48,6 +48,14 @@ def test_a_patient_is_a_keyed_hash_and_the_header_is_dropped():
         "ANONYM",
         "undefined",
         "not available",
+        "UNKNOWN^UNKNOWN",
+        "[REDACTED]",
+        "(none)",
+        "PHI Removed",
+        "Removed by CTP",
+        "NOPID",
+        "Pseudonymized",
+        "999999999",
     ],
 )
 def test_what_stands_for_a_patient_taken_out_is_no_patient(name):
@@ -56,7 +64,7 @@ def test_what_stands_for_a_patient_taken_out_is_no_patient(name):
     assert "day" not in scan.meta
 
 
-@pytest.mark.parametrize("name", ["ANON001", "100", "Xenia", "0012"])
+@pytest.mark.parametrize("name", ["ANON001", "100", "Xenia", "0012", "TEST01", "(12)", "Anonyma", "9999"])
 def test_a_pseudonym_that_resembles_one_is_a_patient(name):
     assert read(dicom(patient=name), pseudonym=KEY).patient_key == KEY.of("PatientID", name)
 

@@ -1,0 +1,48 @@
+"""Who a DICOM header says the patient is, as a keyed hash or not at all."""
+
+import re
+
+from pydicom.dataset import Dataset
+
+from core.pseudonym import Pseudonym
+from core.scan import Meta
+
+_NOBODY = re.compile(
+    r"([ ^_-]*(anon|(an|pseud)onym(ous|us|e|i[sz]ed)?|unknown|unk|unnamed|unbekannt|inconnu|no))*"
+    r"([ ^_-]*(patient|name|p?id))*[ ^_-]*"
+    r"|(un|not[ _-]?)(defined|available|known|specified|applicable|assigned)"
+    r"|(phi )?removed( by .*)?|redacted|deleted|masked|hidden|blank|empty|dummy|test|de-?identified|none|null|n/?a"
+    r"|0+|9{6,}|x+|[?*._-]+",
+    re.IGNORECASE,
+)
+"""What stands for a PatientID that was taken out. Taken for one, it would make strangers one patient."""
+
+
+def patient_id(header: Dataset) -> str:
+    """The PatientID, "" where there is none or what stands there names nobody."""
+    value = str(header.get("PatientID", "")).strip()
+    return "" if _NOBODY.fullmatch(value.strip("[](){}<> ")) else value
+
+
+def identity_of(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:
+    """PatientID or StudyInstanceUID as a keyed hash; None where it is not there, what stands there identifies nothing,
+    or there is no key."""
+    value = patient_id(header) if tag == "PatientID" else uid_in(header, tag)
+    return pseudonym.of(tag, value) if pseudonym and value else None
+
+
+_UID = re.compile(r"\d+(\.\d+){2,}")
+
+
+def uid_in(header: Dataset, tag: str) -> str:
+    """Empty where there is none, or a word in its place, which would make one study of all."""
+    value = str(header.get(tag, "")).strip()
+    return value if _UID.fullmatch(value) else ""
+
+
+def relative_day(header: Dataset, pseudonym: Pseudonym | None) -> Meta:
+    """The study's `day`, good for the time between two studies of a patient and for nothing else (PS3.15 annex E,
+    Retain Longitudinal Temporal Information with Modified Dates)."""
+    patient, date = patient_id(header), str(header.get("StudyDate", "")).strip()
+    day = pseudonym.day(patient, date) if pseudonym and patient else None
+    return {} if day is None else {"day": day}
