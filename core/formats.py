@@ -176,7 +176,7 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
 
 _PROJECTION = re.compile(r"(^|[ _])M(AX|IN)?[ _]?IP([ _]|$)|^M(AX|IN)IMUM$|^PROJECTION IMAGE$", re.IGNORECASE)
 """What says so: MIP, MINIP, CT_SOM5 MIP, MIP_THICK, MAX_IP, MAXIMUM."""
-_MAP = re.compile(r"(^|[ _])(CBF|CBV|MTT|TTP|TMAX|PERFUSION|SUBTRACTION)([ _]|$)", re.IGNORECASE)
+_MAP = re.compile(r"(^|[ _])(R?CB[FV]|MTT|TTP|TMAX|PERFUSION|SUBTRACTION)([ _]|$)", re.IGNORECASE)
 
 
 def check_kind(kind: Any, technique: Any = "") -> None:

@@ -86,6 +86,7 @@ class Database:
     def _be_only_writer(self, transaction: Session | Connection) -> None:
         """Until it ends. SQLite sees to it when it begins (`_begin_sqlite`)."""
         if self._is_postgresql:
+            transaction.execute(select(func.set_config("lock_timeout", f"{BUSY_TIMEOUT_S}s", True)))
             transaction.execute(select(func.pg_advisory_xact_lock(_WRITERS)))
 
     @property

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, make_url, text
 from core.settings import Settings
 from db import audit
 from db.models import Base
-from db.session import Database
+from db.session import Database, UnusableLog
 from services.models import promote, serving_model
 from services.questions import Question
 from services.removal import undo
@@ -69,6 +69,12 @@ def test_of_writers_at_once_each_sees_what_the_one_before_wrote(db):
     with db.reading() as session:
         assert len(audit.details(session, "test", actor="writer 3")) == 25
         assert audit.first_break(session) is None
+
+
+def test_a_writer_does_not_wait_for_another_without_end(db, monkeypatch):
+    monkeypatch.setattr("db.session.BUSY_TIMEOUT_S", 1)
+    with db.writing(), pytest.raises(UnusableLog, match="try again in a minute"), db.writing():
+        pass
 
 
 def test_a_reader_sees_one_state_of_the_log(db):
