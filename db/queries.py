@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, delete, func, or_, select, update
+from sqlalchemy import Select, case, delete, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Batch, ModelVersion, Part, Patient, Reading, Review, Scan, SnapshotItem, Study
@@ -160,7 +160,8 @@ def readings(
     """Scan id -> its reading by `version`; where none is named, by the first of `prefer` that has read it, or else its
     newest one."""
     wanted = [name for name in prefer if name] if version is None else [version]
-    place = case(*((Reading.model_version == name, i) for i, name in enumerate(wanted)), else_=len(wanted))
+    ranks = [(Reading.model_version == name, i) for i, name in enumerate(wanted)]
+    place = case(*ranks, else_=len(ranks)) if ranks else literal(0)
     first = func.row_number().over(partition_by=Reading.scan_id, order_by=(place, Reading.id.desc()))
     query = select(*_READING_COLUMNS, first.label("place"))
     if version is not None:
