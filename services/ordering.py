@@ -8,7 +8,7 @@ from typing import Any
 
 from core.evaluate import SLICES_THAT_SPEAK
 from core.labels import HEMORRHAGIC
-from core.reading import certainty, not_head_ct
+from core.reading import certainty, hemorrhage_if_head_ct, not_head_ct
 from db.queries import listed
 from services.review import Case
 
@@ -30,7 +30,8 @@ def _most_certain(_cases: Sequence[Case]) -> Place:
 
 def _hemorrhage(cases: Sequence[Case]) -> Place:
     """Real scans first, patient by patient, each by the slices that speak for them (`core.evaluate.per_patient`) and
-    with the most suspicious first; what is hidden from the reader, and what seems to be no head CT, at their end."""
+    with the most suspicious first; what is hidden from the reader, and what seems to be no head CT (and to show no
+    hemorrhage if it is one), at their end."""
     of_patients = defaultdict(list)
     for case in cases:
         if (told := _suspicion(case)) is not None:
@@ -45,8 +46,9 @@ def _hemorrhage(cases: Sequence[Case]) -> Place:
 
 
 def _suspicion(case: Case) -> float | None:
-    """The probability of hemorrhage, as far as the reader may know it."""
-    if case.reading is None or not_head_ct(case.reading):
+    """The probability of hemorrhage, as far as the reader may know it; of what seems to be no head CT only where a
+    hemorrhage is to be looked for in case it is one."""
+    if case.reading is None or (not_head_ct(case.reading) and not hemorrhage_if_head_ct(case.reading)):
         return None
     return case.reading.probabilities.get(HEMORRHAGIC, 0.0)
 

@@ -38,8 +38,8 @@ try:
     points, abstain_below, trained_on = manifest.operating_points, manifest.abstain_below, frame.limits(manifest)
     if not (known := not trained_elsewhere(ws, manifest)):
         trained_on += (
-            " It comes from another installation, or goes on from a model that does: whether it was trained on these "
-            "patients cannot be told."
+            " It comes from another installation, or goes on from a model that does: it may have been trained on more "
+            "of these patients than is known here."
         )
 except (BadBundle, NoSuchVersion):
     points, abstain_below, trained_on, known = {}, None, "The record of this model version is gone.", False

@@ -68,7 +68,8 @@ def _card(version: Version) -> None:
         if manifest is None:
             st.error(version.problem)
             return
-        if not version.serving and not (manifest.demonstration and version.shipped):
+        takes_its_place = manifest.demonstration and model is not None and not model.manifest.demonstration
+        if not version.serving and not (manifest.demonstration and version.shipped) and not takes_its_place:
             action.button(
                 "Let it serve", key=f"promote-{version.name}", on_click=_promote, args=(version.name, serving)
             )

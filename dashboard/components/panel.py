@@ -85,21 +85,21 @@ def reservations(case: Case) -> None:
         st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")
     if reading.label == NO_STROKE and not abstains(reading):
         st.caption(":material/visibility: It excludes nothing: the model misses some hemorrhages and infarcts.")
+    meaningless = MEANINGLESS & {*reading.flags}
+    if LEARNED_FROM_SIMULATION in reading.flags and not meaningless:
+        st.caption(
+            f":material/science: The model has learned from simulated {words.findings(reading.label)}, and has met few "
+            "real ones in training, or none."
+        )
+    mistaken = mistaken_for(resources.workspace(), reading.model_version, reading.label)
+    if mistaken and not meaningless:
+        st.caption(
+            f":material/swap_horiz: Models like this one have taken for {words.findings(reading.label)}: {mistaken}."
+        )
     if CLASSES_ALIKE in reading.flags and reading.label != NO_STROKE and not abstains(reading):
         st.caption(
             ":material/balance: The percentage takes the answers to be equally common: where strokes are rarer, it is "
             "too high."
-        )
-    mistaken = mistaken_for(resources.workspace(), reading.model_version, reading.label)
-    if mistaken and not MEANINGLESS & {*reading.flags}:
-        st.caption(
-            ":material/swap_horiz: This model, or the one that it was trained on from, has taken for "
-            f"{words.findings(reading.label)}: {mistaken}."
-        )
-    if LEARNED_FROM_SIMULATION in reading.flags:
-        st.caption(
-            f":material/science: The model has learned from simulated {words.findings(reading.label)}, and has met few "
-            "real ones in training, or none."
         )
     if DEMONSTRATION in reading.flags:
         st.caption(":material/science: Read by a demonstration model that has only met synthetic images.")

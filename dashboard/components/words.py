@@ -11,7 +11,7 @@ import streamlit as st
 from core.intervals import Figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, in_words
 from core.preprocess import WINDOWS
-from core.reading import MEANINGLESS, abstains, not_head_ct
+from core.reading import MEANINGLESS, abstains, hemorrhage_if_head_ct, not_head_ct
 from db.queries import ReadingRow, ScanRow
 from services.review import Case
 from services.tables import how_many, percent, source, with_interval
@@ -22,7 +22,8 @@ HIDDEN = "hidden until you have read it"
 def finding(reading: ReadingRow) -> str:
     """ "Hemorrhagic, 87 %", or that the model abstains or sees no head CT."""
     if not_head_ct(reading):
-        return "No head CT, it seems: no answer"
+        look = "look for a hemorrhage if it is one" if hemorrhage_if_head_ct(reading) else "no answer"
+        return f"No head CT, it seems: {look}"
     share = f"{in_words(reading.label)}, {percent(reading.confidence)}"
     if MEANINGLESS & {*reading.flags}:
         return "Abstains"

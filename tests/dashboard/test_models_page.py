@@ -35,6 +35,14 @@ def test_a_click_on_a_page_that_is_out_of_date_changes_nothing(app, demo):
     assert second in error.value
 
 
+def test_a_demonstration_is_not_offered_in_the_place_of_a_model_of_real_scans(app, demo):
+    real, other = publish_network(demo), publish_network(demo, seed=1, demonstration=True)
+    assert button(on(app, "models"), "Let it serve", other), "in the place of another demonstration"
+    promote(demo, real, actor="a")
+    on(app, "models")
+    assert not [b for b in app.button if b.label == "Let it serve" and other in b.key]
+
+
 def test_a_version_that_is_damaged_is_said_and_cannot_be_let_serve(app, demo):
     version = publish_network(demo)
     on(app, "models")

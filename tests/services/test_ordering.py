@@ -4,7 +4,7 @@ from statistics import fmean
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.reading import ENHANCED, NOT_HEAD_CT, UNCERTAIN
+from core.reading import ENHANCED, HEMORRHAGE_NOT_EXCLUDED, NOT_HEAD_CT, UNCERTAIN
 from db.queries import ReadingRow, ScanRow
 from services.ordering import ORDERS
 from services.review import Case
@@ -60,3 +60,8 @@ def test_a_guess_that_means_nothing_is_certain_of_nothing():
     cases = [case(1, "a", 0.5), case(2, "b"), case(3, "c", 0.99, flags=(UNCERTAIN, ENHANCED)), case(4, "d", 0.9)]
     assert in_order("least certain first", cases) == [3, 1, 4, 2]
     assert in_order("most certain first", cases) == [4, 1, 3, 2]
+
+
+def test_where_a_hemorrhage_is_to_be_looked_for_though_it_seems_no_head_ct_it_is_not_last():
+    cases = [case(1, "a", 0.3), case(2, "b", 0.9, flags=(NOT_HEAD_CT, HEMORRHAGE_NOT_EXCLUDED))]
+    assert in_order("hemorrhage first", cases) == [2, 1]
