@@ -14,7 +14,7 @@ from core.burned_in import BURNED_IN
 from core.formats import read
 from core.phantom import phantom, to_dicom
 from core.pseudonym import Pseudonym
-from core.scan import AIR_HU, CONTRAST, UnreadableScan
+from core.scan import AIR_HU, UnreadableScan
 from tests.conftest import changed_dicom, dicom, png
 
 KEY = Pseudonym(b"test secret")
@@ -316,41 +316,6 @@ def test_any_bytes_are_a_scan_or_a_sentence(tail, head):
     except UnreadableScan:
         return  # refused, in a sentence: its words are looked at above
     assert np.isfinite(scan.pixels).all()
-
-
-@pytest.mark.parametrize(
-    ("agent", "given"),
-    [
-        ("OMNIPAQUE 350", True),
-        ("NON-IONIC", True),
-        ("Non-ionic, 100 ml", True),
-        ("W/O AND WITH", True),
-        ("None", False),
-        ("", False),
-        ("No IV contrast given", False),
-        ("NO_CONTRAST", False),
-        ("non-contrast CT", False),
-        ("N/A", False),
-        ("ohne KM", False),
-    ],
-)
-def test_contrast_agent_is_known_from_the_header_and_not_which(agent, given):
-    meta = read(changed_dicom(ContrastBolusAgent=agent)).meta
-    assert (meta.get(CONTRAST) == 1.0) is given
-    assert agent not in map(str, meta.values())
-
-
-@pytest.mark.parametrize(
-    ("amounts", "given"),
-    [
-        ({"ContrastBolusVolume": "100"}, True),
-        ({"ContrastFlowRate": ["4", "4"]}, True),
-        ({"ContrastBolusVolume": "0"}, False),
-        ({"ContrastBolusVolume": "100", "ContrastBolusAgent": "None"}, False),
-    ],
-)
-def test_contrast_agent_whose_name_was_taken_out_is_known_by_how_much_was_given(amounts, given):
-    assert (CONTRAST in read(changed_dicom(**({"ContrastBolusAgent": ""} | amounts))).meta) is given
 
 
 def test_the_real_series_is_read_exactly_and_in_one_study(real_data):
