@@ -189,7 +189,7 @@ def check_kind(kind: Any, technique: Any = "") -> None:
         raise UnreadableScan("This is a map computed from several scans (perfusion, subtraction). Upload the plain CT.")
 
 
-_HOUNSFIELD = ("", "HU", "US", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"[:16])
+_HOUNSFIELD = ("", "HU", "US", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS")
 """Types of rescaled values that are Hounsfield units, or are taken for such: unspecified ones."""
 RESCALE = ("RescaleSlope", "RescaleIntercept", "RescaleType")
 

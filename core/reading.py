@@ -104,6 +104,11 @@ def abstains(reading: Answer) -> bool:
     return UNCERTAIN in reading.flags
 
 
+def is_meaningless(reading: Answer) -> bool:
+    """Whether the model's best guess says nothing of the scan."""
+    return not MEANINGLESS.isdisjoint(reading.flags)
+
+
 def certainty(reading: Answer) -> float:
     """How sure the model is; not at all where its guess means nothing."""
-    return 0.0 if MEANINGLESS & {*reading.flags} else reading.confidence
+    return 0.0 if is_meaningless(reading) else reading.confidence

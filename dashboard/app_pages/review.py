@@ -5,7 +5,7 @@ from contextlib import suppress
 import streamlit as st
 
 from core.preprocess import WINDOWS
-from core.reading import MEANINGLESS, not_head_ct
+from core.reading import is_meaningless, not_head_ct
 from core.scan import UnreadableScan
 from dashboard import resources
 from dashboard.components import frame, panel, reading_desk, viewer, words
@@ -39,7 +39,7 @@ try:  # all that takes time comes before the first element, so that picture and 
     around = resources.neighbours(case.scan, chosen)
     heat = (
         resources.heat_png(case.reading.id, case.scan.content_hash, case.reading.model_version)
-        if case.reading and not not_head_ct(case.reading) and not MEANINGLESS & {*case.reading.flags}
+        if case.reading and not not_head_ct(case.reading) and not is_meaningless(case.reading)
         else None
     )
 except (ImageMissing, NoSuchScan, UnreadableScan) as error:

@@ -9,13 +9,13 @@ from core.reading import (
     ENHANCED,
     LEARNED_FROM_SIMULATION,
     MARKED,
-    MEANINGLESS,
     SEEN_IN_TRAINING,
     TOO_WIDE,
     UNCALIBRATED,
     abstains,
     hemorrhage_if_head_ct,
     hemorrhage_not_excluded,
+    is_meaningless,
     not_head_ct,
 )
 from dashboard import resources
@@ -85,14 +85,13 @@ def reservations(case: Case) -> None:
         st.caption(":material/info: This model knows no answer “no stroke”: it calls every scan one or the other.")
     if reading.label == NO_STROKE and not abstains(reading):
         st.caption(":material/visibility: It excludes nothing: the model misses some hemorrhages and infarcts.")
-    meaningless = MEANINGLESS & {*reading.flags}
-    if LEARNED_FROM_SIMULATION in reading.flags and not meaningless:
+    if LEARNED_FROM_SIMULATION in reading.flags and not is_meaningless(reading):
         st.caption(
             f":material/science: The model has learned from simulated {words.findings(reading.label)}, and has met few "
             "real ones in training, or none."
         )
     mistaken = mistaken_for(resources.workspace(), reading.model_version, reading.label)
-    if mistaken and not meaningless:
+    if mistaken and not is_meaningless(reading):
         st.caption(
             f":material/swap_horiz: Models like this one have taken for {words.findings(reading.label)}: {mistaken}."
         )

@@ -11,7 +11,7 @@ import streamlit as st
 from core.intervals import Figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, in_words
 from core.preprocess import WINDOWS
-from core.reading import MEANINGLESS, abstains, hemorrhage_if_head_ct, not_head_ct
+from core.reading import abstains, hemorrhage_if_head_ct, is_meaningless, not_head_ct
 from db.queries import ReadingRow, ScanRow
 from services.review import Case
 from services.tables import how_many, percent, source, with_interval
@@ -25,7 +25,7 @@ def finding(reading: ReadingRow) -> str:
         look = "look for a hemorrhage if it is one" if hemorrhage_if_head_ct(reading) else "no answer"
         return f"No head CT, it seems: {look}"
     share = f"{in_words(reading.label)}, {percent(reading.confidence)}"
-    if MEANINGLESS & {*reading.flags}:
+    if is_meaningless(reading):
         return "Abstains"
     return f"Abstains ({share})" if abstains(reading) else share
 
