@@ -99,6 +99,11 @@ def hemorrhage_if_head_ct(reading: Answer) -> bool:
     return not_head_ct(reading) and (reading.label == HEMORRHAGIC or HEMORRHAGE_NOT_EXCLUDED in reading.flags)
 
 
+def hemorrhage_left_open(reading: Answer) -> bool:
+    """Whether a hemorrhage is to be looked for though it is not the answer, for whatever reason."""
+    return is_meaningless(reading) or hemorrhage_not_excluded(reading) or hemorrhage_if_head_ct(reading)
+
+
 def abstains(reading: Answer) -> bool:
     """Whether the model would rather not say."""
     return UNCERTAIN in reading.flags

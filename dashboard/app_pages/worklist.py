@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.labels import CLASSES, in_words
-from core.reading import abstains, certainty, not_head_ct
+from core.reading import abstains, certainty, hemorrhage_left_open, not_head_ct
 from dashboard import resources
 from dashboard.components import frame, words
 from dashboard.components.uploading import notice, undo_button
@@ -15,7 +15,7 @@ from services.tables import whole_percent
 PER_PAGE = 50
 ALL = 0  # no batch has this number; None would be no choice at all once it has been kept for another page
 STATES = ("not read yet", "confirmed", "corrected", "read", "unsure", "unusable", "readers differ")
-ABSTAINS, NO_HEAD = "Abstains", "No head CT"
+ABSTAINS, LEFT_OPEN = "Abstains", "Hemorrhage not excluded"
 
 st.title("Worklist")
 ws = resources.workspace()
@@ -33,7 +33,7 @@ wanted = by_name.text_input("Find", placeholder="scan number or patient", key="w
 by_answer, by_batch, by_order = st.columns([10, 5, 4])
 answers = by_answer.pills(
     "Model says",
-    [*CLASSES, ABSTAINS, NO_HEAD],
+    [*CLASSES, LEFT_OPEN, ABSTAINS, words.NO_HEAD],
     selection_mode="multi",
     format_func=lambda said: in_words(said) if said in CLASSES else said,
     key="worklist_answers",
@@ -49,18 +49,19 @@ batch = by_batch.selectbox(
 order = by_order.selectbox("Order", list(ORDERS), key="worklist_order", persist_state="session")
 
 
-def _answer(case: Case) -> str | None:
+def _answers(case: Case) -> set[str]:
     """What the model says, as far as this reader may know."""
     if case.reading is None:
-        return None
+        return set()
+    beside = {LEFT_OPEN} if hemorrhage_left_open(case.reading) else set()
     if not_head_ct(case.reading):
-        return NO_HEAD
-    return ABSTAINS if abstains(case.reading) else case.reading.label
+        return beside | {words.NO_HEAD}
+    return beside | {ABSTAINS if abstains(case.reading) else case.reading.label}
 
 
 def _confidence(case: Case) -> int | None:
     """In per cent; of a guess that means nothing there is none."""
-    sure = 0.0 if case.reading is None or _answer(case) == NO_HEAD else certainty(case.reading)
+    sure = 0.0 if case.reading is None or not_head_ct(case.reading) else certainty(case.reading)
     return whole_percent(sure) if sure else None
 
 
@@ -68,7 +69,7 @@ shown = [
     case
     for case in everything
     if (not states or case.state in states)
-    and (not answers or _answer(case) in answers)
+    and (not answers or not _answers(case).isdisjoint(answers))
     and (batch == ALL or case.scan.batch_id == batch)
     and case.is_meant_by(wanted)
 ]

@@ -42,8 +42,8 @@ def answer(case: Case) -> None:
     reasons = [reason for flag, reason in _WHY_NOT.items() if flag in reading.flags]
     if not_head_ct(reading):
         st.markdown(
-            "#### Not a head CT, it seems\nThe image is unlike the scans the model was trained on, so it gives no "
-            f"stroke type. It may be wrong: your verdict counts all the same. {' '.join(reasons)}"
+            f"#### {words.NO_HEAD}\nThe image is unlike the scans the model was trained on, so it gives no stroke "
+            f"type. It may be a head CT all the same: your verdict counts. {' '.join(reasons)}"
         )
         if reasons or hemorrhage_if_head_ct(reading):
             why = "that would be its best guess" if reading.label == HEMORRHAGIC else "it would not be excluded"

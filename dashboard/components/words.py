@@ -11,22 +11,26 @@ import streamlit as st
 from core.intervals import Figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, in_words
 from core.preprocess import WINDOWS
-from core.reading import abstains, hemorrhage_if_head_ct, is_meaningless, not_head_ct
+from core.reading import abstains, hemorrhage_left_open, is_meaningless, not_head_ct
 from db.queries import ReadingRow, ScanRow
 from services.review import Case
 from services.tables import how_many, percent, source, with_interval
 
 HIDDEN = "hidden until you have read it"
+NO_HEAD = "Perhaps no head CT"
 
 
 def finding(reading: ReadingRow) -> str:
-    """ "Hemorrhagic, 87 %", or that the model abstains or sees no head CT."""
+    """ "Hemorrhagic, 87 %", or why there is no such answer; and whether a hemorrhage is left open."""
+    return _said(reading) + ("; hemorrhage not excluded" if hemorrhage_left_open(reading) else "")
+
+
+def _said(reading: ReadingRow) -> str:
     if not_head_ct(reading):
-        look = "look for a hemorrhage if it is one" if hemorrhage_if_head_ct(reading) else "no answer"
-        return f"No head CT, it seems: {look}"
-    share = f"{in_words(reading.label)}, {percent(reading.confidence)}"
+        return NO_HEAD
     if is_meaningless(reading):
         return "Abstains"
+    share = f"{in_words(reading.label)}, {percent(reading.confidence)}"
     return f"Abstains ({share})" if abstains(reading) else share
 
 

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.reading import abstains, hemorrhage_if_head_ct, hemorrhage_not_excluded, not_head_ct
+from core.reading import abstains, hemorrhage_if_head_ct, hemorrhage_left_open, hemorrhage_not_excluded, not_head_ct
 
 
 @pytest.mark.parametrize(
@@ -21,5 +21,11 @@ def test_whether_a_hemorrhage_must_be_looked_for(label, flags, excluded, if_head
     answer = SimpleNamespace(label=label, flags=flags)
     assert hemorrhage_not_excluded(answer) != excluded
     assert hemorrhage_if_head_ct(answer) == if_head_ct
+    assert hemorrhage_left_open(answer) == (not excluded or if_head_ct)
     assert not_head_ct(answer) == ("not_head_ct" in flags)
     assert abstains(answer) == ("uncertain" in flags)
+
+
+@pytest.mark.parametrize("flag", ["coloured_mark", "contrast_agent", "window_too_wide"])
+def test_a_guess_that_means_nothing_leaves_a_hemorrhage_open(flag):
+    assert hemorrhage_left_open(SimpleNamespace(label="no_stroke", flags=("uncertain", flag)))

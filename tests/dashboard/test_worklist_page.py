@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from core.reading import MARKED, NOT_HEAD_CT, UNCERTAIN
+from core.reading import HEMORRHAGE_NOT_EXCLUDED, MARKED, NOT_HEAD_CT, UNCERTAIN
 from dashboard import resources
 from db import models
 from services.intake import Incoming, receive
@@ -37,12 +37,26 @@ def test_what_the_model_does_not_answer_can_be_looked_for(app, demo):
         for reading, flag in ((unsure, UNCERTAIN), (strange, NOT_HEAD_CT)):
             session.get(models.Reading, reading.id).flags = [flag]
     on(app, "worklist")
-    for said, scan_id in (("Abstains", unsure.scan_id), ("No head CT", strange.scan_id)):
+    for said, scan_id in (("Abstains", unsure.scan_id), ("Perhaps no head CT", strange.scan_id)):
         app.pills(key="worklist_answers").set_value([said]).run()
         assert scan_id in app.dataframe[0].value["No."].tolist()
         assert all(model.startswith(said) for model in app.dataframe[0].value["Model"])
     app.pills(key="worklist_answers").set_value([unsure.label]).run()
     assert unsure.scan_id not in app.dataframe[0].value["No."].tolist(), "a guess is no answer"
+
+
+def test_every_scan_in_which_a_hemorrhage_is_left_open_can_be_looked_for(app, demo):
+    shown = [case.reading for case in cases(demo, "Reader 1") if case.reading and case.reading.label != "hemorrhagic"]
+    flags = ([HEMORRHAGE_NOT_EXCLUDED], [NOT_HEAD_CT, HEMORRHAGE_NOT_EXCLUDED], [UNCERTAIN, MARKED])
+    with demo.db.writing() as session:
+        for row in session.query(models.Reading):
+            row.flags = []
+        for reading, of in zip(shown, flags, strict=False):
+            session.get(models.Reading, reading.id).flags = of
+    on(app, "worklist")
+    app.pills(key="worklist_answers").set_value(["Hemorrhage not excluded"]).run()
+    assert set(app.dataframe[0].value["No."]) == {reading.scan_id for reading in shown[:3]}
+    assert all(said.endswith("; hemorrhage not excluded") for said in app.dataframe[0].value["Model"])
 
 
 def test_an_empty_list_says_why(app, demo):
@@ -180,6 +194,6 @@ def test_a_guess_that_means_nothing_has_no_confidence(app, demo):
         for reading, flags in ((marked, [UNCERTAIN, MARKED]), (unsure, [UNCERTAIN])):
             session.get(models.Reading, reading.id).flags = flags
     rows = on(app, "worklist").dataframe[0].value.set_index("No.")
-    assert rows.loc[marked.scan_id, "Model"] == "Abstains"
+    assert rows.loc[marked.scan_id, "Model"] == "Abstains; hemorrhage not excluded"
     assert pd.isna(rows.loc[marked.scan_id, "Confidence"])
     assert rows.loc[unsure.scan_id, "Confidence"] > 0
