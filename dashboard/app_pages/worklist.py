@@ -27,10 +27,10 @@ if not everything:
     st.stop()
 
 present = [state for state in STATES if any(case.state == state for case in everything)]
-by_state, by_name = st.columns([7, 2])
+by_state, by_name = st.columns([15, 4])
 states = by_state.pills("State", present, selection_mode="multi", key="worklist_states", persist_state="session")
 wanted = by_name.text_input("Find", placeholder="scan number or patient", key="worklist_find", persist_state="session")
-by_answer, by_batch, by_order = st.columns([10, 5, 4])
+by_answer, by_order = st.columns([15, 4])
 answers = by_answer.pills(
     "Model says",
     [*CLASSES, LEFT_OPEN, ABSTAINS, words.NO_HEAD],
@@ -40,11 +40,17 @@ answers = by_answer.pills(
     persist_state="session",
 )
 held = {case.scan.batch_id for case in everything}
-names = {ALL: "All"} | {n: f"{words.batch(*batch)} (no. {n})" for n, batch in batches(ws).items() if n in held}
+names = {ALL: "All batches"} | {n: f"{words.batch(*batch)} (no. {n})" for n, batch in batches(ws).items() if n in held}
 if st.session_state.get("worklist_batch") not in names:  # taken back since
     st.session_state["worklist_batch"] = ALL
+count, by_batch, back, start = st.columns([8, 5, 2, 4], vertical_alignment="center")
 batch = by_batch.selectbox(
-    "Batch", list(names), format_func=names.__getitem__, key="worklist_batch", persist_state="session"
+    "Batch",
+    list(names),
+    format_func=names.__getitem__,
+    label_visibility="collapsed",
+    key="worklist_batch",
+    persist_state="session",
 )
 order = by_order.selectbox("Order", list(ORDERS), key="worklist_order", persist_state="session")
 
@@ -77,7 +83,6 @@ place = ORDERS[order](shown)
 shown.sort(key=place)
 by_answers = bool(answers) or not {"confirmed", "corrected"}.isdisjoint(states)  # so that the list tells them
 waiting = queue(shown, second_readings=True, order=place)
-count, back, start = st.columns([5, 2, 2], vertical_alignment="center")
 told = f"; **{len(waiting)}** of them not read by you. Tick one to open it." if shown else "."
 count.markdown(f"**{len(shown)}** of {len(everything)} scans{told}")
 these = "Read this one" if len(waiting) == 1 else f"Read these {len(waiting)}"
