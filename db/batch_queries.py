@@ -63,7 +63,7 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
     studies = sorted(set(session.scalars(select(Scan.study_key).where(Scan.batch_id == batch))))
     session.execute(delete(Reading).where(Reading.scan_id.in_(of_batch)))
     session.execute(delete(Part).where(Part.scan_id.in_(of_batch)))
-    session.execute(update(Scan).where(Scan.resembles_id.in_(of_batch)).values(resembles_id=None))
+    _relink_copies(session, batch)
     session.execute(delete(Scan).where(Scan.batch_id == batch))
     for start in range(0, len(studies), queries.AT_ONCE):
         some = studies[start : start + queries.AT_ONCE]
@@ -71,6 +71,22 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
         left = select(Scan.study_key).where(Scan.study_key.in_(some))
         session.execute(delete(Study).where(Study.key.in_(some), Study.key.not_in(left)))
     return hashes
+
+
+def _relink_copies(session: Session, batch: int | None) -> None:
+    """What is left of near copies, once a batch has gone, are copies of one another as before: of the scan that the
+    batch's was a copy of or, where there is none, of the oldest of them."""
+    rows = session.execute(select(Scan.id, Scan.resembles_id).where(Scan.batch_id == batch)).tuples()
+    going: dict[int, int | None] = dict(rows.all())
+    of_batch = select(Scan.id).where(Scan.batch_id == batch)
+    left = select(Scan.id, Scan.resembles_id).where(Scan.resembles_id.in_(of_batch), Scan.batch_id != batch)
+    oldest: dict[int | None, int] = {}
+    for scan_id, original in session.execute(left.order_by(Scan.id)).tuples().all():
+        while (before := going.get(original or 0)) is not None:
+            original = before
+        of = oldest.setdefault(original, scan_id) if original in going else original
+        relinked = update(Scan).where(Scan.id == scan_id).values(resembles_id=of if of != scan_id else None)
+        session.execute(relinked)
 
 
 def joined_by_batch_of(session: Session, scan_id: int) -> list[dict[str, Any]]:

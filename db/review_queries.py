@@ -1,12 +1,12 @@
 """What readers said, as it is asked of the case log. Like `db.queries`, these never commit."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from db import queries
 from db.models import Reading, Review, Scan, Shown, Study
@@ -106,22 +106,48 @@ def begun_blind(session: Session, reader: str) -> frozenset[int]:
 
 
 def shown_to(session: Session, reader: str, scan_ids: Collection[int] | None = None) -> set[int]:
-    """Ids of the scans of which `reader` has seen a model's answer beside them, or beside what is nearly the same
-    image."""
-    seen, copy = aliased(Scan), aliased(Scan)
-    itself = select(Scan.id).join(Shown, Shown.content_hash == Scan.content_hash)
-    original = select(copy.id).join(seen, copy.resembles_id == seen.id)
-    original = original.join(Shown, Shown.content_hash == seen.content_hash)
-    a_copy = select(seen.resembles_id).join(Shown, Shown.content_hash == seen.content_hash)
-    ways = ((itself, Scan.id), (original, copy.id), (a_copy.where(seen.resembles_id.is_not(None)), seen.resembles_id))
-    of_reader = Shown.reader == reader
-    return {i for way, of in ways for (i,) in queries.rows_for(session, way.where(of_reader), of, scan_ids)}
+    """Ids of the scans of which `reader` has seen a model's answer beside them, or beside what is, however far about,
+    nearly the same image."""
+    first = _first_copies(session)
+    alike = None if scan_ids is None else {first.get(scan_id, scan_id) for scan_id in scan_ids}
+    asked = None if alike is None else alike.union(scan_ids or (), (i for i, of in first.items() if of in alike))
+    itself = select(Scan.id).join(Shown, Shown.content_hash == Scan.content_hash).where(Shown.reader == reader)
+    seen = {i for (i,) in queries.rows_for(session, itself, Scan.id, asked)}
+    groups = {first.get(i, i) for i in seen}
+    known = groups.union(seen, (i for i, of in first.items() if of in groups))
+    return known if scan_ids is None else known.intersection(scan_ids)
+
+
+def _first_copies(session: Session) -> dict[int, int]:
+    """Of scans that nearly copy an earlier one, which copies none itself: scan id -> the first one's."""
+    links = select(Scan.id, Scan.resembles_id).where(Scan.resembles_id.is_not(None)).order_by(Scan.id)
+    first: dict[int, int] = {}
+    for scan_id, earlier in session.execute(links).tuples():
+        if earlier is not None:
+            first[scan_id] = first.get(earlier, earlier)
+    return first
+
+
+def note_seen(session: Session, reader: str, content_hashes: Iterable[str]) -> None:
+    """That `reader` has been told a model's answers to these images."""
+    for content_hash in content_hashes:
+        if session.get(Shown, (content_hash, reader)) is None:
+            session.add(Shown(content_hash=content_hash, reader=reader))
+
+
+def note_told(session: Session, reader: str, scan_id: int) -> None:
+    """After a review: where `reader` has now read all that was drawn of the patient for the blind audit, the answers to
+    all of it are told, whatever joins the patient later and hides them again."""
+    patient = session.scalar(select(Study.patient_key).join(Scan).where(Scan.id == scan_id, Scan.audit))
+    if patient is not None and not left_to_read_blind(session, reader, [patient]):
+        theirs = select(Scan.content_hash).join(Study).where(Scan.audit, Study.patient_key == patient)
+        note_seen(session, reader, session.scalars(theirs).all())
 
 
 def may_have_seen(session: Session, reader: str, scan_id: int) -> bool:
     """Whether a model's reading of a scan has been shown to `reader` at some time: beside it or beside a near copy; or,
     of a patient drawn for the blind audit, when `reader` had reviewed all of the patient's scans that were in the log
-    then, whatever has come since and hides the answers again."""
+    then (which is noted at once since `note_told`; logs of before are asked)."""
     if shown_to(session, reader, [scan_id]):
         return True
     patient = select(Study.patient_key).join(Scan).where(Scan.id == scan_id)

@@ -192,9 +192,7 @@ def note_shown(ws: Workspace, case: Case, reader: str) -> None:
 def pass_on_shown(ws: Workspace, content_hashes: Collection[str], reader: str) -> None:
     """Remember the same of images that whoever is `reader` now has seen under no name."""
     with ws.db.writing() as session:
-        for content_hash in content_hashes:
-            if session.get(models.Shown, (content_hash, reader)) is None:
-                session.add(models.Shown(content_hash=content_hash, reader=reader))
+        review_queries.note_seen(session, reader, content_hashes)
 
 
 def held_back(ws: Workspace, reader: str) -> frozenset[int]:
@@ -309,6 +307,7 @@ def record(
         session.flush()
         detail = {"scan": scan_id, "review": review.id, "verdict": verdict, "blind": blind, "settles": adjudication}
         audit.append(session, review.reader, "review", detail)
+        review_queries.note_told(session, reader, scan_id)
         return review
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -180,6 +181,37 @@ def test_slices_that_come_later_are_drawn_as_the_first_were_and_hide_the_answers
     with ws.db.reading() as session:
         [review] = review_queries.latest_reviews(session, [drawn_patient[0]])[drawn_patient[0]]
     assert (review.blind, review.blind_verdict) == (False, "ischemic")
+
+
+def test_what_joins_a_patient_whose_answers_are_told_makes_no_verdict_blind_again(ws, drawn_patient):
+    """Not even a scan that was in the log before, under no name."""
+    for scan_id in drawn_patient:
+        say(ws, scan_id, "ischemic", blind=True)
+    with ws.db.writing() as session:
+        theirs = session.get(models.Scan, drawn_patient[0])
+        early = theirs.created_at - timedelta(days=1)
+        same = {name: getattr(theirs, name) for name in ("study_key", "batch_id", "unit", "height", "width", "meta")}
+        session.add(models.Scan(content_hash="0" * 64, created_at=early, audit=True, **same))
+    assert all(c.hidden for c in cases(ws, "Ann", ids=drawn_patient)), "one is left to read"
+    say(ws, drawn_patient[0], "no_stroke", blind=True)
+    with ws.db.reading() as session:
+        [review] = review_queries.latest_reviews(session, [drawn_patient[0]])[drawn_patient[0]]
+    assert (review.blind, review.blind_verdict) == (False, "ischemic")
+
+
+@pytest.mark.parametrize("seen", range(4))
+def test_an_answer_shown_beside_any_copy_is_shown_of_all(ws, scan_ids, seen):
+    """Copies of one original, and a copy of a copy."""
+    links = {1: 0, 2: 0, 3: 2}
+    with ws.db.writing() as session:
+        for place, of in links.items():
+            session.get(models.Scan, scan_ids[place]).resembles_id = scan_ids[of]
+    note_shown(ws, case(ws, scan_ids[seen], "Ann"), "Ann")
+    with ws.db.reading() as session:
+        alike = set(scan_ids[:4])
+        assert review_queries.shown_to(session, "Ann") == alike
+        assert review_queries.shown_to(session, "Ann", scan_ids[3:]) == alike & set(scan_ids[3:])
+        assert not review_queries.shown_to(session, "Ben")
 
 
 def test_figures_do_not_tell_the_answers_to_scans_begun_blind(ws, drawn_patient):

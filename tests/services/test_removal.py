@@ -194,3 +194,41 @@ def test_an_undo_leaves_what_another_intake_relies_on(ws, predictor, monkeypatch
         rows = queries.scans(session)
     assert len(rows) == 2
     assert all(stored_scan(ws, row.content_hash).pixels.any() for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("links", "left"),
+    [
+        ({2: 1, 3: 1}, {2: None, 3: 2}),  # copies of what went are copies of one another
+        ({2: 1, 3: 2, 4: 1}, {2: None, 3: 2, 4: 2}),
+        ({2: 1}, {2: None}),
+    ],
+)
+def test_copies_of_a_scan_that_is_taken_back_stay_known_as_copies(ws, links, left):
+    ids = {n: one(ws, n) for n in (1, 2, 3, 4)}
+    linked(ws, ids, links)
+    assert undo(ws, ids[1], actor="a")
+    with ws.db.reading() as session:
+        found = {scan.id: scan.resembles_id for scan in session.query(models.Scan)}
+    assert {n: found[ids[n]] for n in left} == {n: of and ids[of] for n, of in left.items()}
+
+
+def test_copies_of_a_scan_taken_back_that_was_a_copy_itself_are_copies_of_its_original(ws):
+    ids = {n: one(ws, n) for n in (1, 2, 3)}
+    linked(ws, ids, {2: 1, 3: 2})
+    assert undo(ws, ids[2], actor="a")
+    with ws.db.reading() as session:
+        assert session.get(models.Scan, ids[3]).resembles_id == ids[1]
+
+
+def linked(ws, ids, links):
+    """Make scans near copies of earlier ones."""
+    with ws.db.writing() as session:
+        for n, of in links.items():
+            session.get(models.Scan, ids[n]).resembles_id = ids[of]
+
+
+def one(ws, n):
+    """A scan that came in a batch of its own."""
+    [received] = take(ws, serving_model(ws), [(f"{n}.png", png(n))])
+    return received.scan_id
