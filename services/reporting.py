@@ -11,6 +11,7 @@ from core.agreement import cohens_kappa
 from core.evaluate import Report, difference, evaluate, evaluate_patients
 from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import CLASSES, HEMORRHAGIC
+from core.likeness import connected
 from core.manifest import OperatingPoint
 from core.pseudonym import unnamed
 from core.reading import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
@@ -100,7 +101,7 @@ class LiveEvaluation:
     """Figures of one model version on the case log, and what they leave out."""
 
     question: Question
-    rows: pd.DataFrame  # a row a scan: see _COLUMNS, and p_<class>
+    rows: pd.DataFrame  # a row a scan: see _COLUMNS, "copy" of one above, and p_<class>
     report: Report | None  # None where no scan qualifies
     patient_report: Report | None
     answered_report: Report | None  # only where the model neither abstained nor flagged the image
@@ -189,6 +190,8 @@ def _rows(log: Log, labelled: Sequence[Labelled], validated: Collection[str]) ->
     )
     flags = ["blind", "audit", "seen_in_training", "settled_on", "answered", "flagged"]
     table[flags] = table[flags].astype(bool)
+    alike = connected((scan.id, scan.resembles_id) for scan in (*log.scans, *log.others) if scan.resembles_id)
+    table["copy"] = pd.Series([alike.get(scan.id, str(scan.id)) for scan, *_ in labelled], dtype=object).duplicated()
     for name in CLASSES:
         if readings and name in readings[0].probabilities:
             table[f"p_{name}"] = [reading.probabilities[name] for reading in readings]

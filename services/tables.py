@@ -262,6 +262,11 @@ def notes(live: LiveEvaluation) -> list[str]:
     ):
         if n := live.count(column):
             found.append(f"Of {of}, and so with better figures: {counted(n, 'scan')} of these.")
+    if n := live.count("copy"):
+        found.append(
+            f"Nearly the same image as another of these: {counted(n, 'scan')}. Each counts by itself here, so that the "
+            "intervals are narrower than they should be."
+        )
     if live.report and not live.rows["blind"].all():
         found.append(
             f"Given with the model's answer in view: {int((~live.rows['blind']).sum())} of "

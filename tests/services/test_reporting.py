@@ -97,6 +97,16 @@ def test_patients_whose_scans_its_rules_come_from_are_not_unmet(log, publish_unt
     assert "and so with better figures: 1 scan of these" in said
 
 
+def test_near_copies_are_counted_and_said(log):
+    ws, _ = log
+    ids = asked(ws).rows["scan_id"].tolist()
+    assert "Nearly the same image" not in " ".join(notes(asked(ws)))
+    with ws.db.writing() as session:
+        for copy, of in ((1, 0), (2, 1)):
+            session.get(models.Scan, ids[copy]).resembles_id = ids[of]
+    assert "Nearly the same image as another of these: 2 scans." in " ".join(notes(asked(ws)))
+
+
 def test_agreement_is_between_readers_and_with_the_model(log, publish_untrained):
     ws, _ = log
     table = agreement(asked(ws).agreement).set_index("Between")
