@@ -62,9 +62,11 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def training_bar() -> Iterator[TellTraining]:
-    """A bar for `core.train.fit`, or for each of several at a time, with a line per epoch above."""
+def training_bar(*, simulated: bool = False) -> Iterator[TellTraining]:
+    """A bar for `core.train.fit`, or for each of several at a time, with a line per epoch above. `simulated`: simulated
+    scans are among those validated on."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    on = "validation, simulated scans among it:" if simulated else "validation"
     with Progress(*columns, console=errors) as progress:
         tasks: dict[str, TaskID] = {}
 
@@ -75,7 +77,7 @@ def training_bar() -> Iterator[TellTraining]:
             progress.update(tasks[of], completed=done, description=description, visible=done < total)
             if epoch:
                 validated = (
-                    f", validation loss {epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.3f}"
+                    f", {on} loss {epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.3f}"
                     if epoch.validation_loss == epoch.validation_loss
                     else ""
                 )

@@ -67,7 +67,7 @@ def _train(ws: Workspace, prepared: Prepared, recipe: Recipe, args: argparse.Nam
     else:
         errors.print(f"{'Going on after the last whole epoch' if checkpoint.exists() else 'Nothing to resume'}.")
     name = args.name or (args.manifest or args.data).resolve().name
-    with training_bar() as tell:
+    with training_bar(simulated=bool(prepared.only_simulated)) as tell:
         manifest = train_dataset(ws, prepared, recipe, name=name, checkpoint=checkpoint, progress=tell)
     for limit in manifest.limits:
         errors.print(f"Note: {limit}")

@@ -12,7 +12,7 @@ from core import bundle, outlier
 from core.bundle import Bundle
 from core.dataset import Examples
 from core.evaluate import Report, evaluate
-from core.labels import CLASSES, in_words
+from core.labels import CLASSES, NO_STROKE, in_words
 from core.manifest import Manifest
 from core.preprocess import InputSpec
 from core.pseudonym import unnamed
@@ -53,7 +53,8 @@ def publish_fit(
     usual: dict[str, Examples] | None = None,
     models_dir: Path | None = None,
 ) -> Manifest:
-    """Settle the rules on validation scans, measure on validation and test scans, publish.
+    """Settle the rules on validation scans, measure on validation and test scans, publish. What is simulated in a part
+    has its say in the rules, and figures of its own.
 
     `usual`: what the flag "not a head CT" is to take for usual, where that is more than the parts' own scans.
     A demonstration has nothing to tell head CT from other images by.
@@ -68,7 +69,11 @@ def publish_fit(
         typical = typical_of(result.network, of["train"], recipe)
         distances = usual_distances(typical, result.network, of["validation"], recipe)
         rules = replace(rules, typical=outlier.with_threshold(typical, distances, asked.false_flags))
-    metrics = {name: measure(rules.probabilities(of), parts[name], classes) for name, of in said.items()}
+    metrics = {
+        what: measure(rules.probabilities(of)[places], parts[name].at(places), classes)
+        for name, of in said.items()
+        for what, places in _measured_apart(name, parts[name])
+    }
     origin = replace(origin, limits=(*origin.limits, *_untried(parts, classes)))
     return publish_model(ws, result, parts, classes, spec, recipe, origin, rules, metrics, models_dir=models_dir)
 
@@ -185,6 +190,22 @@ def _of_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
     if not unknown:
         return ()
     return (f"It knows no answer {' and no answer '.join(unknown)}: it will call such a scan one of its classes.",)
+
+
+def _measured_apart(name: str, part: Examples) -> Iterator[tuple[str, list[int]]]:
+    """(what is measured, places) of a part: its real scans; and each class that was simulated into it, against real
+    scans without stroke."""
+    samples = list(enumerate(part.samples))
+    yield name, [place for place, sample in samples if sample.synthetic is None]
+    none = [place for place, sample in samples if sample.synthetic is None and sample.label == NO_STROKE]
+    for label in sorted({sample.label for sample in part.samples if sample.synthetic is not None}):
+        made = [place for place, sample in samples if sample.synthetic is not None and sample.label == label]
+        yield f"{name}, {simulated_or_none(label)}", none + made
+
+
+def simulated_or_none(label: str) -> str:
+    """What figures are called that are of simulated scans of a class and real ones without stroke."""
+    return f"simulated {in_words(label).lower()} scans or none"
 
 
 def measure(probabilities: np.ndarray, part: Examples, classes: Sequence[str]) -> Report:

@@ -93,14 +93,20 @@ class Prepared:
     units: Mapping[str, str] = field(default_factory=dict)  # patient -> who share images, see `dealt_with`
     simulated: Simulated | None = None  # lesions simulated into the scans without stroke, where the recipe says so
 
+    @property
+    def only_simulated(self) -> list[int]:
+        """The classes that have no real scan anywhere, only simulated ones."""
+        if self.simulated is None:
+            return []
+        present = set(self.examples.y.tolist())
+        return [label for label in range(len(self.classes)) if label not in present]
+
     def with_missing_classes(self, part: Examples) -> Examples:
         """A part and, of a class that has no real scan anywhere, what was simulated into its scans."""
         if self.simulated is None:
             return part
-        present = set(self.examples.y.tolist())
-        for label in range(len(self.classes)):
-            if label not in present:
-                part = part.and_also(self.simulated.of(part).examples(label))
+        for label in self.only_simulated:
+            part = part.and_also(self.simulated.of(part).examples(label))
         return part
 
     def with_lesions(self, part: Examples) -> Examples:
