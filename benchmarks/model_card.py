@@ -232,7 +232,7 @@ def at_operating_point(found: CrossValidation) -> tuple[Figure, Figure]:
 
 def in_markdown(measured: Measured, version: str) -> str:
     found = measured.trained.found
-    real, people, infarcts = found.report(real_only=True), found.patient_report(), found.simulated_report(ISCHEMIC)
+    real, people, infarcts = found.report(), found.patient_report(), found.simulated_report(ISCHEMIC)
     alike = balanced(found)
     calibrated, raw = _report(found, alike), _report(found, alike, "raw_")
     answered = alike[alike["answered"]]

@@ -43,7 +43,7 @@ def main() -> None:
         found = trained.found
         errors.print("On patients not met, five folds:")
         for what, figure in (
-            ("hemorrhage AUC per slice", found.report(real_only=True).per_class[HEMORRHAGIC].auc),
+            ("hemorrhage AUC per slice", found.report().per_class[HEMORRHAGIC].auc),
             ("hemorrhage AUC per patient", found.patient_report().per_class[HEMORRHAGIC].auc),
             ("simulated infarct AUC per slice", found.simulated_report(ISCHEMIC).per_class[ISCHEMIC].auc),
         ):

@@ -19,6 +19,7 @@ from core.settings import Recipe, Settings
 from core.train import stage_checkpoints
 from services.audit_report import summary, verdict
 from services.crossvalidation import cross_validate, forget_kept
+from services.publishing import simulated_or_none
 from services.training import Prepared, checkpoint_path, prepare, read_recipe, train_dataset
 from services.workspace import Workspace, open_workspace
 
@@ -97,11 +98,12 @@ def _cross_validate(ws: Workspace, prepared: Prepared, recipe: Recipe, args: arg
         "scans": found.report(),
         "before calibration": found.report(raw=True),
         "patients": found.patient_report(),
+        **{simulated_or_none(label): found.simulated_report(label) for label in found.simulated_classes},
     }
     for what, report in reports.items():
         _tell_report(what, report)
-    answered = int(found.table["answered"].sum())
-    print(f"The models answered {answered} of {len(found.table)} scans and abstained on the others.")
+    answered = int(found.real["answered"].sum())
+    print(f"The models answered {answered} of {len(found.real)} scans and abstained on the others.")
     if args.json:
         args.json.write_text(json.dumps({what: report.to_json() for what, report in reports.items()}, indent=1))
     if args.predictions:

@@ -57,16 +57,25 @@ class CrossValidation:
     # network was trained on scans as from elsewhere, of the same scans sent so: sent_<class>, sent_answered
     rules: Rules  # for a model of all patients; its `typical` is of no network but holds the threshold
 
-    def report(self, *, raw: bool = False, real_only: bool = False) -> Report:
-        """Per scan; `raw`: before calibration."""
-        rows = self.table[self.table["synthetic"] == ""] if real_only else self.table
-        before = self._of_scans(rows, raw=True)
-        return before if raw else _ranked_as(self._of_scans(rows), before)
+    @property
+    def real(self) -> pd.DataFrame:
+        """The rows of `table` about real scans."""
+        return self.table[self.table["synthetic"] == ""]
+
+    @property
+    def simulated_classes(self) -> tuple[str, ...]:
+        """The classes that were tested on simulated scans, for want of real ones."""
+        made = set(self.table.loc[self.table["synthetic"] != "", "label"])
+        return tuple(name for name in self.classes if name in made)
+
+    def report(self, *, raw: bool = False) -> Report:
+        """Per real scan; `raw`: before calibration."""
+        before = self._of_scans(self.real, raw=True)
+        return before if raw else _ranked_as(self._of_scans(self.real), before)
 
     def patient_report(self) -> Report:
         """Per patient, of their real scans."""
-        rows = self.table[self.table["synthetic"] == ""]
-        return _ranked_as(self._of_patients(rows), self._of_patients(rows, raw=True))
+        return _ranked_as(self._of_patients(self.real), self._of_patients(self.real, raw=True))
 
     def simulated_report(self, label: str) -> Report:
         """Scans with a lesion of `label` simulated into them against real scans without stroke."""

@@ -132,7 +132,7 @@ def publish_shipped(ws: Workspace, trained: Trained, bundles: Path) -> Manifest:
         origin,
         trained.rules,
         {
-            "patients not met, real scans": found.report(real_only=True),
+            "patients not met, real scans": found.report(),
             "patients not met, simulated infarcts or none": found.simulated_report(ISCHEMIC),
         },
         models_dir=bundles,

@@ -1,8 +1,10 @@
 """`train.py` where a class is only simulated: no figure counts simulated scans among real ones. Not every head is one
 that an infarct is simulated into."""
 
+import json
 import re
 
+import pandas as pd
 import pytest
 
 from core import bundle
@@ -55,3 +57,21 @@ def test_the_figures_of_a_training_are_of_its_real_scans_and_those_of_simulated_
         assert 1 <= made <= 3
     assert not published
     assert re.search("epoch 1: .* validation, simulated scans among it: loss .* accuracy", said.stderr)
+
+
+def test_the_figures_of_folds_are_of_real_scans_and_those_of_simulated_ones_say_so(asked, tmp_path):
+    out, table = tmp_path / "folds.json", tmp_path / "folds.csv"
+    said = run("train", *asked, "--folds", 2, "--json", out, "--predictions", table).stdout
+    real = pd.read_csv(table, keep_default_na=False).query("synthetic == ''")
+    assert len(real) == 24
+    figures = json.loads(out.read_text())
+    hemorrhages, made, none = by_class(figures.pop("simulated ischemic scans or none"))
+    assert (hemorrhages, none) == (0, 12)
+    assert 1 <= made <= 12
+    assert {what: by_class(report) for what, report in figures.items()} == {
+        "scans": [12, 0, 12],
+        "before calibration": [12, 0, 12],
+        "patients": [12, 0, 12],
+    }
+    assert "simulated ischemic scans or none:\n" in said
+    assert f"The models answered {real['answered'].sum()} of 24 scans" in said

@@ -132,7 +132,7 @@ def test_scans_of_several_folds_are_ranked_by_the_networks_own_answers(prepared)
     found = cross_validate(prepared, TINY, 3, CalibrationSettings())
     of = {column: found.table[f"{column}_hemorrhagic"].to_numpy() for column in ("p", "raw")}
     is_it = (found.table["label"] == "hemorrhagic").to_numpy()
-    report = found.report(real_only=True)
+    report = found.report()
     assert report.per_class["hemorrhagic"].auc.value == pytest.approx(roc_auc_score(is_it, of["raw"]))
     assert report.accuracy.value == pytest.approx(((of["p"] > 0.5) == is_it).mean())
 
@@ -168,7 +168,7 @@ def test_a_class_without_real_scans_is_tested_on_what_was_simulated_into_unmet_p
     assert set(made["label"]) == {"ischemic"}
     assert set(made["patient"]) <= set(prepared.examples.patients)
     assert made.groupby("patient")["fold"].nunique().max() == 1
-    assert found.report(real_only=True).n == len(prepared.examples)
+    assert found.report().n == len(prepared.examples)
     assert found.simulated_report("ischemic").n == len(made) + prepared.examples.labels.count("no_stroke")
     rules = for_all_patients(found, prepared, found.folds[0].network, recipe)
     assert rules.calibration.scans == len(found.table)
