@@ -35,6 +35,13 @@ def _rollback(instead_of: str | None) -> None:
         st.session_state["models_notice"] = str(error)
 
 
+def _settled_on_simulated(manifest: Manifest) -> tuple[str, ...]:
+    """The classes whose scans were simulated where its rules were settled: a retrained version, which may still know
+    them from its parent's training alone, is settled on reviewed scans."""
+    recipe = manifest.lineage.get("recipe") or {}
+    return manifest.simulated_classes if recipe.get("simulation") else ()
+
+
 def _calibrated(calibration: Calibration, *, simulated: bool) -> str:
     if not calibration.scans:
         return "not calibrated"
@@ -45,9 +52,12 @@ def _calibrated(calibration: Calibration, *, simulated: bool) -> str:
 
 def _operating_points(manifest: Manifest) -> None:
     """At which probability a finding is found as often as was asked, and what that gave where it was settled."""
+    made = _settled_on_simulated(manifest)
     for name, point in manifest.operating_points.items():
         means = "counts as not excluded" if name == HEMORRHAGIC else "(Review makes no use of it) counts as found"
-        with_it = " (scans with it are simulated)" if name in manifest.simulated_classes else ""
+        with_it = ""
+        if made:
+            with_it = " (scans with it are simulated)" if name in made else " (simulated scans among the others)"
         st.caption(
             f"{in_words(name)} {means} from {percent(point.threshold)} on: on the scans that this threshold was "
             f"chosen on{with_it}, a sensitivity of {_with_n(point.sensitivity)} "
@@ -95,7 +105,7 @@ def _card(version: Version) -> None:
         threshold = manifest.abstain_below
         st.caption(
             f"{manifest.arch}, made {words.when(manifest.created_at)}; "
-            + _calibrated(manifest.calibration, simulated=bool(manifest.simulated_classes))
+            + _calibrated(manifest.calibration, simulated=bool(_settled_on_simulated(manifest)))
             + (f"; abstains below {percent(threshold)} confidence" if threshold is not None else "; answers every scan")
             + ("; does not flag" if manifest.false_flags is None else "; flags")
             + " images that are no head CT"

@@ -53,12 +53,26 @@ def test_a_version_that_is_damaged_is_said_and_cannot_be_let_serve(app, demo):
     assert app.error
 
 
-@pytest.mark.parametrize("simulated", [[], ["ischemic"]])
-def test_figures_on_simulated_scans_are_called_that(app, demo, simulated):
+WITH_SIMULATION = {"recipe": {"simulation": {"per_slice": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("simulated", "lineage", "said"),
+    [
+        (["ischemic"], WITH_SIMULATION, True),
+        ([], WITH_SIMULATION, False),
+        (["ischemic"], {"recipe": {"simulation": None}}, False),  # retrained on reviewed scans alone
+    ],
+)
+def test_figures_on_simulated_scans_are_called_that(app, demo, simulated, lineage, said):
     figure = {"value": 0.96, "low": 0.9, "high": 0.99, "n": 80}
     point = {"asked_sensitivity": 0.95, "threshold": 0.15, "sensitivity": figure, "specificity": figure}
-    publish_network(demo, simulated_classes=simulated, operating_points={"ischemic": point})
-    assert ("was chosen on (scans with it are simulated), a" in words(on(app, "models"))) == bool(simulated)
+    points = {"hemorrhagic": point, "ischemic": point}
+    publish_network(demo, simulated_classes=simulated, lineage=lineage, operating_points=points)
+    shown = words(on(app, "models"))
+    assert ("was chosen on (scans with it are simulated), a" in shown) == said
+    assert ("was chosen on (simulated scans among the others), a" in shown) == said
+    assert ("calibrated on 30 scans of 9 patients, simulated ones among them" in shown) == said
 
 
 def test_what_a_version_was_seen_to_mistake_stands_where_it_may_be_let_serve(app, demo):
