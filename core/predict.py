@@ -77,7 +77,7 @@ class Predictor:
 
     def _flags(self, scan: Scan, probabilities: dict[str, float], unlike: bool, flat: bool) -> Iterator[str]:
         """What has to be known about an answer. A scan unlike head CT gets no other word about its content, but
-        that a hemorrhage may be in it: it may be a head CT all the same."""
+        that a hemorrhage may be in it: it may be a head CT all the same. A guess that means nothing excludes none."""
         manifest, confidence, why = self.manifest, max(probabilities.values()), tuple(why_not(scan, flat=flat))
         unsure = bool(why) or (manifest.abstain_below is not None and confidence < manifest.abstain_below)
         if unlike or unsure:
@@ -85,7 +85,7 @@ class Predictor:
         yield from why
         point, bleeding = manifest.operating_points.get(HEMORRHAGIC), probabilities.get(HEMORRHAGIC, 0.0)
         best = bleeding == confidence
-        if (best and (unlike or unsure)) or (not best and point and bleeding >= point.threshold):
+        if why or (best and (unlike or unsure)) or (not best and point and bleeding >= point.threshold):
             yield HEMORRHAGE_NOT_EXCLUDED
         if scan.patient_key in self._trained or (self._of_images and unnamed(scan.content_hash) in self._trained):
             yield SEEN_IN_TRAINING

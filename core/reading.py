@@ -115,5 +115,5 @@ def is_meaningless(reading: Answer) -> bool:
 
 
 def certainty(reading: Answer) -> float:
-    """How sure the model is; not at all where its guess means nothing."""
-    return 0.0 if is_meaningless(reading) else reading.confidence
+    """How sure the model is; not at all where its guess means nothing, nor of an image that may be no head CT."""
+    return 0.0 if is_meaningless(reading) or not_head_ct(reading) else reading.confidence

@@ -115,7 +115,7 @@ def in_a_line(received: Received, *, blind_first: bool) -> str:
     what = f"{printable(received.file)}: {received.outcome}"
     hidden = blind_first or received.audit
     if received.reading and not_head_ct(received.reading) and not hidden:
-        what += ". It does not look like a head CT: the model gives it no stroke type"
+        what += ". Perhaps no head CT: the model gives it no stroke type"
     return f"{what}. {received.reason}" if received.reason else what
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from core.evaluate import SLICES_THAT_SPEAK
 from core.labels import HEMORRHAGIC
-from core.reading import certainty, hemorrhage_if_head_ct, not_head_ct
+from core.reading import certainty, hemorrhage_left_open, is_meaningless, not_head_ct
 from db.queries import listed
 from services.review import Case
 
+UNKNOWN = 0.5
+"""The probability of hemorrhage where nothing is known: before all that the model thinks less likely than not."""
 Place = Callable[[Case], Any]
 """What a scan is sorted by, smallest first."""
 
@@ -46,11 +48,12 @@ def _hemorrhage(cases: Sequence[Case]) -> Place:
 
 
 def _suspicion(case: Case) -> float | None:
-    """The probability of hemorrhage, as far as the reader may know it; of what seems to be no head CT only where a
-    hemorrhage is to be looked for in case it is one."""
-    if case.reading is None or (not_head_ct(case.reading) and not hemorrhage_if_head_ct(case.reading)):
+    """The probability of hemorrhage, as far as the reader may know it: where the model's guess means nothing `UNKNOWN`,
+    and of what seems to be no head CT only where a hemorrhage is to be looked for in case it is one."""
+    reading = case.reading
+    if reading is None or (not_head_ct(reading) and not hemorrhage_left_open(reading)):
         return None
-    return case.reading.probabilities.get(HEMORRHAGIC, 0.0)
+    return UNKNOWN if is_meaningless(reading) else reading.probabilities.get(HEMORRHAGIC, 0.0)
 
 
 ORDERS: Mapping[str, Callable[[Sequence[Case]], Place]] = {

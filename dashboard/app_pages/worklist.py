@@ -26,7 +26,8 @@ if not everything:
     st.write("The case log is empty. Upload scans, or load the demo cases from the overview.")
     st.stop()
 
-present = [state for state in STATES if any(case.state == state for case in everything)]
+kept = st.session_state.get("worklist_states") or ()  # also where its last scan has been read meanwhile
+present = [state for state in STATES if state in kept or any(case.state == state for case in everything)]
 by_state, by_name = st.columns([15, 4])
 states = by_state.pills("State", present, selection_mode="multi", key="worklist_states", persist_state="session")
 wanted = by_name.text_input("Find", placeholder="scan number or patient", key="worklist_find", persist_state="session")
@@ -40,10 +41,10 @@ answers = by_answer.pills(
     persist_state="session",
 )
 held = {case.scan.batch_id for case in everything}
-names = {ALL: "All batches"} | {n: f"{words.batch(*batch)} (no. {n})" for n, batch in batches(ws).items() if n in held}
+names = {ALL: "All batches"} | {n: f"No. {n}: {words.batch(*batch)}" for n, batch in batches(ws).items() if n in held}
 if st.session_state.get("worklist_batch") not in names:  # taken back since
     st.session_state["worklist_batch"] = ALL
-count, by_batch, back, start = st.columns([8, 5, 2, 4], vertical_alignment="center")
+count, by_batch, back, start = st.columns([6, 6, 3, 4], vertical_alignment="center")
 batch = by_batch.selectbox(
     "Batch",
     list(names),
@@ -67,18 +68,18 @@ def _answers(case: Case) -> set[str]:
 
 def _confidence(case: Case) -> int | None:
     """In per cent; of a guess that means nothing there is none."""
-    sure = 0.0 if case.reading is None or not_head_ct(case.reading) else certainty(case.reading)
+    sure = certainty(case.reading) if case.reading else 0.0
     return whole_percent(sure) if sure else None
 
 
-shown = [
+meant = [
     case
     for case in everything
     if (not states or case.state in states)
-    and (not answers or not _answers(case).isdisjoint(answers))
     and (batch == ALL or case.scan.batch_id == batch)
     and case.is_meant_by(wanted)
 ]
+shown = [case for case in meant if not answers or not _answers(case).isdisjoint(answers)]
 place = ORDERS[order](shown)
 shown.sort(key=place)
 by_answers = bool(answers) or not {"confirmed", "corrected"}.isdisjoint(states)  # so that the list tells them
@@ -92,7 +93,7 @@ if waiting and start.button(these, type="primary", shortcut="S", width="stretch"
 if batch != ALL:
     with back:
         undo_button(ws, next(case.scan.id for case in everything if case.scan.batch_id == batch))
-if answers and (hidden := sum(case.hidden for case in everything)):
+if answers and (hidden := sum(case.hidden for case in meant)):
     are = "answer is" if hidden == 1 else "answers are"
     st.caption(f":material/visibility_off: {hidden} {are} hidden until you have read, and not looked for.")
 pages = (len(shown) + PER_PAGE - 1) // PER_PAGE

@@ -38,7 +38,10 @@ _STYLE = f"""
 <style>
 [data-testid="stMainBlockContainer"] {{ padding: 2.2rem 2rem 1rem; }}
 [data-testid="stMainBlockContainer"] h1 {{ font-size: 1.9rem; padding: 0 0 0.4rem; }}
-[data-testid="stSidebar"]:not([aria-expanded="false"]) {{ min-width: 13rem; max-width: 13rem; }}
+[data-testid="stSidebar"]:not([data-collapsed="true"]) {{ min-width: 13rem; max-width: 13rem; }}
+[data-testid="stApp"]:has([data-testid="stSidebar"][data-collapsed="true"]) [data-testid="stMainBlockContainer"] {{
+  padding-top: 4rem;
+}}
 [data-testid="stAlertContainer"] {{ padding: 0.5rem 0.8rem; }}
 .st-key-{STEADY} {{ min-height: 18rem; }}
 </style>
@@ -234,22 +237,25 @@ def _pass_on_seen() -> None:
 
 
 def _keep_list() -> None:
-    """Whoever begins or ends to read blind stays where they are."""
-    if blind_first():
-        _tell_nothing()
+    """Whoever begins or ends to read blind stays where they are, or is told that the list was left."""
+    if blind_first() and _tell_nothing():
+        left = "The list was chosen by what the model says and would tell its answers; this is another one."
+        st.session_state["notice"] = "info", left
     st.session_state.pop("revealed", None)
 
 
-def _tell_nothing() -> None:
+def _tell_nothing() -> bool:
     """Take from the list what it tells of the model: its order becomes that of the scans' numbers, from the one on the
-    desk on, and one that was chosen by answers is left, but for that scan."""
+    desk on, and one that was chosen by answers is left, but for that scan. Whether it was left."""
     if st.session_state.get("by_answer"):
         st.session_state.pop("queue", None)
         st.session_state["by_answer"] = False
-    elif "queue" in st.session_state:
+        return True
+    if "queue" in st.session_state:
         ids, scan = st.session_state["queue"], st.session_state.get("scan")
         here = [scan] if scan in ids else []
         st.session_state["queue"] = here + sorted(ids[ids.index(scan) + 1 :] if here else ids)
+    return False
 
 
 def forget_queue() -> None:

@@ -39,6 +39,7 @@ def test_a_list_chosen_by_answers_is_left_where_they_may_not_be_known(app, demo,
         assert app.session_state["queue"] == chosen
     elif by_answer:
         assert len(app.session_state["queue"]) > len(chosen)
+        assert ("this is another one" in words(app)) == (change == "blind first"), "who is new has chosen none"
     else:
         assert app.session_state["queue"] == [chosen[1], *sorted(chosen[2:])], "what came before tells as much"
 

@@ -63,7 +63,9 @@ def test_an_empty_list_says_why(app, demo):
     app.query_params["blind_first"] = "true"
     on(app, "worklist")
     app.pills(key="worklist_answers").set_value(["hemorrhagic"]).run()
-    assert "answers are hidden until you have read" in words(app)
+    assert "40 answers are hidden until you have read" in words(app)
+    app.text_input(key="worklist_find").set_value("scan 3").run()
+    assert "1 answer is hidden until you have read" in words(app), "of those that are asked for otherwise"
     app.text_input(key="worklist_find").set_value("nobody").run()
     assert "No scan is like that" in words(app)
 
@@ -80,11 +82,11 @@ def test_the_worklist_keeps_its_filters_while_another_page_is_open(app, demo):
     assert app.selectbox(key="worklist_order").value == "least certain first"
     assert app.selectbox(key="worklist_batch").value == 0, "all"
     assert app.dataframe[0].value["No."].tolist() == shown
-    for each in unread:  # read meanwhile: that state is not offered any more
+    for each in unread:  # read meanwhile
         verdict = {"verdict": "no_stroke", "expected_version": each.scan.version, "click_id": new_click()}
         record(demo, each.scan.id, reader="Reader 1", **verdict)
     on(app, "worklist")
-    assert "of 40 scans" in words(app)
+    assert "**0** of 40 scans" in words(app), "what was chosen stays chosen"
 
 
 def test_a_scan_whose_image_is_gone_costs_the_worklist_no_other(app, demo):

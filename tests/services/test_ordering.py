@@ -1,10 +1,11 @@
 from datetime import UTC, datetime
 from statistics import fmean
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.reading import ENHANCED, HEMORRHAGE_NOT_EXCLUDED, NOT_HEAD_CT, UNCERTAIN
+from core.reading import ENHANCED, HEMORRHAGE_NOT_EXCLUDED, MARKED, NOT_HEAD_CT, UNCERTAIN
 from db.queries import ReadingRow, ScanRow
 from services.ordering import ORDERS
 from services.review import Case
@@ -65,3 +66,19 @@ def test_a_guess_that_means_nothing_is_certain_of_nothing():
 def test_where_a_hemorrhage_is_to_be_looked_for_though_it_seems_no_head_ct_it_is_not_last():
     cases = [case(1, "a", 0.3), case(2, "b", 0.9, flags=(NOT_HEAD_CT, HEMORRHAGE_NOT_EXCLUDED))]
     assert in_order("hemorrhage first", cases) == [2, 1]
+
+
+@pytest.mark.parametrize("bleeds", [0.01, 0.99])
+def test_a_guess_that_means_nothing_leaves_a_hemorrhage_as_likely_as_not(bleeds):
+    flags = ((UNCERTAIN, ENHANCED), (NOT_HEAD_CT, MARKED))
+    cases = [
+        case(1, "a", 0.4),
+        case(2, "b", 0.6),
+        *(case(3 + i, f"c{i}", bleeds, flags=of) for i, of in enumerate(flags)),
+    ]
+    assert in_order("hemorrhage first", cases) == [2, 3, 4, 1]
+
+
+def test_what_may_be_no_head_ct_is_sure_of_nothing():
+    cases = [case(1, "a", 0.5), case(2, "b", 0.99, flags=(NOT_HEAD_CT,))]
+    assert in_order("most certain first", cases) == [1, 2]
