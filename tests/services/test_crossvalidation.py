@@ -168,7 +168,8 @@ def test_a_class_without_real_scans_is_tested_on_what_was_simulated_into_unmet_p
     assert set(made["label"]) == {"ischemic"}
     assert set(made["patient"]) <= set(prepared.examples.patients)
     assert made.groupby("patient")["fold"].nunique().max() == 1
-    assert found.report().n == len(prepared.examples)
+    assert found.simulated_classes == ("ischemic",)
+    assert found.report().n == found.report(raw=True).n == len(found.real) == len(prepared.examples)
     assert found.simulated_report("ischemic").n == len(made) + prepared.examples.labels.count("no_stroke")
     rules = for_all_patients(found, prepared, found.folds[0].network, recipe)
     assert rules.calibration.scans == len(found.table)

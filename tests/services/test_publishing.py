@@ -13,7 +13,7 @@ from core.manifest import Calibration
 from core.settings import Recipe
 from core.train import Fit, build_for
 from services.models import folder_of
-from services.publishing import REAL_FROM, Origin, _simulated, answers_of, publish_model
+from services.publishing import REAL_FROM, Origin, _measured_apart, _simulated, answers_of, publish_model
 from services.rules import Rules
 
 
@@ -57,3 +57,13 @@ def test_what_a_parent_was_seen_to_mistake_is_said_of_its_child_too(publish_untr
     parts = {"train": of_classes(0, 1, 2)}
     child = publish_model(ws, fit, parts, CLASSES, recipe.input_spec, recipe, origin, rules, {})
     assert child.mistaken == {"ischemic": "wide ventricles", "hemorrhagic": "arrows; a bright rim"}
+
+
+def test_what_is_simulated_is_measured_against_real_scans_without_stroke_and_never_among_real_ones():
+    part = of_classes(0, 2, 1, 2, 0)
+    assert dict(_measured_apart("test", part)) == {"test": [0, 1, 2, 3, 4]}
+    samples = [replace(one, synthetic="MCA, acute" if place == 2 else None) for place, one in enumerate(part.samples)]
+    assert dict(_measured_apart("test", replace(part, samples=tuple(samples)))) == {
+        "test": [0, 1, 3, 4],
+        "test, simulated ischemic scans or none": [1, 3, 2],
+    }
