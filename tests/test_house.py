@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 
@@ -125,3 +126,14 @@ def settings_of(model):
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from settings_of(inner)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make")
+def test_an_environment_that_was_left_half_made_is_made_anew(tmp_path):
+    """As by Debian's Python where python3-venv is missing."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("requirements.txt", "pyproject.toml"):
+        (tmp_path / name).touch()
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    subprocess.run(["make", ".venv/installed", f"PYTHON={sys.executable}"], cwd=tmp_path, check=True)
+    assert (tmp_path / ".venv" / "bin" / "pip").exists()
