@@ -55,10 +55,11 @@ class ImageStore:
         return _write_whole(self.root / NOTES / f"{log}-{secrets.token_hex(4)}", "\n".join(digests).encode())
 
     def notes(self, log: str, seconds: float) -> list[Path]:
-        """A case log's notes that have lain longer than that; temporary files of that age are removed."""
+        """A case log's notes that have lain longer than that; temporary files of that age are removed, where that
+        can be done."""
         limit, found = time.time() - seconds, []
         for path in [*self.root.glob("*/.*.tmp"), *self.root.glob(f"{NOTES}/{log}-*")]:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # gone meanwhile; or another's, which stays
                 if path.stat().st_mtime >= limit:
                     continue
                 if path.suffix == ".tmp":

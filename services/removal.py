@@ -1,7 +1,7 @@
 """What was taken in goes: a batch that is taken back, and images that a killed intake or undo left behind."""
 
+import logging
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from db import audit, batch_queries, queries
@@ -74,9 +74,23 @@ def sweep_images(ws: Workspace, *, stale_s: float = STALE_S) -> int:
     """
     with ws.db.reading() as session:
         notes = ws.images.notes(audit.beginning(session), stale_s)
-    removed = 0
-    for note in notes:
-        with suppress(FileNotFoundError):  # another process has just seen to it
-            removed += _delete_images(ws, note.read_text().split())
+    return sum(_sweep(ws, note) for note in notes)
+
+
+def _sweep(ws: Workspace, note: Path) -> int:
+    """Remove what a note names, and the note; where that cannot be done it is said, and the note is kept for later."""
+    try:
+        removed = _delete_images(ws, note.read_text().split())
         note.unlink(missing_ok=True)
+    except FileNotFoundError:  # another process has just seen to it
+        return 0
+    except OSError as error:
+        logging.getLogger(__name__).warning(
+            "Images that no scan names stay in %s: %s cannot be removed (%s). Let whoever runs this write there; they "
+            "are tried again at the next start.",
+            ws.images.root,
+            error.filename or note,
+            error.strerror or error,
+        )
+        return 0
     return removed

@@ -32,6 +32,15 @@ def test_a_write_that_fails_leaves_no_file(tmp_path, monkeypatch):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_a_temporary_file_that_cannot_be_removed_hides_no_note(tmp_path):
+    store = ImageStore(tmp_path)
+    note = store.note("log", ["ab12"])
+    locked = store.path("ab12").with_name(".ab12.tmp")
+    locked.mkdir(parents=True)
+    assert store.notes("log", -1) == [note]
+    assert locked.exists()
+
+
 def test_images_are_their_owners_alone_in_a_folder_that_others_may_open(tmp_path):
     for number, write in enumerate((lambda s: s.put("ab12", b"pixels"), lambda s: s.note("log", ["ab12"]))):
         tmp_path.chmod(0o755)

@@ -3,7 +3,7 @@ import os
 import pytest
 from sqlalchemy import select
 
-from db import models, queries
+from db import audit, models, queries
 from services import intake, removal
 from services.intake import BatchGone, Incoming, receive
 from services.models import serving_model
@@ -137,6 +137,25 @@ def test_a_note_that_another_process_has_just_seen_to_is_none(ws, tmp_path, monk
     assert sweep_images(ws) == 0
 
 
+def test_an_image_that_cannot_be_deleted_is_said_and_keeps_nothing_else_from_being_swept(ws, caplog):
+    notes = [ws.images.note(log_of(ws), [digest]) for digest in ("a" * 64, "b" * 64)]
+    for note in notes:
+        ws.images.put(note.read_text(), b"x")
+    locked = ws.images.path(notes[0].read_text())
+    locked.unlink()
+    (locked / "in the way").mkdir(parents=True)
+    age_everything(ws)
+    assert sweep_images(ws) == 1
+    assert [note.exists() for note in notes] == [True, False], "it is tried again later"
+    [said] = caplog.messages
+    assert f"{locked} cannot be removed" in said
+    assert "tried again at the next start" in said
+    (locked / "in the way").rmdir()
+    locked.rmdir()
+    sweep_images(ws)
+    assert not notes[0].exists()
+
+
 def test_a_batch_of_many_studies_is_undone_in_several_statements(ws, predictor, monkeypatch):
     monkeypatch.setattr(queries, "AT_ONCE", 2)
     received = take(ws, predictor, [(f"{i}.png", png(i)) for i in range(5)])
@@ -168,6 +187,11 @@ def test_another_case_log_in_the_same_home_leaves_the_first_ones_images_alone(ws
 
 def stored_images(ws):
     return list(ws.images.root.glob("*/*.png"))
+
+
+def log_of(ws):
+    with ws.db.reading() as session:
+        return audit.beginning(session)
 
 
 def age_everything(ws):
