@@ -1,16 +1,28 @@
 """The image store: one file per scan, named by its content hash, written whole or not at all."""
 
+import errno
 import os
 import secrets
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from db.private import close_to_others, make_folder
 
 NOTES = ".notes"
 """The folder of notes, beside those of images."""
+
+_FULL = "The disk is full: make room on it."
+_NOT_OURS = "Let whoever runs this write there."
+_IN_THE_WAY = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EACCES: _NOT_OURS,
+    errno.EPERM: _NOT_OURS,
+    errno.EROFS: _NOT_OURS,
+}
+"""What keeps an image from being stored, and what to do."""
 
 
 class ImageMissing(LookupError):
@@ -31,12 +43,11 @@ class ImageStore:
         return self.root / content_hash[:2] / f"{content_hash}.png"
 
     def put(self, content_hash: str, data: bytes) -> Path:
-        """Store `data`, on the disk when it returns. The same hash again is left as it is."""
+        """Store `data`, on the disk when it returns. The same hash again is left as it is. Raises OSError, which says
+        what to do."""
         target = self.path(content_hash)
-        if target.exists():
-            return target
-        make_folder(self.root)
-        return _write_whole(target, data)
+        with _written_in(self.root):
+            return target if target.exists() else _write_whole(target, data)
 
     def count(self) -> int:
         """How many images lie there."""
@@ -49,10 +60,10 @@ class ImageStore:
     def note(self, log: str, digests: Iterable[str]) -> Path:
         """Write down that these images are about to come or go for a case log, for whoever comes after a crash.
 
-        The caller removes the note when the log's rows and the images agree again.
+        The caller removes the note when the log's rows and the images agree again. Raises OSError as `put` does.
         """
-        make_folder(self.root)
-        return _write_whole(self.root / NOTES / f"{log}-{secrets.token_hex(4)}", "\n".join(digests).encode())
+        with _written_in(self.root):
+            return _write_whole(self.root / NOTES / f"{log}-{secrets.token_hex(4)}", "\n".join(digests).encode())
 
     def notes(self, log: str, seconds: float) -> list[Path]:
         """A case log's notes that have lain longer than that; temporary files of that age are removed, where that
@@ -81,6 +92,19 @@ class ImageStore:
                 f"The image {content_hash[:12]} cannot be read ({error.strerror}). See to the store's disk and to who "
                 "may read it."
             ) from error
+
+
+@contextmanager
+def _written_in(root: Path) -> Iterator[None]:
+    """The store's folder, made where it is missing; what keeps it from being written is said in a sentence."""
+    try:
+        make_folder(root)
+        yield
+    except OSError as error:
+        why = _IN_THE_WAY.get(error.errno or 0, "See to that folder and to its disk.")
+        raise OSError(
+            f"Images cannot be stored in {root} ({error.strerror or error}). {why} What is stored stays."
+        ) from error
 
 
 def _write_whole(target: Path, data: bytes) -> Path:

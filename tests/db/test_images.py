@@ -1,3 +1,4 @@
+import errno
 import os
 
 import pytest
@@ -22,14 +23,34 @@ def test_an_image_that_cannot_be_read_is_missing_and_says_why(tmp_path):
         store.get("ab12")
 
 
-def test_a_write_that_fails_leaves_no_file(tmp_path, monkeypatch):
-    def full(_descriptor):
-        raise OSError("no space left on device")
+@pytest.mark.parametrize(
+    ("code", "way_out"),
+    [
+        (errno.ENOSPC, "The disk is full: make room on it."),
+        (errno.EACCES, "Let whoever runs this write there."),
+        (errno.EIO, "See to that folder and to its disk."),
+    ],
+)
+@pytest.mark.parametrize("write", [lambda s: s.put("ab12", b"pixels"), lambda s: s.note("log", ["ab12"])])
+def test_a_write_that_fails_leaves_no_file_and_says_where_why_and_what_to_do(
+    tmp_path, monkeypatch, write, code, way_out
+):
+    def fails(_descriptor):
+        raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no space"):
-        ImageStore(tmp_path).put("ab12", b"pixels")
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="Images cannot be stored") as said:
+        write(ImageStore(tmp_path))
+    assert str(said.value) == (
+        f"Images cannot be stored in {tmp_path} ({os.strerror(code)}). {way_out} What is stored stays."
+    )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_store_that_cannot_be_made_says_so_too(tmp_path):
+    (tmp_path / "images").write_bytes(b"")
+    with pytest.raises(OSError, match=r"cannot be stored in .*images \(.*\)\. See to that folder"):
+        ImageStore(tmp_path / "images").put("ab12", b"pixels")
 
 
 def test_a_temporary_file_that_cannot_be_removed_hides_no_note(tmp_path):

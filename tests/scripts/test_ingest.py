@@ -1,9 +1,11 @@
+import errno
 import importlib
 
 import pytest
 
 from core.settings import ROOT
 from db.session import UnusableLog
+from tests.conftest import png, run
 
 
 @pytest.fixture
@@ -42,3 +44,17 @@ def test_who_watches_for_nobody_ends(ingest, ws, tmp_path, monkeypatch):
     monkeypatch.setattr(ingest, "LOOK_S", 0)
     with pytest.raises(BrokenPipeError):
         ingest.watch(ws, None, tmp_path, as_lines=False)
+
+
+def test_a_full_disk_is_said_in_a_sentence(ws, tmp_path, monkeypatch):
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "scan.png").write_bytes(png(1))
+    monkeypatch.setattr("db.images.os.fsync", full)
+    failed = run("ingest", tmp_path / "scan.png", check=False)
+    assert failed.returncode == 2
+    assert failed.stderr.splitlines()[-1] == (
+        f"Images cannot be stored in {ws.images.root} (No space left on device). The disk is full: make room on it. "
+        "What is stored stays."
+    )

@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from db.session import UnusableLog
@@ -66,3 +68,14 @@ def test_what_ends_it_is_said(ws, monkeypatch, error, said):
     upload.wait()
     assert said in upload.problem
     assert not upload.whole
+
+
+def test_a_full_disk_ends_it_with_where_and_what_to_do(ws, monkeypatch):
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("db.images.os.fsync", full)
+    upload = Upload(ws, serving_model(ws), sent(1), actor="a")
+    upload.start()
+    upload.wait()
+    assert f"cannot be stored in {ws.images.root} (No space left on device). The disk is full" in upload.problem
