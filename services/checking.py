@@ -153,9 +153,20 @@ def _of_the_readings(session: Session) -> Iterator[str]:
     not."""
     columns = Reading.id, Reading.scan_id, Reading.label, Reading.confidence, Reading.probabilities
     for reading, scan, label, confidence, p in session.execute(select(*columns).order_by(Reading.id)):
-        same = abs(p.get(label, -1.0) - confidence) < _ROUNDING and confidence >= max(p.values()) - _ROUNDING
-        if not same or abs(sum(p.values()) - 1) > _ROUNDING:
+        if not _gives(p, label, confidence):
             yield f"Reading {reading}, of scan {scan}, contradicts itself: its probabilities do not give its answer."
+
+
+def _gives(p: object, label: str, confidence: object) -> bool:
+    """Whether `p` are probabilities by class that give this answer; what is stored may be anything."""
+    if not isinstance(p, dict) or not all(_is_number(value) for value in (*p.values(), confidence)):
+        return False
+    same = abs(p.get(label, -1.0) - confidence) < _ROUNDING and confidence >= max(p.values()) - _ROUNDING
+    return bool(same and abs(sum(p.values()) - 1) <= _ROUNDING)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _of_the_splits(session: Session) -> Iterator[str]:

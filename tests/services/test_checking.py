@@ -87,6 +87,12 @@ def test_a_scan_that_was_removed_past_the_application_is_missed(log):
     [
         "update readings set label = 'no_stroke', confidence = 0.99 where id = 3",
         "update readings set probabilities = json_set(probabilities, '$.' || label, 0.01) where id = 3",
+        "update readings set probabilities = 'null' where id = 3",
+        "update readings set probabilities = '[0.5, 0.5]' where id = 3",
+        "update readings set probabilities = '{}' where id = 3",
+        """update readings set probabilities = '{"hemorrhagic": null}' where id = 3""",
+        """update readings set probabilities = '{"hemorrhagic": "0.9"}' where id = 3""",
+        "update readings set confidence = 'sure' where id = 3",
     ],
 )
 def test_a_reading_changed_in_part_contradicts_itself(log, harm):
