@@ -123,6 +123,11 @@ class Auditor:
         self._unreadable.append((relative(sample.path, self._root), reason))
 
     @property
+    def unreadable(self) -> tuple[tuple[str, str], ...]:
+        """File, relative to the data folder, and reason."""
+        return tuple(self._unreadable)
+
+    @property
     def samples(self) -> list[Sample]:
         """Those that could be read, with what was learned of their patients and pixels."""
         return by_study([look.sample for look in self._looks], [look.study for look in self._looks])
@@ -134,7 +139,7 @@ class Auditor:
         parts = {part: [s for s in kept if (s.split or "all") == part] for part in _parts(kept)}
         return Audit(
             files=len(kept) + len(self._unreadable),
-            unreadable=tuple(self._unreadable),
+            unreadable=self.unreadable,
             unique_images=len(originals),
             scans={part: dict(Counter(s.label for s in of)) for part, of in parts.items()},
             patients={part: len({s.patient for s in of if s.patient}) for part, of in parts.items()},

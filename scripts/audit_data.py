@@ -41,7 +41,8 @@ def main() -> None:
         with bar("looking at scans") as progress:
             look_at_all(samples, auditor, reader=reader, progress=progress)
         if not auditor.samples:
-            raise DatasetError(f"None of the {len(samples)} files can be read, {samples[0].path.name} for one.")
+            name, reason = auditor.unreadable[0]
+            raise DatasetError(f"None of {len(samples)} files can be read. The first, {name}: {reason}")
         found = auditor.findings()
         if args.write_clean:
             clean = clean_samples(auditor.samples, found, root)

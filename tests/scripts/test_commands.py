@@ -146,10 +146,11 @@ def test_options_that_would_be_ignored_or_lost_are_refused_first(home, class_fol
 
 
 def test_an_audit_of_nothing_is_no_clean_bill(home, tmp_path):
-    (tmp_path / "list.csv").write_text("file,label\ngone.png,hemorrhagic\n")
+    (tmp_path / "list.csv").write_text("file,label\nnotes.png,hemorrhagic\n")
+    (tmp_path / "notes.png").write_bytes(b"notes")
     failed = run("audit_data", "--manifest", tmp_path / "list.csv", check=False)
     assert failed.returncode == 2
-    assert "None of the 1 files can be read, gone.png" in failed.stderr.replace("\n", " ")
+    assert re.search(r"None of 1 files can be read\. The first, notes\.png: .*not a JPG", failed.stderr)
     failed = run("audit_data", "--manifest", tmp_path / "no.csv", check=False)
     assert failed.returncode == 2
     assert "cannot be read" in failed.stderr.replace("\n", " ")
