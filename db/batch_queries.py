@@ -30,6 +30,12 @@ def holds_scans(session: Session, batch_id: int) -> bool:
     return session.scalar(select(Scan.id).where(Scan.batch_id == batch_id).limit(1)) is not None
 
 
+def holds_only(session: Session, source: str) -> bool:
+    """Whether every scan, if there is any, is synthetic and came from there."""
+    others = select(Scan.id).join(Batch).where((Batch.source != source) | Scan.synthetic.is_(False))
+    return session.scalar(others.limit(1)) is None
+
+
 TAKEN_BACK, MET_AGAIN, JOINED = "undo intake", "intake again", "joined"
 
 

@@ -199,10 +199,6 @@ def first_day(session: Session, patient_key: str) -> float | None:
     return min((meta["day"] for meta in metas if "day" in meta), default=None)
 
 
-def has_scans(session: Session) -> bool:
-    return session.scalar(select(Scan.id).limit(1)) is not None
-
-
 def ids_with(session: Session, *facts: str) -> set[int]:
     """The scans whose `meta` says any of them."""
     said = or_(*(Scan.meta[fact].as_string().is_not(None) for fact in facts))
