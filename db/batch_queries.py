@@ -99,7 +99,8 @@ def joined_by_batch_of(session: Session, scan_id: int) -> list[dict[str, Any]]:
     """What the upload that brought a scan has made one patient's, the last first."""
     batch = session.scalar(select(Scan.batch_id).where(Scan.id == scan_id))
     said = dict[str, list[dict[str, Any]]]()
-    for event in session.scalars(select(AuditEvent).where(AuditEvent.action.in_(("intake", JOINED)))):
+    events = select(AuditEvent).where(AuditEvent.action.in_(("intake", JOINED))).order_by(AuditEvent.id)
+    for event in session.scalars(events):
         said.setdefault(event.action, []).append(event.detail)
     uploads = {one.get("upload") for one in said.get("intake", ()) if one.get("batch") == batch}
     return [one for event in said.get(JOINED, ()) if event["upload"] in uploads for one in event["joined"]][::-1]

@@ -135,7 +135,7 @@ class Review(Base):
     __table_args__ = (Index("ix_reviews_scan_reader", "scan_id", "reader"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     scan_id: Mapped[int] = mapped_column(ForeignKey("scans.id"))
-    reader: Mapped[str] = mapped_column(String(80))
+    reader: Mapped[str] = mapped_column(String(80), index=True)
     verdict: Mapped[str] = mapped_column(String(16))
     blind: Mapped[bool] = mapped_column(default=False)  # given before the model's reading was shown
     adjudication: Mapped[bool] = mapped_column(default=False)  # settles what readers disagree on
@@ -196,7 +196,7 @@ class AuditEvent(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]
     actor: Mapped[str] = mapped_column(String(80))
-    action: Mapped[str] = mapped_column(String(32))
+    action: Mapped[str] = mapped_column(String(32), index=True)
     detail: Mapped[dict[str, Any]]
     previous: Mapped[str] = mapped_column(String(64))
     digest: Mapped[str] = mapped_column(String(64), unique=True)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from db import queries
@@ -203,11 +203,26 @@ def spelling(session: Session, name: str) -> str:
     """How the case log knows a reader: by the name it met first of those that differ from `name` in capitals and white
     space only, else by `name`. One person by two names would be asked for two blind verdicts."""
     name = " ".join(name.split())
-    for met, first in ((Review.reader, Review.id), (Shown.reader, Shown.at)):
-        for known in session.scalars(select(met).group_by(met).order_by(func.min(first))):
-            if " ".join(known.split()).casefold() == name.casefold():
-                return known
+    for names, met, first in ((_reviewers(), Review.reader, Review.id), (_shown(), Shown.reader, Shown.at)):
+        alike = [known for known in session.scalars(names) if " ".join(known.split()).casefold() == name.casefold()]
+        if len(alike) > 1:  # as earlier versions took them
+            return session.scalars(select(met).where(met.in_(alike)).order_by(first).limit(1)).one()
+        if alike:
+            return alike[0]
     return name
+
+
+def _shown() -> Select[str]:
+    """Every name once to which an answer was shown. Without an index on it: one would lead `shown_to` astray."""
+    return select(Shown.reader).distinct()
+
+
+def _reviewers() -> Select[str]:
+    """Every name once that stands under a review: the index leads from one to the next, past all of its reviews."""
+    names = select(func.min(Review.reader).label("name")).cte(recursive=True)
+    following = select(func.min(Review.reader)).where(Review.reader > names.c.name).scalar_subquery()
+    names = names.union_all(select(following).where(names.c.name.is_not(None)))
+    return select(names.c.name).where(names.c.name.is_not(None))
 
 
 def has_real_reviews(session: Session) -> bool:

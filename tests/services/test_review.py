@@ -170,5 +170,5 @@ def test_every_review_stands_in_the_audit_chain(ws, scan_ids):
 
         from db.models import AuditEvent
 
-        actions = list(session.scalars(select(AuditEvent.action)))
+        actions = list(session.scalars(select(AuditEvent.action).order_by(AuditEvent.id)))
     assert actions == ["patient key", "promote", "intake", "review"]

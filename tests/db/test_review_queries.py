@@ -1,0 +1,45 @@
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import text
+
+from db.models import Batch, Patient, Review, Scan, Shown, Study
+from db.review_queries import _reviewers, spelling
+from db.session import Database
+
+
+@pytest.fixture
+def db(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'log.sqlite'}")
+    database.migrate()
+    with database.writing() as session:
+        session.add_all([Patient(key="p", split="train"), Batch(id=1, source="upload", actor="a")])
+        session.flush()
+        session.add(Study(key="s", patient_key="p"))
+        session.flush()
+        session.add(Scan(id=1, content_hash="h", study_key="s", batch_id=1, unit="HU", height=1, width=1, meta={}))
+        session.flush()
+        for number, reader in enumerate(("Zoë", "Ben", "Ben", "ben", "Zoë")):
+            session.add(Review(scan_id=1, reader=reader, verdict="unsure", click_id=str(number)))
+            session.flush()
+        for reader, day in (("ada", 2), ("Ada", 1), ("BEN", 1)):
+            session.add(Shown(content_hash="h", reader=reader, at=datetime(2026, 1, day, tzinfo=UTC)))
+    return database
+
+
+@pytest.mark.parametrize(
+    ("typed", "known"),
+    [("zoë", "Zoë"), ("ben", "Ben"), ("BEN", "Ben"), (" ADA ", "Ada"), ("ada", "Ada"), ("New  One", "New One")],
+)
+def test_a_reader_is_who_was_met_first_by_that_name_by_a_verdict_before_an_answer(db, typed, known):
+    with db.reading() as session:
+        assert spelling(session, typed) == known
+
+
+def test_every_name_is_found_once_without_reading_every_review(db):
+    with db.reading() as session:
+        assert sorted(session.scalars(_reviewers())) == ["Ben", "Zoë", "ben"]
+        plan = session.execute(text(f"explain query plan {_reviewers().compile(db.engine)}")).all()
+    of_reviews = [step.detail for step in plan if "reviews" in step.detail]
+    assert of_reviews
+    assert all(detail.startswith("SEARCH reviews USING COVERING INDEX ix_reviews_reader") for detail in of_reviews)
