@@ -86,7 +86,7 @@ export default function ({ parentElement, data }) {
     root.querySelector(".corner").textContent = data.window + (changed ? ", greys changed" : "");
   };
 
-  // the slices around: looked at, never answered or filed; a verdict's key leads back first
+  // the slices around: looked at, never answered or filed; a verdict's key or button leads back first
   const steps = data.around.map((near) => near.step);
   const look = (step) => {
     if (step && !steps.includes(step)) return;
@@ -154,6 +154,16 @@ export default function ({ parentElement, data }) {
       if (detail) currentTarget.blur(); // clicked: as below
     };
   }
+  const backFirst = (event) => {
+    if (!root.step) return;
+    event.preventDefault();
+    event.stopImmediatePropagation(); // it would file a verdict on the scan that is not seen
+    look(0);
+    root.querySelector(".elsewhere").textContent = "Back at the scan. Press again to file your verdict on it.";
+  };
+  const onClick = (event) => {
+    if (event.target.closest?.('[class*="st-key-verdict-"]')) backFirst(event);
+  };
   let byPointer = false;
   const onKey = (event) => {
     byPointer = false;
@@ -170,12 +180,7 @@ export default function ({ parentElement, data }) {
       event.stopImmediatePropagation(); // the page's own arrow keys go to the next scan
       closer();
     }
-    if (root.step && plain && !steered && !typing && data.verdict_keys.includes(event.key.toUpperCase())) {
-      event.preventDefault();
-      event.stopImmediatePropagation(); // it would file a verdict on the scan that is not seen
-      look(0);
-      root.querySelector(".elsewhere").textContent = "Back at the scan. Press again to file your verdict on it.";
-    }
+    if (plain && !steered && !typing && data.verdict_keys.includes(event.key.toUpperCase())) backFirst(event);
     if (["ArrowUp", "ArrowDown"].includes(event.key) && steps.length && plain && !steered) {
       event.preventDefault(); // the page would scroll
       look(root.step + (event.key === "ArrowUp" ? 1 : -1));
@@ -188,7 +193,7 @@ export default function ({ parentElement, data }) {
       setTimeout(() => target.blur());
     }
   };
-  const listeners = { keydown: onKey, pointerdown: pointed, focusin: release };
+  const listeners = { keydown: onKey, click: onClick, pointerdown: pointed, focusin: release };
   for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener, true);
   const observer = new ResizeObserver(settle);
   observer.observe(stage);

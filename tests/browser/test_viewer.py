@@ -96,8 +96,14 @@ def test_the_slices_around_are_looked_at_with_the_arrow_keys(page, server, demon
     page.keyboard.press("h")  # is of the scan on the desk, to which it leads back first
     page.get_by_text("Back at the scan. Press again").wait_for()
     assert scan.evaluate("e => e.closest('.away')") is None
+    page.keyboard.press("ArrowUp")
+    button = page.locator("[class*='st-key-verdict-hemorrhagic'] button")
+    button.click()  # so does a click
+    page.get_by_text("Back at the scan. Press again").wait_for()
     page.wait_for_timeout(1500)
     assert not history(ws, middle.id)
+    button.click()
+    wait_for(lambda: len(history(ws, middle.id)) == 1)
     page.keyboard.press("h")
     wait_for(lambda: len(history(ws, middle.id)) == 1)
 
