@@ -178,7 +178,7 @@ def test_a_whole_folder_is_uploaded_and_shown_in_the_worklist(page, server, home
     page.get_by_text("6 stored, 1 refused").wait_for()
     page.get_by_role("button", name="Show them in the worklist").click()
     page.get_by_text("of 46 scans; 6 of them not read by you").wait_for()
-    wait_for(lambda: page.get_by_role("combobox", name="Batch").input_value().startswith("Upload, "))
+    wait_for(lambda: page.get_by_role("combobox", name="Batch").input_value().startswith("No. 2: Upload, "))
 
 
 def choose_order(page, name, by):
