@@ -112,6 +112,13 @@ class Manifest(BaseModel):
         calibration = {"temperature": values.get("temperature"), "scans": values.get("calibrated_on", 0)}
         return {**rest, "calibration": calibration}
 
+    @property
+    def settled_on_simulated(self) -> tuple[str, ...]:
+        """The classes whose scans were simulated where its rules were settled: a retrained version, which may still
+        know them from its parent's training alone, is settled on reviewed scans."""
+        recipe = self.lineage.get("recipe") or {}
+        return self.simulated_classes if recipe.get("simulation") else ()
+
     def met(self, part: str, patients: Sequence[str], images: Sequence[str | None]) -> set[str]:
         """Those of the patients, one for each image, who stand in a part: by their key, or by the hash of an image."""
         keys = frozenset(self.patients.get(part, ()))

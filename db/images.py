@@ -9,15 +9,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from db.private import close_to_others, make_folder
+from db.session import DISK_FULL
 
 NOTES = ".notes"
 """The folder of notes, beside those of images."""
 
-_FULL = "The disk is full: make room on it."
 _NOT_OURS = "Let whoever runs this write there."
 _IN_THE_WAY = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
+    errno.ENOSPC: DISK_FULL,
+    errno.EDQUOT: DISK_FULL,
     errno.EACCES: _NOT_OURS,
     errno.EPERM: _NOT_OURS,
     errno.EROFS: _NOT_OURS,

@@ -1,6 +1,6 @@
 """What is asked of the case log. Queries never commit; the use case does, once."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -197,6 +197,16 @@ def first_day(session: Session, patient_key: str) -> float | None:
     """The earliest `day` of a patient's scans, see core.identity.relative_day."""
     metas = session.scalars(select(Scan.meta).join(Study).where(Study.patient_key == patient_key))
     return min((meta["day"] for meta in metas if "day" in meta), default=None)
+
+
+def first_copies(links: Iterable[tuple[int, int | None]]) -> dict[int, int]:
+    """(id, id of the earlier scan that it nearly copies) of scans -> of those that copy one, the id of the first such
+    scan, however far about."""
+    first: dict[int, int] = {}
+    for scan_id, earlier in sorted(link for link in links if link[1] is not None):
+        assert earlier is not None
+        first[scan_id] = first.get(earlier, earlier)
+    return first
 
 
 def ids_with(session: Session, *facts: str) -> set[int]:

@@ -108,7 +108,8 @@ def begun_blind(session: Session, reader: str) -> frozenset[int]:
 def shown_to(session: Session, reader: str, scan_ids: Collection[int] | None = None) -> set[int]:
     """Ids of the scans of which `reader` has seen a model's answer beside them, or beside what is, however far about,
     nearly the same image."""
-    first = _first_copies(session)
+    links = select(Scan.id, Scan.resembles_id).where(Scan.resembles_id.is_not(None))
+    first = queries.first_copies(session.execute(links).tuples())
     alike = None if scan_ids is None else {first.get(scan_id, scan_id) for scan_id in scan_ids}
     asked = None if alike is None else alike.union(scan_ids or (), (i for i, of in first.items() if of in alike))
     itself = select(Scan.id).join(Shown, Shown.content_hash == Scan.content_hash).where(Shown.reader == reader)
@@ -116,16 +117,6 @@ def shown_to(session: Session, reader: str, scan_ids: Collection[int] | None = N
     groups = {first.get(i, i) for i in seen}
     known = groups.union(seen, (i for i, of in first.items() if of in groups))
     return known if scan_ids is None else known.intersection(scan_ids)
-
-
-def _first_copies(session: Session) -> dict[int, int]:
-    """Of scans that nearly copy an earlier one, which copies none itself: scan id -> the first one's."""
-    links = select(Scan.id, Scan.resembles_id).where(Scan.resembles_id.is_not(None)).order_by(Scan.id)
-    first: dict[int, int] = {}
-    for scan_id, earlier in session.execute(links).tuples():
-        if earlier is not None:
-            first[scan_id] = first.get(earlier, earlier)
-    return first
 
 
 def note_seen(session: Session, reader: str, content_hashes: Iterable[str]) -> None:

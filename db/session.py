@@ -25,6 +25,7 @@ _OURS = "scans"
 """A table that every case log has."""
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NOT_OURS = "Let whoever runs this read and write the file and its folder."
+DISK_FULL = "The disk is full: make room on it."
 _HELD = "Other work on it takes long just now: try again in a minute."
 _IN_THE_WAY = {
     sqlite3.SQLITE_CANTOPEN: _NOT_OURS,
@@ -32,7 +33,7 @@ _IN_THE_WAY = {
     sqlite3.SQLITE_READONLY: _NOT_OURS,
     sqlite3.SQLITE_BUSY: _HELD,
     sqlite3.SQLITE_LOCKED: _HELD,
-    sqlite3.SQLITE_FULL: "The disk is full: make room on it.",
+    sqlite3.SQLITE_FULL: DISK_FULL,
     sqlite3.SQLITE_IOERR: "The disk it lies on, or the way there, fails: see to that.",
 }
 """What keeps a file that may be sound from being used, and what to do."""

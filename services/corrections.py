@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from core.labels import CLASSES, HEMORRHAGIC, in_words
-from core.likeness import connected, in_first_part
+from core.likeness import in_first_part
 from core.manifest import CALIBRATED_FROM, OPERATING_POINT_FROM, TYPICAL_FROM, Manifest
 from core.scan import COLOURED, CONTRAST
 from db import models, queries, review_queries
@@ -58,9 +58,9 @@ def labelled(ws: Workspace, *, synthetic: bool = False) -> Labelled:
         if (verdict := verdicts.get(scan.id)) and verdict.label in CLASSES
     ]  # fmt: skip
     answered = [item for item in items if item.scan_id not in withheld]
-    links = [(scan.id, scan.resembles_id) for scan in scans if scan.resembles_id]
-    alike = connected(links)
-    keep = in_first_part([item.split for item in answered], [alike.get(item.scan_id) for item in answered])
+    alike = queries.first_copies((scan.id, scan.resembles_id) for scan in scans)
+    shows = [alike.get(item.scan_id, item.scan_id) for item in answered]
+    keep = in_first_part([item.split for item in answered], shows)
     return Labelled([answered[i] for i in keep], len(answered) - len(keep), len(items) - len(answered))
 
 

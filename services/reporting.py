@@ -11,7 +11,6 @@ from core.agreement import cohens_kappa
 from core.evaluate import Report, difference, evaluate, evaluate_patients
 from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import CLASSES, HEMORRHAGIC
-from core.likeness import connected
 from core.manifest import OperatingPoint
 from core.pseudonym import unnamed
 from core.reading import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
@@ -190,8 +189,8 @@ def _rows(log: Log, labelled: Sequence[Labelled], validated: Collection[str]) ->
     )
     flags = ["blind", "audit", "seen_in_training", "settled_on", "answered", "flagged"]
     table[flags] = table[flags].astype(bool)
-    alike = connected((scan.id, scan.resembles_id) for scan in (*log.scans, *log.others) if scan.resembles_id)
-    table["copy"] = pd.Series([alike.get(scan.id, str(scan.id)) for scan, *_ in labelled], dtype=object).duplicated()
+    alike = queries.first_copies((scan.id, scan.resembles_id) for scan in (*log.scans, *log.others))
+    table["copy"] = table["scan_id"].map(lambda scan_id: alike.get(scan_id, scan_id)).duplicated()
     for name in CLASSES:
         if readings and name in readings[0].probabilities:
             table[f"p_{name}"] = [reading.probabilities[name] for reading in readings]

@@ -35,13 +35,6 @@ def _rollback(instead_of: str | None) -> None:
         st.session_state["models_notice"] = str(error)
 
 
-def _settled_on_simulated(manifest: Manifest) -> tuple[str, ...]:
-    """The classes whose scans were simulated where its rules were settled: a retrained version, which may still know
-    them from its parent's training alone, is settled on reviewed scans."""
-    recipe = manifest.lineage.get("recipe") or {}
-    return manifest.simulated_classes if recipe.get("simulation") else ()
-
-
 def _calibrated(calibration: Calibration, *, simulated: bool) -> str:
     if not calibration.scans:
         return "not calibrated"
@@ -52,7 +45,7 @@ def _calibrated(calibration: Calibration, *, simulated: bool) -> str:
 
 def _operating_points(manifest: Manifest) -> None:
     """At which probability a finding is found as often as was asked, and what that gave where it was settled."""
-    made = _settled_on_simulated(manifest)
+    made = manifest.settled_on_simulated
     for name, point in manifest.operating_points.items():
         means = "counts as not excluded" if name == HEMORRHAGIC else "(Review makes no use of it) counts as found"
         with_it = ""
@@ -105,7 +98,7 @@ def _card(version: Version) -> None:
         threshold = manifest.abstain_below
         st.caption(
             f"{manifest.arch}, made {words.when(manifest.created_at)}; "
-            + _calibrated(manifest.calibration, simulated=bool(_settled_on_simulated(manifest)))
+            + _calibrated(manifest.calibration, simulated=bool(manifest.settled_on_simulated))
             + (f"; abstains below {percent(threshold)} confidence" if threshold is not None else "; answers every scan")
             + ("; does not flag" if manifest.false_flags is None else "; flags")
             + " images that are no head CT"
