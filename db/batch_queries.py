@@ -82,12 +82,12 @@ def delete_batch_of(session: Session, scan_id: int) -> list[str] | None:
 def _relink_copies(session: Session, batch: int | None) -> None:
     """What is left of near copies, once a batch has gone, are copies of one another as before: of the scan that the
     batch's was a copy of or, where there is none, of the oldest of them."""
-    rows = session.execute(select(Scan.id, Scan.resembles_id).where(Scan.batch_id == batch)).tuples()
+    rows = session.execute(select(Scan.id, Scan.resembles_id).where(Scan.batch_id == batch))
     going: dict[int, int | None] = dict(rows.all())
     of_batch = select(Scan.id).where(Scan.batch_id == batch)
     left = select(Scan.id, Scan.resembles_id).where(Scan.resembles_id.in_(of_batch), Scan.batch_id != batch)
     oldest: dict[int | None, int] = {}
-    for scan_id, original in session.execute(left.order_by(Scan.id)).tuples().all():
+    for scan_id, original in session.execute(left.order_by(Scan.id)).all():
         while (before := going.get(original or 0)) is not None:
             original = before
         of = oldest.setdefault(original, scan_id) if original in going else original

@@ -109,7 +109,7 @@ def shown_to(session: Session, reader: str, scan_ids: Collection[int] | None = N
     """Ids of the scans of which `reader` has seen a model's answer beside them, or beside what is, however far about,
     nearly the same image."""
     links = select(Scan.id, Scan.resembles_id).where(Scan.resembles_id.is_not(None))
-    first = queries.first_copies(session.execute(links).tuples())
+    first = queries.first_copies(session.execute(links))
     alike = None if scan_ids is None else {first.get(scan_id, scan_id) for scan_id in scan_ids}
     asked = None if alike is None else alike.union(scan_ids or (), (i for i, of in first.items() if of in alike))
     itself = select(Scan.id).join(Shown, Shown.content_hash == Scan.content_hash).where(Shown.reader == reader)

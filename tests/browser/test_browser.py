@@ -230,6 +230,23 @@ def test_a_name_that_was_entered_leaves_the_keys_to_the_verdicts(page, server):
     assert name.input_value() == "Cy"
 
 
+def test_a_switch_that_was_come_to_by_tab_leaves_the_letters_to_the_page(page, server):
+    page.goto(f"{server}/review")
+    settle(page)
+    page.locator("img.scan").wait_for()  # the viewer minds the keys
+    name, switch = page.get_by_role("textbox", name="Reading as"), page.get_by_role("switch", name="Blind first")
+    name.fill("Cy")
+    name.press("Tab")
+    page.get_by_text("Say in the sidebar who reads").wait_for(state="detached")  # the page is drawn for Cy
+    settle(page)
+    wait_for(lambda: switch.evaluate("one => one === document.activeElement"))
+    page.keyboard.press("m")
+    wait_for(lambda: page.locator(".heat-switch input").is_checked())  # once: it would be off again
+    page.keyboard.press("n")
+    page.get_by_text("Stored: scan").wait_for()
+    assert not switch.is_checked()
+
+
 def test_a_window_that_was_chosen_leaves_the_arrow_keys_to_the_list(page, server):
     page.goto(f"{server}/review")
     settle(page)
