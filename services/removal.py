@@ -20,7 +20,8 @@ def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
 
     Its patients keep their split, for splits are for good; scans of other batches that it had given a patient's name
     lose it, where nobody has reviewed them. Raises BatchInUse where a scan of it has been reviewed or trained on, or
-    has come again with somebody else's upload, who was told that it is stored; who gives no name may be anybody.
+    has come again with somebody else's upload, who was told that it is stored; who gives no name may be anybody; and
+    OSError where nothing can be written down of it. An image that cannot be removed goes at a later start.
     """
     with ws.db.writing() as session:
         last = batch_queries.last_scan(session)
@@ -37,8 +38,7 @@ def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
                 batch_queries.give_back(session, **one)
             audit.append(session, actor, batch_queries.TAKEN_BACK, {"scans": len(gone), "last_scan": last})
         note = ws.images.note(audit.beginning(session), gone)
-    _delete_images(ws, gone)
-    note.unlink(missing_ok=True)
+    _sweep(ws, note)
     return len(gone)
 
 

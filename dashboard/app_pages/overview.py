@@ -25,8 +25,8 @@ if not now.scans:
         try:
             with st.spinner("Drawing and reading synthetic heads…"):
                 load_demo(ws, demonstration_model(ws))
-        except BadBundle as error:
-            st.error(f"The demo cases were not read. {error}", icon=":material/error:")
+        except (BadBundle, OSError) as error:
+            st.error(f"The demo cases were not all read. {error}", icon=":material/error:")
         else:
             st.rerun()
     st.stop()

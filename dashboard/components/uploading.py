@@ -65,7 +65,7 @@ def undo_button(ws: Workspace, scan_id: int) -> None:
             return
     try:
         gone = undo(ws, scan_id, actor=frame.reader())
-    except BatchInUse as error:
+    except (BatchInUse, OSError) as error:
         _say_next(st.error, str(error))
     frame.forget_queue()
     _say_next(st.success, f"{counted(gone, 'scan')} taken back.")

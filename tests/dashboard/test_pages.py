@@ -1,5 +1,6 @@
 """Pages without a browser: what they show, and what a click files."""
 
+import errno
 import re
 
 import pytest
@@ -9,7 +10,8 @@ from core.model_process import ModelStopped
 from core.predict import Predictor
 from core.settings import ROOT, Settings
 from dashboard import resources
-from db import models
+from db import images, models
+from db.session import DISK_FULL
 from services.demo import load_demo
 from services.intake import Incoming, receive
 from services.models import demonstration_model, promote, serving_model
@@ -27,6 +29,30 @@ def test_an_empty_log_offers_the_demo_cases(app):
     next(b for b in app.button if b.label == "Load demo cases").click().run()
     assert not app.exception
     assert {m.label: m.value for m in app.metric}["Scans in the log"] == "40"
+
+
+def test_a_full_disk_is_said_where_demo_cases_are_loaded_and_a_batch_is_taken_back(
+    app, demonstration_serves, monkeypatch
+):
+    def full(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    ws = open_workspace(Settings())
+    app.run()
+    with monkeypatch.context() as disk:
+        disk.setattr(images, "_write_whole", full)
+        next(b for b in app.button if b.label == "Load demo cases").click().run()
+    assert not app.exception
+    assert DISK_FULL in app.error[0].value
+    list(receive(ws, serving_model(ws), [Incoming("a.png", png(100))], source="upload", actor="Reader 1"))
+    app.session_state["worklist_batch"] = cases(ws, "R")[0].scan.batch_id
+    on(app, "worklist")
+    with monkeypatch.context() as disk:
+        disk.setattr(images, "_write_whole", full)
+        next(b for b in app.button if b.label == "Take the batch back").click().run()
+    assert not app.exception
+    assert DISK_FULL in app.error[0].value
+    assert len(cases(ws, "R")) == 1, "it stays"
 
 
 @pytest.mark.parametrize("page", ["overview", "upload", "worklist", "review", "evaluation", "models"])

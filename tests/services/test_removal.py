@@ -175,6 +175,19 @@ def test_images_left_by_a_killed_undo_are_swept(ws, predictor, monkeypatch):
     assert stored_images(ws) == []
 
 
+def test_an_undo_goes_on_where_an_image_cannot_be_removed(ws, predictor):
+    received = take(ws, predictor, [("0.png", png(0)), ("1.png", png(1))])
+    locked = stored_images(ws)[0]
+    locked.unlink()
+    (locked / "in the way").mkdir(parents=True)
+    assert undo(ws, received[0].scan_id, actor="a") == 2
+    (locked / "in the way").rmdir()
+    locked.rmdir()
+    age_everything(ws)
+    assert sweep_images(ws) >= 1, "it is tried again later"
+    assert stored_images(ws) == []
+
+
 def test_another_case_log_in_the_same_home_leaves_the_first_ones_images_alone(ws, predictor):
     take(ws, predictor, [(f"{i}.png", png(i)) for i in range(3)])
     ws.images.note("another", ["a" * 64])
