@@ -140,12 +140,15 @@ def image_keys(part: Examples) -> dict[int, str]:
 
 
 def _untried(parts: Mapping[str, Examples], classes: Sequence[str]) -> Iterator[str]:
-    """Which answers were not validated, or not tested."""
+    """Which answers were not validated, or not tested, or on simulated scans alone."""
     for part, what in (("validation", "its calibration knows nothing of"), ("test", "nobody has tested")):
-        have = set(parts[part].labels)
+        samples = parts[part].samples
+        real, made = ({one.label for one in samples if (one.synthetic is None) == is_real} for is_real in (True, False))
         for name in classes:
-            if name not in have:
-                yield f"No scan of its {part} patients is {in_words(name).lower()}: {what} this answer."
+            if name not in real:
+                known = " but simulated ones" if name in made else ""
+                on = " on real ones" if known else ""
+                yield f"No scan of its {part} patients is {in_words(name).lower()}{known}: {what} this answer{on}."
 
 
 REAL_FROM = 50

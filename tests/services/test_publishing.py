@@ -13,7 +13,7 @@ from core.manifest import Calibration
 from core.settings import Recipe
 from core.train import Fit, build_for
 from services.models import folder_of
-from services.publishing import REAL_FROM, Origin, _measured_apart, _simulated, answers_of, publish_model
+from services.publishing import REAL_FROM, Origin, _measured_apart, _simulated, _untried, answers_of, publish_model
 from services.rules import Rules
 
 
@@ -46,6 +46,16 @@ def test_what_is_simulated_for_want_of_real_scans_is_said():
     recipe = Recipe(simulation={})
     assert _simulated(CLASSES, of_classes(0, 2), recipe, None) == ("ischemic",)
     assert _simulated(CLASSES, of_classes(0, 1, 2), recipe, None) == ()
+
+
+def test_an_answer_that_only_simulated_scans_have_tried_is_not_called_tried():
+    test = of_classes(0, 1, 2)
+    drawn = replace(test, samples=(test.samples[0], replace(test.samples[1], synthetic="MCA, acute"), test.samples[2]))
+    assert list(_untried({"validation": test, "test": test}, CLASSES)) == []
+    assert list(_untried({"validation": of_classes(0, 1), "test": drawn}, CLASSES)) == [
+        "No scan of its validation patients is no stroke: its calibration knows nothing of this answer.",
+        "No scan of its test patients is ischemic but simulated ones: nobody has tested this answer on real ones.",
+    ]
 
 
 def test_what_a_parent_was_seen_to_mistake_is_said_of_its_child_too(publish_untrained, ws):
