@@ -115,7 +115,7 @@ def reliability_figure(report: Report) -> go.Figure:
         name=f"Scans by confidence; calibration error {_words(report.ece)}",
         showlegend=True,
     )
-    least = min(45, *(100 * one.confidence for one in bins))
+    least = min([45, *(100 * one.confidence - 2 for one in bins)])  # room for the whole first point
     figure.update_xaxes(title="Confidence", ticksuffix=" %", range=[least, 101])
     figure.update_yaxes(title="Right", ticksuffix=" %", range=[-1, 101])
     return _styled(figure, legend_below=True)
