@@ -119,3 +119,12 @@ def check_size(width: int, height: int, megapixels: float) -> None:
             f"The image is {width} x {height} pixels; the limit is {megapixels:g} megapixels. "
             "Export the slice at its own resolution."
         )
+
+
+def check_megabytes(what: str, size: int, megabytes: float) -> None:
+    """Raise UnreadableScan where a volume has more bytes; `what` of it has, with its verb."""
+    if size > megabytes * 1e6:
+        raise UnreadableScan(
+            f"{what} more than {megabytes:g} MB. Send the series as DICOM slices, or raise limits.volume_mb in "
+            "config.yaml."
+        )

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import nibabel
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
@@ -38,11 +37,12 @@ from core.formats import (
     read,
     technical,
 )
-from core.geometry import AXIAL, SQUARE, Plane, is_square, pixel_mm, thickness_mm
+from core.geometry import Plane, pixel_mm, thickness_mm
 from core.identity import identity_of, relative_day
+from core.nifti import axial_volume
 from core.pseudonym import Pseudonym
-from core.scan import LOWEST_AIR_HU, Meta, Scan, UnreadableScan, check, check_size
-from core.signatures import GZIP, is_dicom, is_nifti, is_nifti_2
+from core.scan import LOWEST_AIR_HU, Meta, Scan, UnreadableScan, check, check_megabytes, check_size
+from core.signatures import GZIP, is_dicom, is_nifti
 from core.slabs import alone, put_together, slabs
 
 MAX_SLICES = 2000
@@ -72,18 +72,13 @@ def read_all(
         yield read(data, name, pseudonym=pseudonym, megapixels=megapixels)
 
 
-_LARGER = "Send the series as DICOM slices, or raise limits.volume_mb in config.yaml."
-
-
 def _unpacked(data: bytes, megabytes: float) -> bytes:
-    limit = int(megabytes * 1e6)
     try:
         with gzip.open(io.BytesIO(data)) as file:
-            whole = file.read(limit + 1)
+            whole = file.read(int(megabytes * 1e6) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise UnreadableScan("The packed file is damaged or cut off. Export or copy it again.") from error
-    if len(whole) > limit:
-        raise UnreadableScan(f"The packed file unpacks to more than {megabytes:g} MB. {_LARGER}")
+    check_megabytes("The packed file unpacks to", len(whole), megabytes)
     return whole
 
 
@@ -114,8 +109,7 @@ def _multi_frame(
             check_size(int(header.Columns), int(header.Rows), megapixels)
             count = int(header.get("NumberOfFrames", 1) or 1)
             _check_count(count)
-            if count * int(header.Columns) * int(header.Rows) * 4 > megabytes * 1e6:
-                raise UnreadableScan(f"The frames unpack to more than {megabytes:g} MB. {_LARGER}")
+            check_megabytes("The frames unpack to", count * int(header.Columns) * int(header.Rows) * 4, megabytes)
             frames = sorted((_Frame.of(header, number) for number in range(count)), key=lambda frame: frame.place)
     except (UnreadableScan, MemoryError):
         raise
@@ -249,19 +243,8 @@ def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]
 
 
 def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) -> Iterator[Scan]:
-    try:
-        kind = nibabel.Nifti2Image if is_nifti_2(data) else nibabel.Nifti1Image
-        image = _checked_nifti(kind.from_bytes(data), megabytes)
-        turns = nibabel.io_orientation(image.affine)  # to right, front, up
-        sides = nibabel.affines.voxel_sizes(image.affine)
-        zooms = [float(sides[axis]) for axis in np.argsort(turns[:, 0])]
-        _check_axial(image.affine, turns, zooms)
-        volume = nibabel.apply_orientation(np.asarray(image.dataobj, np.float32), turns)
-        spacing = zooms[2]
-    except (UnreadableScan, MemoryError):
-        raise
-    except Exception as error:  # nibabel's readers raise whatever they meet
-        raise UnreadableScan("The NIfTI file is damaged or cut off. Export or copy it again.") from error
+    volume, zooms = axial_volume(data, megabytes)
+    spacing = zooms[2]
     check_size(volume.shape[0], volume.shape[1], megapixels)
     _check_count(volume.shape[2])
     if not np.isfinite(volume).all():
@@ -285,60 +268,6 @@ def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) ->
     places = [number * spacing for number in range(volume.shape[2])]
     yield from put_together(slabs(places, slice_mm), slice_at)
     heads.tell()
-
-
-def _checked_nifti(image: Any, megabytes: float) -> Any:
-    """An image of three dimensions that says how it lies, and says one thing. Raises UnreadableScan."""
-    if image.header.get_data_dtype().names:
-        raise UnreadableScan("The NIfTI file is in colour: no CT. Send the volume that it was made from.")
-    if len(image.shape) > 3 and set(image.shape[3:]) == {1}:
-        image = image.slicer[(*[slice(None)] * 3, *[0] * (len(image.shape) - 3))]
-    if len(image.shape) != 3:
-        raise UnreadableScan(f"The NIfTI file has {len(image.shape)} dimensions; a CT volume has 3.")
-    if int(np.prod(image.shape)) * 4 > megabytes * 1e6:
-        raise UnreadableScan(f"The NIfTI volume has more than {megabytes:g} MB. {_LARGER}")
-    if not (int(image.header["qform_code"]) or int(image.header["sform_code"])):
-        raise UnreadableScan(
-            "The NIfTI file does not say how the head lies (no qform, no sform), so left could be right. "
-            "Convert the series again with its orientation, or send it as DICOM."
-        )
-    _check_agrees(image)
-    return image
-
-
-def _check_agrees(image: Any) -> None:
-    """Raise UnreadableScan where a NIfTI header says in two ways how the head lies or how large a voxel is."""
-    ways = [way for way, known in (image.get_qform(coded=True), image.get_sform(coded=True)) if known]
-    if len({str(nibabel.io_orientation(way).tolist()) for way in ways}) > 1:
-        raise UnreadableScan(
-            "The NIfTI file says in two ways how the head lies (qform and sform), and they differ: left could be "
-            "right. Convert the series again, or send it as DICOM."
-        )
-    said, used = np.array(image.header.get_zooms()[:3], float), nibabel.affines.voxel_sizes(image.affine)
-    unsaid = (said == 1).all()  # as programs write it that do not know
-    if not unsaid and not np.allclose(said, used, rtol=SQUARE - 1):
-        raise UnreadableScan(
-            "The NIfTI file says in two ways how large its voxels are (pixdim and the affine), and they differ. "
-            "Convert the series again, or send it as DICOM."
-        )
-
-
-def _check_axial(affine: np.ndarray, turns: np.ndarray, zooms: list[float]) -> None:
-    """Raise UnreadableScan where slices that follow each other upwards are not across the body: `zooms`, the voxel's
-    sides in mm to the right, to the front and up."""
-    right, front, _ = (affine[:3, axis] for axis in np.argsort(turns[:, 0]))
-    normal = np.cross(right, front)
-    if min(abs(normal[2]) / np.linalg.norm(normal), abs(right[0]) / np.linalg.norm(right)) < AXIAL:
-        raise UnreadableScan(
-            "The NIfTI volume lies aslant: its rows or its slices are not across the body. Send the series as the "
-            "scanner made it, or resample it."
-        )
-    across, deep, _ = zooms
-    if not is_square(across, deep):
-        raise UnreadableScan(
-            f"The NIfTI volume's axial slices have voxels of {across:.2g} x {deep:.2g} mm: it seems to be a coronal or "
-            "sagittal series. Send the axial one."
-        )
 
 
 def _check_count(slices: int) -> None:

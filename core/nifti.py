@@ -1,0 +1,79 @@
+"""A NIfTI file as a volume that is cut axially: what its header must say of how the head lies."""
+
+from typing import Any
+
+import nibabel
+import numpy as np
+
+from core.geometry import AXIAL, SQUARE, is_square
+from core.scan import UnreadableScan, check_megabytes
+from core.signatures import is_nifti_2
+
+
+def axial_volume(data: bytes, megabytes: float) -> tuple[np.ndarray, list[float]]:
+    """(W, D, H) values to the right, front and up, and a voxel's sides in mm. Raises UnreadableScan."""
+    try:
+        kind = nibabel.Nifti2Image if is_nifti_2(data) else nibabel.Nifti1Image
+        image = _checked(kind.from_bytes(data), megabytes)
+        turns = nibabel.io_orientation(image.affine)  # to right, front, up
+        sides = nibabel.affines.voxel_sizes(image.affine)
+        zooms = [float(sides[axis]) for axis in np.argsort(turns[:, 0])]
+        _check_axial(image.affine, turns, zooms)
+        return nibabel.apply_orientation(np.asarray(image.dataobj, np.float32), turns), zooms
+    except (UnreadableScan, MemoryError):
+        raise
+    except Exception as error:  # nibabel's readers raise whatever they meet
+        raise UnreadableScan("The NIfTI file is damaged or cut off. Export or copy it again.") from error
+
+
+def _checked(image: Any, megabytes: float) -> Any:
+    """An image of three dimensions that says how it lies, and says one thing. Raises UnreadableScan."""
+    if image.header.get_data_dtype().names:
+        raise UnreadableScan("The NIfTI file is in colour: no CT. Send the volume that it was made from.")
+    if len(image.shape) > 3 and set(image.shape[3:]) == {1}:
+        image = image.slicer[(*[slice(None)] * 3, *[0] * (len(image.shape) - 3))]
+    if len(image.shape) != 3:
+        raise UnreadableScan(f"The NIfTI file has {len(image.shape)} dimensions; a CT volume has 3.")
+    check_megabytes("The NIfTI volume has", int(np.prod(image.shape)) * 4, megabytes)
+    if not (int(image.header["qform_code"]) or int(image.header["sform_code"])):
+        raise UnreadableScan(
+            "The NIfTI file does not say how the head lies (no qform, no sform), so left could be right. "
+            "Convert the series again with its orientation, or send it as DICOM."
+        )
+    _check_agrees(image)
+    return image
+
+
+def _check_agrees(image: Any) -> None:
+    """Raise UnreadableScan where a NIfTI header says in two ways how the head lies or how large a voxel is."""
+    ways = [way for way, known in (image.get_qform(coded=True), image.get_sform(coded=True)) if known]
+    if len({str(nibabel.io_orientation(way).tolist()) for way in ways}) > 1:
+        raise UnreadableScan(
+            "The NIfTI file says in two ways how the head lies (qform and sform), and they differ: left could be "
+            "right. Convert the series again, or send it as DICOM."
+        )
+    said, used = np.array(image.header.get_zooms()[:3], float), nibabel.affines.voxel_sizes(image.affine)
+    unsaid = (said == 1).all()  # as programs write it that do not know
+    if not unsaid and not np.allclose(said, used, rtol=SQUARE - 1):
+        raise UnreadableScan(
+            "The NIfTI file says in two ways how large its voxels are (pixdim and the affine), and they differ. "
+            "Convert the series again, or send it as DICOM."
+        )
+
+
+def _check_axial(affine: np.ndarray, turns: np.ndarray, zooms: list[float]) -> None:
+    """Raise UnreadableScan where slices that follow each other upwards are not across the body: `zooms`, the voxel's
+    sides in mm to the right, to the front and up."""
+    right, front, _ = (affine[:3, axis] for axis in np.argsort(turns[:, 0]))
+    normal = np.cross(right, front)
+    if min(abs(normal[2]) / np.linalg.norm(normal), abs(right[0]) / np.linalg.norm(right)) < AXIAL:
+        raise UnreadableScan(
+            "The NIfTI volume lies aslant: its rows or its slices are not across the body. Send the series as the "
+            "scanner made it, or resample it."
+        )
+    across, deep, _ = zooms
+    if not is_square(across, deep):
+        raise UnreadableScan(
+            f"The NIfTI volume's axial slices have voxels of {across:.2g} x {deep:.2g} mm: it seems to be a coronal or "
+            "sagittal series. Send the axial one."
+        )
