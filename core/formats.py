@@ -33,6 +33,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 DENSEST_HU = 20.0
 """CT holds tissue: a slice whose brightest place is darker is not in HU."""
+DAMAGED = "The DICOM file is damaged or cut off. Export the series again."
 _TECHNICAL_TAGS = ("KVP", "GantryDetectorTilt", "InstanceNumber")
 _SERIES_FILE_NAME = re.compile(
     r"^(?!img|dsc|pxl|image|scan|slice|series|head|brain|frame|screenshot|photo|download|export|untitled|"
@@ -144,11 +145,16 @@ def header_of(data: bytes) -> Dataset:
 
 def damaged(error: Exception) -> UnreadableScan:
     """What pydicom or a decoder raised, as a sentence."""
+    if "exceptions were raised" in str(error):  # by decoders of its kind
+        return UnreadableScan(
+            "The DICOM file is damaged, or compressed in a way this installation cannot decode. Send it again, or "
+            "export it uncompressed."
+        )
     if "decompress" in str(error) or "decode" in str(error):
         return UnreadableScan(
             "The DICOM file is compressed in a way this installation cannot decode. Export it uncompressed."
         )
-    return UnreadableScan("The DICOM file is damaged or cut off. Export the series again.")
+    return UnreadableScan(DAMAGED)
 
 
 def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
@@ -156,7 +162,7 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
     if "DirectoryRecordSequence" in header:
         raise UnreadableScan("This is the list of a DICOM folder (DICOMDIR), no image. Upload the images beside it.")
     if "Modality" not in header and "Rows" not in header:
-        raise UnreadableScan("The DICOM file is damaged or cut off. Export the series again.")
+        raise UnreadableScan(DAMAGED)
     modality = str(header.get("Modality", "")).strip().upper() or "none"
     if modality != "CT":
         what = _OTHER_MODALITIES.get(modality, "another kind of image")

@@ -11,6 +11,7 @@ import hashlib
 import io
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from pydicom.pixels.utils import pixel_array
 
 from core.extent import check_extent
 from core.formats import (
+    DAMAGED,
     DENSEST_HU,
     RESCALE,
     Rescale,
@@ -100,7 +102,8 @@ _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 def _multi_frame(
     data: bytes, pseudonym: Pseudonym | None, megapixels: float, megabytes: float, slice_mm: float
 ) -> Iterator[Scan]:
-    """One frame after the other, none before all headers have been found good."""
+    """One frame after the other, none before all headers have been read."""
+    kept = _Kept()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -110,61 +113,83 @@ def _multi_frame(
             count = int(header.get("NumberOfFrames", 1) or 1)
             _check_count(count)
             check_megabytes("The frames unpack to", count * int(header.Columns) * int(header.Rows) * 4, megabytes)
-            frames = sorted((_Frame.of(header, number) for number in range(count)), key=lambda frame: frame.place)
+            frames = _frames(header, count, kept)
     except (UnreadableScan, MemoryError):
         raise
     except Exception as error:  # a header can be wrong in more ways than pydicom has exceptions for
         raise damaged(error) from error
     patient = identity_of(header, "PatientID", pseudonym)
     study = identity_of(header, "StudyInstanceUID", pseudonym) or _study_of(data)
-    day, heads = relative_day(header, pseudonym), _Heads()
+    day = relative_day(header, pseudonym)
 
     def slice_at(number: int) -> Scan | None:
         frame = frames[number]
-        stored = _frame(header, frame.number)
+        try:
+            stored = _frame(header, frame.number)
+        except UnreadableScan as error:
+            kept.leave_out(_DAMAGED, error)
+            return None
+        kept.decoded = True
         measured = stored[~padding_of(header, stored)]
         if not measured.size or measured.min() == measured.max():  # before it is asked what its values mean
             return None
-        hu = frame.rescale.hounsfield(header, stored, frame.plane)
-        if hu.max() < DENSEST_HU:  # frames of air hold nothing
+        try:
+            hu = check(frame.rescale.hounsfield(header, stored, frame.plane))
+        except UnreadableScan as error:
+            kept.leave_out(_UNFIT, error)
             return None
-        if not heads.admits(hu, frame.spacing):
+        if hu.max() < DENSEST_HU or not kept.admits(hu, frame.spacing):  # frames of air hold nothing
             return None
         meta = technical(header, frame.plane, hu) | {"number": float(frame.number)} | frame.thickness | day
-        return Scan(check(hu), "HU", patient, study, meta)
+        return Scan(hu, "HU", patient, study, meta)
 
     yield from put_together(_slabs_of(frames, slice_mm), slice_at)
-    heads.tell()
-    if not heads.some:
+    kept.tell()
+    if not kept.some:
         raise UnreadableScan("Every frame has the same grey everywhere or shows air only: there is nothing to read.")
 
 
-class _Heads:
-    """Which slices of a volume are a head's. Larger ones, as shoulders are, are left out, and that is told."""
+_TOO_LARGE, _DAMAGED, _UNFIT = "too large for a head, as shoulders are", "damaged or cut off", "unfit to read"
+
+
+class _Kept:
+    """Which slices of a volume are in. One that is larger than a head, as shoulders are, or has a fault of its own
+    costs no other: it is left out, and that is told."""
 
     def __init__(self) -> None:
-        self.some = False
-        self._others = 0
-        self._why: UnreadableScan | None = None
+        self.some = self.decoded = False  # whether any is in; whether any could be decoded
+        self._left_out: Counter[str] = Counter()
+        self._first: dict[str, str] = {}  # of each kind: no error, which would keep its pixels
+
+    def leave_out(self, what: str, why: UnreadableScan) -> None:
+        """Count a slice."""
+        self._left_out[what] += 1
+        self._first.setdefault(what, str(why))
 
     def admits(self, hu: np.ndarray, spacing: tuple[float, float] | None) -> bool:
-        """Whether a slice, which holds tissue, is one of them; either way it is counted."""
+        """Whether a slice, which holds tissue, is a head's; either way it is counted."""
         try:
             check_extent(hu, spacing)
         except UnreadableScan as error:
-            self._others, self._why = self._others + 1, error
+            self.leave_out(_TOO_LARGE, error)
             return False
         self.some = True
         return True
 
     def tell(self) -> None:
-        """Raise UnreadableScan where there were others."""
-        if self._why and self.some:
-            raise UnreadableScan(
-                f"Left out {self._others} of its slices, too large for a head, as shoulders are; the others are in."
-            )
-        if self._why:
-            raise self._why
+        """Raise UnreadableScan where slices were left out."""
+        if self.decoded and _DAMAGED in self._first:  # it is not the compression that cannot be decoded
+            self._first[_DAMAGED] = DAMAGED
+        if self._left_out and not self.some:
+            [(most, _)] = self._left_out.most_common(1)
+            raise UnreadableScan(self._first[most])
+        if self._left_out:
+            counts = " and ".join(f"{count} of its slices, {what}" for what, count in self._left_out.items())
+            raise UnreadableScan(f"Left out {counts}; the others are in.{self._way_out()}")
+
+    def _way_out(self) -> str:
+        again = " Send the file again, or export the series again." if _DAMAGED in self._first else ""
+        return again + (f" Why the first is unfit: {self._first[_UNFIT]}" if _UNFIT in self._first else "")
 
 
 def _frame(header: Dataset, number: int) -> np.ndarray:
@@ -223,6 +248,19 @@ class _Frame:
         return cls(number, rescale, plane_of(where), spacing, thickness_mm(measures))
 
 
+def _frames(header: Dataset, count: int, kept: _Kept) -> list[_Frame]:
+    """In anatomical order, those that are axial ones in HU. Raises UnreadableScan where none is."""
+    frames = []
+    for number in range(count):
+        try:
+            frames.append(_Frame.of(header, number))
+        except UnreadableScan as error:
+            kept.leave_out(_UNFIT, error)
+    if not frames:
+        kept.tell()
+    return sorted(frames, key=lambda frame: frame.place)
+
+
 def _slabs_of(frames: Sequence[_Frame], slice_mm: float) -> list[range]:
     """Frames that become one scan; each by itself where they do not all lie one upon the other, with pixels of one
     size, or do not say."""
@@ -254,20 +292,20 @@ def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) ->
             "The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send the CT in these."
         )
     check_tissue(volume)
-    study, heads = _study_of(data), _Heads()
+    study, kept = _study_of(data), _Kept()
 
     def slice_at(number: int) -> Scan | None:
         axial = volume[::-1, ::-1, number].T
         if axial.min() == axial.max() or axial.max() < DENSEST_HU:  # padding and air hold nothing
             return None
-        if not heads.admits(axial, (zooms[1], zooms[0])):
+        if not kept.admits(axial, (zooms[1], zooms[0])):
             return None
         meta: Meta = {"format": "NIfTI", "position_mm": number * spacing}
         return Scan(check(axial), "HU", None, study, meta | letters_shown(axial))
 
     places = [number * spacing for number in range(volume.shape[2])]
     yield from put_together(slabs(places, slice_mm), slice_at)
-    heads.tell()
+    kept.tell()
 
 
 def _check_count(slices: int) -> None:
