@@ -13,7 +13,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ from core.nifti import axial_volume
 from core.pseudonym import Pseudonym
 from core.scan import LOWEST_AIR_HU, Meta, Scan, UnreadableScan, check, check_megabytes, check_size
 from core.signatures import GZIP, is_dicom, is_nifti
-from core.slabs import alone, put_together, slabs
+from core.slabs import SAME_MM, alone, put_together, slabs
 
 MAX_SLICES = 2000
 
@@ -258,7 +258,16 @@ def _frames(header: Dataset, count: int, kept: _Kept) -> list[_Frame]:
             kept.leave_out(_UNFIT, error)
     if not frames:
         kept.tell()
-    return sorted(frames, key=lambda frame: frame.place)
+    return sorted(_each_placed(frames), key=lambda frame: frame.place)
+
+
+def _each_placed(frames: Sequence[_Frame]) -> list[_Frame]:
+    """The same, without their place where it is one for all: the file's, or its first frame's, and not their own."""
+    places = [None if frame.plane is None else frame.plane.place_mm for frame in frames]
+    said = [place for place in places if place is not None]
+    if len(said) < 2 or len(said) < len(frames) or max(said) - min(said) > SAME_MM:
+        return list(frames)
+    return [replace(frame, plane=frame.plane and replace(frame.plane, corner=None)) for frame in frames]
 
 
 def _slabs_of(frames: Sequence[_Frame], slice_mm: float) -> list[range]:

@@ -1,8 +1,9 @@
-"""Multi-frame CT of which single frames have a fault of their own."""
+"""Multi-frame CT of which single frames have a fault of their own, or whose frames all have one place."""
 
 import io
 from copy import deepcopy
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
@@ -110,3 +111,32 @@ def test_frames_are_left_out_for_several_reasons_at_once():
     for what in ("too large for a head", "damaged or cut off", "unfit to read"):
         assert f"1 of its slices, {what}" in said
     assert "projection" in said
+
+
+def with_one_place(shared):
+    """A multi-frame CT, head first, whose only place is the file's, or what each frame says; rows run to the right."""
+    header = header_of(multi_frame())
+    del header.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence
+    header.ImageOrientationPatient, header.ImagePositionPatient = [-1, 0, 0, 0, 1, 0], [120, -120, 30]
+    for group in header.PerFrameFunctionalGroupsSequence:
+        if shared:
+            del group.PlanePositionSequence
+        else:
+            group.PlanePositionSequence[0].ImagePositionPatient = [120, -120, 30]
+    return header
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_frames_that_all_have_one_place_lie_nowhere_but_the_same_way_round(shared):
+    header = with_one_place(shared)
+    scans = list(read_all(saved(header)))
+    assert [scan.meta["number"] for scan in scans] == [0, 1, 2, 3]
+    assert not any("position_mm" in scan.meta for scan in scans)
+    for scan, stored in zip(scans, header.pixel_array, strict=True):
+        np.testing.assert_array_equal(scan.pixels, stored[:, ::-1] * 2.0 - 10)
+
+
+def test_frames_of_which_two_have_one_place_say_it():
+    header = header_of(multi_frame())
+    header.PerFrameFunctionalGroupsSequence[3] = header.PerFrameFunctionalGroupsSequence[2]
+    assert [scan.meta["position_mm"] for scan in read_all(saved(header))] == [90, 90, 95, 100]
