@@ -211,14 +211,20 @@ class Rescale:
     def of(cls, slope: Any, intercept: Any, kind: Any) -> "Rescale":
         """From a header's values. Raises UnreadableScan where they are not those of Hounsfield units."""
         if slope in (None, "") or intercept in (None, ""):
-            raise UnreadableScan("The DICOM file does not say how its values become Hounsfield units (no rescale).")
+            raise UnreadableScan(
+                "The DICOM file does not say how its values become Hounsfield units (no rescale). Send the series as "
+                "the scanner made it."
+            )
         if (unit := str(kind or "").strip().upper()[:16]) not in _HOUNSFIELD:
             raise UnreadableScan(
                 f"The DICOM file's values are no Hounsfield units but {unit}, as in a spectral map. Send the plain CT."
             )
         slope, intercept = float(slope), float(intercept)
         if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
-            raise UnreadableScan("The DICOM file's rescale is not a usable number, so its densities are unknown.")
+            raise UnreadableScan(
+                "The DICOM file's rescale is not a usable number, so its densities are unknown. Send the series as the "
+                "scanner made it."
+            )
         return cls(slope, intercept)
 
     def hounsfield(self, header: Dataset, stored: np.ndarray, plane: Plane | None) -> np.ndarray:

@@ -33,7 +33,9 @@ def _checked(image: Any, megabytes: float) -> Any:
     if len(image.shape) > 3 and set(image.shape[3:]) == {1}:
         image = image.slicer[(*[slice(None)] * 3, *[0] * (len(image.shape) - 3))]
     if len(image.shape) != 3:
-        raise UnreadableScan(f"The NIfTI file has {len(image.shape)} dimensions; a CT volume has 3.")
+        raise UnreadableScan(
+            f"The NIfTI file has {len(image.shape)} dimensions; a CT volume has 3. Send one such volume a file."
+        )
     check_megabytes("The NIfTI volume has", int(np.prod(image.shape)) * 4, megabytes)
     if not (int(image.header["qform_code"]) or int(image.header["sform_code"])):
         raise UnreadableScan(

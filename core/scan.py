@@ -97,7 +97,10 @@ MIN_SIDE, MOST_OBLONG = 32, 4
 def check(pixels: np.ndarray) -> np.ndarray:
     """(H, W) pixels as float32, if they can be a scan at all. Raises UnreadableScan."""
     if min(pixels.shape) < MIN_SIDE:
-        raise UnreadableScan(f"The image is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small to read.")
+        raise UnreadableScan(
+            f"The image is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small to read. Export the slice at its "
+            "own resolution."
+        )
     if max(pixels.shape) > MOST_OBLONG * min(pixels.shape):
         raise UnreadableScan(
             f"The image is {pixels.shape[1]} x {pixels.shape[0]} pixels, a strip and no slice of a head. "
