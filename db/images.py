@@ -13,6 +13,8 @@ from db.session import DISK_FULL
 
 NOTES = ".notes"
 """The folder of notes, beside those of images."""
+LOGS = ".logs"
+"""The folder in which each case log that keeps images here has left its mark."""
 
 _NOT_OURS = "Let whoever runs this write there."
 _IN_THE_WAY = {
@@ -27,6 +29,13 @@ _IN_THE_WAY = {
 
 class ImageMissing(LookupError):
     """The case log knows the image, the store does not give it."""
+
+
+class StoreShared(RuntimeError):
+    """Another case log keeps images in the store too, so none is removed."""
+
+    def __init__(self, marks: list[Path]) -> None:
+        super().__init__(" and ".join(f"{mark.read_text(errors='replace')} ({mark})" for mark in marks))
 
 
 class ImageStore:
@@ -49,12 +58,28 @@ class ImageStore:
         with _written_in(self.root):
             return target if target.exists() else _write_whole(target, data)
 
-    def count(self) -> int:
-        """How many images lie there."""
-        return sum(1 for _ in self.root.glob("??/*.png"))
+    def hashes(self) -> set[str]:
+        """Of the images that lie there."""
+        return {path.stem for path in self.root.glob("??/*.png")}
 
-    def delete(self, content_hash: str) -> None:
-        """Remove an image; one that is not there is no error."""
+    def mark(self, log: str, place: str) -> None:
+        """Write down for good that a case log, which lies there, keeps images here. Raises OSError as `put` does."""
+        if not self.is_marked(log):
+            with _written_in(self.root):
+                _write_whole(self.root / LOGS / log, place.encode())
+
+    def is_marked(self, log: str) -> bool:
+        return (self.root / LOGS / log).exists()
+
+    def other_marks(self, log: str) -> list[Path]:
+        """Of the case logs but for that one."""
+        return sorted(path for path in (self.root / LOGS).glob("*") if path.name != log and path.name[0] != ".")
+
+    def delete(self, content_hash: str, log: str) -> None:
+        """Remove an image for a case log; one that is not there is no error. Raises StoreShared where another log is
+        there, whose image it may be."""
+        if others := self.other_marks(log):
+            raise StoreShared(others)
         self.path(content_hash).unlink(missing_ok=True)
 
     def note(self, log: str, digests: Iterable[str]) -> Path:
@@ -64,6 +89,14 @@ class ImageStore:
         """
         with _written_in(self.root):
             return _write_whole(self.root / NOTES / f"{log}-{secrets.token_hex(4)}", "\n".join(digests).encode())
+
+    def noted(self, log: str) -> set[str]:
+        """The images of all of a case log's notes."""
+        found = set[str]()
+        for path in self.root.glob(f"{NOTES}/{log}-*"):
+            with suppress(FileNotFoundError):  # just seen to
+                found |= set(path.read_text().split())
+        return found
 
     def notes(self, log: str, seconds: float) -> list[Path]:
         """A case log's notes that have lain longer than that; temporary files of that age are removed, where that

@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, inspect, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
@@ -93,6 +93,15 @@ class Database:
     @property
     def _is_postgresql(self) -> bool:
         return self.engine.dialect.name == "postgresql"
+
+    def place(self, home: Path) -> str:
+        """Where the case log lies, without who may open it; a file in `home` as seen from there, for a home can be
+        moved."""
+        if file := _file(self.url):
+            file, home = file.resolve(), home.resolve()
+            return str(file.relative_to(home) if file.is_relative_to(home) else file)
+        url = self.engine.url
+        return str(URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database))
 
     def keep_private(self) -> None:
         """Close an SQLite file to everybody but its owner, where that can be done."""

@@ -55,7 +55,7 @@ def problems(
     hashes, images = list[tuple[int, str]](), ImageStore(settings.images_dir)
     try:
         yield from _of_the_database(Database(settings.url), sqlite, settings, checked, hashes)
-        if not hashes and (left := images.count()):
+        if not hashes and (left := len(images.hashes())):
             yield (
                 f"The case log knows of no scan, and the store holds {counted(left, 'image')}: it is not the log that "
                 "they came into. Restore that from the backup."

@@ -142,7 +142,7 @@ def test_blind_first_after_the_answer_stood_there_is_not_called_blind(app, demo)
 def test_a_scan_whose_image_is_lost_holds_nothing_up(app, demo):
     on(app, "review")
     first = app.session_state["scan"]
-    demo.images.delete(case(demo, first, "Reader 1").scan.content_hash)
+    demo.images.path(case(demo, first, "Reader 1").scan.content_hash).unlink()
     resources.scan_png.clear()
     app.run()
     assert not app.exception

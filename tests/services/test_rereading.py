@@ -33,7 +33,7 @@ def test_after_a_rollback_the_model_that_serves_again_is_the_one_shown(ws, scan_
 
 def test_a_damaged_image_costs_no_other_scan_its_reading(ws, scan_ids, publish_untrained):
     lost = case(ws, scan_ids[0], "Ann").scan
-    ws.images.delete(lost.content_hash)
+    ws.images.path(lost.content_hash).unlink()
     other = publish_untrained(seed=9)
     told = []
     damaged = read_stored(ws, model_of(ws, other), scan_ids, lambda done, total: told.append((done, total)))
