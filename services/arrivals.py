@@ -28,6 +28,16 @@ BURNED_IN_NOTE = (
     "Letters seem to be burned into the image: make sure that they name nobody. Where they do, undo its batch before "
     "anybody reviews it."
 )
+ANOTHER_PATIENT = "another_patient"
+"""How a scan's `meta` says that its file names another patient than the one whose study it belongs to."""
+ANOTHER_PATIENT_NOTE = (
+    "Its file names another patient than the one it is filed under: make sure whose it is before it is used."
+)
+
+
+def is_another(named: str | None, patient_key: str) -> bool:
+    """Whether a file names another patient than the one its scan is filed under, whom another file has named."""
+    return named is not None and named != patient_key and not patient_key.startswith(UNNAMED)
 
 
 def of_thickness(meta: Meta) -> list[str]:
@@ -63,6 +73,8 @@ class Arrival:
             said.append(f"Nearly the same image as scan {self.resembles(ids)}, which is in the case log too.")
         if BURNED_IN in self.scan.meta and not self.synthetic:
             said.append(BURNED_IN_NOTE)
+        if ANOTHER_PATIENT in self.scan.meta:
+            said.append(ANOTHER_PATIENT_NOTE)
         said += [note for fact, note in NOTES.items() if fact in self.scan.meta] + of_thickness(self.scan.meta)
         if bits := self.scan.meta.get(ASSUMED_BITS):
             said.append(
@@ -99,7 +111,17 @@ def arrivals_of(
             owners.are_one(other.patient_key, patient)
         arrivals.append(Arrival(digest, scan, patient, study, to_bytes(seen[digest]), other, synthetic))
         resemblances.add(LookRow(digest, patient, study, arrivals[-1].look))
-    return [replace(one, patient_key=owners.now(one.patient_key)) for one in arrivals], owners.joined
+    return [_filed(one, owners.now(one.patient_key)) for one in arrivals], owners.joined
+
+
+def _filed(one: Arrival, patient: str) -> Arrival:
+    """Under the patient it belongs to in the end. A day is good among those of the patient whom the file names alone
+    (`core.identity.relative_day`)."""
+    scan = one.scan
+    if scan.patient_key not in (None, patient):
+        meta = {fact: value for fact, value in scan.meta.items() if fact != "day"}
+        scan = replace(scan, meta=meta | ({ANOTHER_PATIENT: 1.0} if is_another(scan.patient_key, patient) else {}))
+    return replace(one, scan=scan, patient_key=patient)
 
 
 class _Owners:

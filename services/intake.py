@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from core.likeness import appearance
 from core.reading import SEEN_IN_TRAINING, Model, Reading, for_patient
@@ -12,8 +12,8 @@ from core.scan import Scan, UnreadableScan, to_stored
 from core.settings import Limits
 from core.signatures import HEAD, may_hold_slices
 from db import audit, batch_queries, models, queries
-from db.queries import ReadingRow
-from services.arrivals import Arrival, arrivals_of, share, splits_of
+from db.queries import ReadingRow, ScanRow
+from services.arrivals import ANOTHER_PATIENT_NOTE, Arrival, arrivals_of, is_another, share, splits_of
 from services.models import preferred
 from services.removal import note_images
 from services.resemblance import Resemblances
@@ -64,6 +64,15 @@ class _Batch:
     id: int | None = None  # once it has a scan of its own
 
 
+class _File(NamedTuple):
+    """One of a chunk, or several that became one scan."""
+
+    files: tuple[str, ...]
+    digest: str | None = None
+    named: str | None = None  # the patient's key, by this file
+    refused: str | None = None  # why
+
+
 @dataclass
 class _Chunk:
     """Files on their way through one transaction."""
@@ -71,7 +80,7 @@ class _Chunk:
     scans: dict[str, Scan] = field(default_factory=dict)  # content hash -> scan
     parts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of a mean -> of the slices it is made of
     readings: dict[str, Reading] = field(default_factory=dict)
-    outcome: list[tuple[tuple[str, ...], str | None, str | None]] = field(default_factory=list)  # files, hash, reason
+    outcome: list[_File] = field(default_factory=list)
 
     @property
     def pixels(self) -> int:
@@ -130,14 +139,14 @@ def _chunks(ws: Workspace, files: Iterable[Incoming]) -> Iterator[_Chunk]:
     decoded = (found for incoming in files for found in _decoded(ws, incoming))
     for files_of, scan, parts in together(decoded, limits.slice_mm, lambda hashes: _known(ws, hashes)):
         if isinstance(scan, UnreadableScan):
-            chunk.outcome.append((files_of, None, str(scan)))
+            chunk.outcome.append(_File(files_of, refused=str(scan)))
         else:
             digest = scan.content_hash
             if digest not in chunk.scans or not chunk.scans[digest].patient_key:  # one that names its patient wins
                 chunk.scans[digest] = scan
             if parts:
                 chunk.parts[digest] = parts
-            chunk.outcome.append((files_of, digest, None))
+            chunk.outcome.append(_File(files_of, digest, scan.patient_key))
         if len(chunk.outcome) >= limits.batch_size or chunk.pixels >= CHUNK_PIXELS:
             yield chunk
             chunk = _Chunk()
@@ -252,11 +261,11 @@ def _store(ws: Workspace, model: Model, chunk: _Chunk, batch: _Batch) -> list[Re
         queries.spread_flag(session, SEEN_IN_TRAINING, met)  # a version may have known a patient by one image alone
         session.flush()
         shown = queries.readings(session, prefer=[model.manifest.version, *preferred(ws)], scan_ids=ids.values())
-        audits = {scan.id for scan in queries.scans(session, ids=ids.values()) if scan.audit}
+        rows = {scan.id: scan for scan in queries.scans(session, ids=ids.values())}
     notes = {one.digest: one.note(ids) for one in arrivals}
     now = {one["now"] for one in joined}
     named = {scan_id for scan_id, scan in again.items() if scan.patient_key in now}
-    return list(_outcomes(chunk, ids, notes, shown, audits, named, parts.keys()))
+    return list(_outcomes(chunk, ids, notes, shown, rows, named, parts.keys()))
 
 
 def _outcomes(
@@ -264,26 +273,31 @@ def _outcomes(
     ids: dict[str, int],
     notes: dict[str, str | None],
     shown: dict[int, ReadingRow],
-    audits: set[int],
+    rows: dict[int, ScanRow],
     named: set[int],
     parts: Collection[str],
 ) -> Iterator[Received]:
     """Of each file. `named`: whose patient nobody had named before it came again with a name; `parts`: slices that are
     part of a scan."""
-    for files, digest, reason in chunk.outcome:
-        if digest is None:
-            yield from (Received(file, "refused", reason) for file in files)
+    for one in chunk.outcome:
+        if one.digest is None:
+            yield from (Received(file, "refused", one.refused) for file in one.files)
             continue
-        scan_id = ids[digest]
-        stored = digest in notes
+        scan_id = ids[one.digest]
+        row = rows[scan_id]
         # the same pixels a second time in one batch are a duplicate of the first
-        belongs = ", which belongs to the patient named by this file now" if scan_id in named else ""
-        part = "part of " if digest in parts else ""
-        known = f"The same image is in the case log already, as {part}scan {scan_id}{belongs}."
-        why = notes.pop(digest) if stored else known
-        outcome: Outcome = "stored" if stored else "duplicate"
-        for file in files:
-            yield Received(file, outcome, why, scan_id, shown.get(scan_id), scan_id in audits)
+        outcome: Outcome = "stored" if one.digest in notes else "duplicate"
+        if outcome == "stored":
+            why = notes.pop(one.digest)
+        else:
+            joined = scan_id in named and one.named == row.patient_key
+            belongs = ", which belongs to the patient named by this file now" if joined else ""
+            part = "part of " if one.digest in parts else ""
+            why = f"The same image is in the case log already, as {part}scan {scan_id}{belongs}."
+            if is_another(one.named, row.patient_key):
+                why += f" {ANOTHER_PATIENT_NOTE}"
+        for file in one.files:
+            yield Received(file, outcome, why, scan_id, shown.get(scan_id), row.audit)
 
 
 PLACE = ("position_mm", "number", "InstanceNumber")

@@ -14,7 +14,7 @@ from core.reading import ENHANCED, MARKED, abstains, certainty, not_head_ct
 from db import audit, batch_queries, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
-from services.arrivals import BURNED_IN_NOTE, NOTES, of_thickness
+from services.arrivals import ANOTHER_PATIENT, ANOTHER_PATIENT_NOTE, BURNED_IN_NOTE, NOTES, of_thickness
 from services.models import preferred
 from services.workspace import Workspace
 
@@ -338,6 +338,8 @@ def remarks(ws: Workspace, case: Case) -> list[str]:
         said.append(f"Nearly the same image as scan {scan.resembles_id}.")
     if BURNED_IN in meta and not scan.synthetic:
         said.append(BURNED_IN_NOTE)
+    if ANOTHER_PATIENT in meta:
+        said.append(ANOTHER_PATIENT_NOTE)
     if not case.reading or not {MARKED, ENHANCED} & set(case.reading.flags):  # else its answer says why it is none
         said += [note for fact, note in NOTES.items() if fact in meta]
     said += of_thickness(meta)
