@@ -48,9 +48,9 @@ def decide(
     serve: bool = True,
 ) -> Decision:
     """The gate: the candidate serves where it is not worse than the champion on the same held-out scans, finds no fewer
-    of their hemorrhages, does not abstain on most that the champion answers, gives no more wrong answers than it or
-    than `calibration.error_rate` allows, can say as much of its answers, and nobody has let another version serve since
-    the training began.
+    of their hemorrhages, does not abstain on most that the champion answers, gives no more wrong answers than it, nor a
+    larger share of them, or than `calibration.error_rate` allows, can say as much of its answers, and nobody has let
+    another version serve since the training began.
 
     Without `serve` two demonstrations are compared for show: nothing is let serve.
     """
@@ -141,8 +141,11 @@ def _objection(ws: Workspace, champion: Bundle, compared: _Compared, figures: st
     if answers["candidate"] < max(1, rule.min_answered * answers["champion"]):
         return f"{figures}. A model that answers so much less is of little use."
     asked = ws.settings.calibration.error_rate
-    if wrong["candidate"] > max(wrong["champion"], asked * answers["candidate"]):
-        return f"{figures}. More answers are wrong than before, and more than {asked:.0%} of those given."
+    # its share of fewer answers, to the next whole scan
+    as_before = -(-wrong["champion"] * answers["candidate"] // max(1, answers["champion"]))
+    if wrong["candidate"] > max(min(wrong["champion"], as_before), asked * answers["candidate"]):
+        more = "More answers are" if wrong["candidate"] > wrong["champion"] else "A larger share of the answers is"
+        return f"{figures}. {more} wrong than before, and more than {asked:.0%} of those given."
     return None
 
 

@@ -1,11 +1,14 @@
 """Whether a candidate may serve: champion and candidate on the same held-out scans."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from core import bundle
-from core.labels import CLASSES
-from services.gate import decide
+from core.intervals import Figure
+from core.labels import CLASSES, HEMORRHAGIC, NO_STROKE
+from services.gate import _Compared, _objection, decide
 from services.models import champion, folder_of, promote
 from tests.services.conftest import held_out
 
@@ -79,3 +82,21 @@ def test_what_somebody_lets_serve_during_a_training_stays(reviewed, publish_untr
     assert decision.decision == "kept"
     assert "does not serve any more" in decision.reason
     assert champion(ws) == chosen.name
+
+
+@pytest.mark.parametrize(
+    ("answers", "wrong", "objects"),
+    [(20, 4, True), (20, 3, True), (20, 2, False), (39, 4, False), (40, 4, False), (60, 5, True), (31, 4, False)],
+)
+def test_a_candidate_that_answers_less_may_not_give_a_larger_share_of_wrong_answers(ws, answers, wrong, objects):
+    """The champion answers 40, four of them wrongly. Part of a scan more does not count."""
+    labels = [HEMORRHAGIC] * 10 + [NO_STROKE] * 50
+    called = dict.fromkeys(("champion", "candidate"), labels)
+    gain = Figure(0.0, 0.0, 0.0, 60, 60)
+    compared = _Compared(
+        labels, called, {"champion": 40, "candidate": answers}, {"champion": 4, "candidate": wrong}, gain, {}
+    )
+    of_real_scans = SimpleNamespace(manifest=SimpleNamespace(demonstration=False))
+    said = _objection(ws, of_real_scans, compared, "")
+    assert bool(said) == objects
+    assert not said or ("A larger share of the answers is wrong" in said) == (wrong <= 4)
