@@ -215,6 +215,11 @@ def ids_with(session: Session, *facts: str) -> set[int]:
     return set(session.scalars(select(Scan.id).where(said)))
 
 
+def ids_in_snapshots(session: Session) -> set[int]:
+    """The scans that a retraining has been given."""
+    return set(session.scalars(select(SnapshotItem.scan_id).distinct()))
+
+
 def splits(session: Session, keys: Collection[str] | None = None) -> dict[str, str]:
     """Patient key -> split, for the patients the log has met."""
     query = select(Patient.key, Patient.split)

@@ -34,7 +34,8 @@ class Labelled(NamedTuple):
     """What the readers' verdicts give to learn from and to be judged by, and how many scans are left out."""
 
     items: list[Item]
-    copies: int  # kept for validation or testing, that nearly copy one to learn from (or, for testing, to validate on)
+    copies: int  # kept for validation or testing, that nearly copy one to learn from (or, for testing, to validate on),
+    # or that a retraining has learned from (or validated on)
     withheld: int  # that no version answers: coloured marks show where the lesion is, and contrast what it is
 
 
@@ -42,13 +43,14 @@ def labelled(ws: Workspace, *, synthetic: bool = False) -> Labelled:
     """Every scan with a verdict that counts and is a class, in its patient's split; demo cases only where asked.
 
     Copies are left out, for where one patient has come under two names, a model that has learned the one by heart
-    would look good on the other.
+    would look good on the other: also where that one, in a retraining once, has no such verdict any more.
     """
     with ws.db.reading() as session:
         scans = [scan for scan in queries.scans(session) if scan.synthetic == synthetic]
         verdicts = review_queries.verdicts(session)
         splits = queries.splits(session)
         withheld = queries.ids_with(session, COLOURED, CONTRAST)
+        used = queries.ids_in_snapshots(session)
     items = [
         Item(
             scan.id, scan.content_hash, verdict.label, verdict.review_id, scan.patient_key, splits[scan.patient_key],
@@ -58,10 +60,13 @@ def labelled(ws: Workspace, *, synthetic: bool = False) -> Labelled:
         if (verdict := verdicts.get(scan.id)) and verdict.label in CLASSES
     ]  # fmt: skip
     answered = [item for item in items if item.scan_id not in withheld]
+    used |= {item.scan_id for item in answered}
     alike = queries.first_copies((scan.id, scan.resembles_id) for scan in scans)
-    shows = [alike.get(item.scan_id, item.scan_id) for item in answered]
-    keep = in_first_part([item.split for item in answered], shows)
-    return Labelled([answered[i] for i in keep], len(answered) - len(keep), len(items) - len(answered))
+    rows = [scan for scan in scans if scan.id in used]
+    shows = [alike.get(scan.id, scan.id) for scan in rows]
+    keep = {rows[i].id for i in in_first_part([splits[scan.patient_key] for scan in rows], shows)}
+    kept = [item for item in answered if item.scan_id in keep]
+    return Labelled(kept, len(answered) - len(kept), len(items) - len(answered))
 
 
 def labelled_scans(ws: Workspace, *, synthetic: bool = False) -> list[Item]:

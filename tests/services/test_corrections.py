@@ -8,7 +8,7 @@ from core.scan import COLOURED, CONTRAST
 from core.settings import CalibrationSettings
 from db import models
 from services.corrections import Item, labelled, labelled_scans, to_keep, too_few
-from services.learning import retrain
+from services.learning import _start_run, retrain
 from services.review import new_click, record
 from services.workspace import DEMO_BUNDLES, SHIPPED_BUNDLES
 from tests.conftest import png
@@ -80,6 +80,21 @@ def test_of_one_image_under_two_names_only_what_is_learned_from_counts(ws, predi
     ids = [one.scan_id for one in received]
     assert labelled(ws).copies == len(ids) - len(left) - 1
     assert [item.scan_id for item in labelled_scans(ws)] == [*(ids[place] for place in left), ids[2]]
+
+
+@pytest.mark.parametrize("now", ["unsure", "unusable"])
+def test_a_copy_of_what_was_learned_is_not_judged_on_when_that_has_no_class_any_more(ws, predictor, now):
+    whole = png(1, size=256)
+    received = take(ws, predictor, [("49 (1).png", whole), ("50 (1).jpg", as_jpg(whole))])
+    learned, copy = (one.scan_id for one in received)
+    for scan_id in (learned, copy):
+        record(ws, scan_id, reader="Ann", verdict=NO_STROKE, expected_version=0, click_id=new_click())
+    with ws.db.writing() as session:
+        for name, split in (("49", "train"), ("50", "test")):
+            session.get_one(models.Patient, ws.pseudonym.of("file", name)).split = split
+    _start_run(ws, labelled_scans(ws), "a champion")
+    record(ws, learned, reader="Ann", verdict=now, expected_version=1, click_id=new_click())
+    assert labelled(ws) == ([], 1, 0)
 
 
 def test_what_the_champion_says_of_its_answers_must_be_settled_again(ws):
