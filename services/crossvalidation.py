@@ -287,5 +287,7 @@ def _answers(fold: Fold, said: Prediction, sent: Prediction | None, classes: Seq
     )
     if sent:
         p, _, answered = fold.rules.applied(sent)
-        table = table.assign(**{f"sent_{name}": p[:, i] for i, name in enumerate(classes)}, sent_answered=answered)
+        table = table.assign(
+            **{f"sent_{name}": p[:, i] for i, name in enumerate(classes)}, sent_answered=answered & ~test.withheld
+        )
     return table

@@ -128,6 +128,16 @@ def test_scans_sent_from_elsewhere_are_answered_too_and_rules_settled_on_both(pr
     assert settled[-1][0] == 36, "the model of all patients is settled on all folds"
 
 
+def test_what_no_model_answers_is_not_answered_from_elsewhere_either(prepared):
+    samples = prepared.examples.samples
+    marked = replace(prepared.examples, samples=(replace(samples[0], withheld=True), *samples[1:]))
+    elsewhere = TINY.model_copy(update={"augmentation": TINY.augmentation.model_copy(update={"elsewhere": 0.5})})
+    sure_of_all = CalibrationSettings(error_rate=0.99)
+    table = cross_validate(replace(prepared, examples=marked), elsewhere, 3, sure_of_all).table.set_index("file")
+    for column in ("answered", "sent_answered"):
+        assert table.index[~table[column]].tolist() == [str(samples[0].path)]
+
+
 def test_scans_of_several_folds_are_ranked_by_the_networks_own_answers(prepared):
     found = cross_validate(prepared, TINY, 3, CalibrationSettings())
     of = {column: found.table[f"{column}_hemorrhagic"].to_numpy() for column in ("p", "raw")}
