@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import yaml
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 
 from core.dataset import (
     DatasetError,
@@ -194,13 +195,25 @@ def _sticky_splits(ws: Workspace, examples: Examples, unit: Mapping[str, str]) -
     have one already."""
     units = [replace(sample, patient=unit[sample.patient or ""]) for sample in examples.samples]
     with ws.db.writing() as session:
-        known = queries.splits(session, set(examples.patients))
+        known = _known_splits(session, examples)
         of_units = {unit[patient]: split for patient, split in sorted(known.items(), reverse=True)}
         dealt = assign_splits(patient_classes(units), salt=SPLIT_SALT, known=of_units)
         assigned = {patient: known.get(patient, dealt[unit[patient]]) for patient in set(examples.patients)}
         of_images = {key: assigned[examples.patients[place]] for place, key in image_keys(examples).items()}
         queries.add_patients(session, of_images | assigned)
     return assigned
+
+
+def _known_splits(session: Session, examples: Examples) -> dict[str, str]:
+    """The splits that patients have in the case log; of who has none, the first of train, validation and test that one
+    of their images has, which came in when nobody named it, or stood in another table under another name."""
+    images = image_keys(examples)
+    dealt = queries.splits(session, {*images.values(), *examples.patients})
+    known = dict[str, str]()
+    for place, key in sorted(images.items(), key=lambda one: [*SPLITS, None].index(dealt.get(one[1]))):
+        if key in dealt:
+            known.setdefault(examples.patients[place], dealt[key])
+    return known | {patient: dealt[patient] for patient in set(examples.patients) & dealt.keys()}
 
 
 def checkpoint_path(ws: Workspace, examples: Examples, recipe: Recipe) -> Path:

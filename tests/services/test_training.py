@@ -1,7 +1,8 @@
 import pytest
 
-from core.dataset import DatasetError, Examples, Sample
+from core.dataset import DatasetError, Examples, Sample, file_reader, load
 from core.listing import from_folders
+from core.pseudonym import unnamed
 from core.settings import Augmentation, Recipe, Simulation
 from db import queries
 from services import training
@@ -78,3 +79,26 @@ def test_of_one_image_under_two_patients_names_only_what_is_learned_from_stays(w
         ("2 (1)", "train"),
     ]
     assert len(prepared.examples.x) == len(prepared.examples.y) == 2
+
+
+def test_an_image_that_was_dealt_a_part_before_a_table_named_its_patient_keeps_it(ws, tmp_path):
+    """Of several images the first of train, validation and test; a patient the log knows stays where they are."""
+    names = ("1 (1)", "1 (2)", "2 (1)", "3 (1)", "4 (1)")
+    for seed, name in enumerate(names):
+        folder = tmp_path / ("hemorrhagic" if seed % 2 else "ischemic")
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.png").write_bytes(png(seed))
+    loaded = load(from_folders(tmp_path), Recipe().input_spec, reader=file_reader(ws.pseudonym, 10)).examples
+    image = {sample.path.stem: unnamed(sample.content_hash) for sample in loaded.samples}
+    dealt = dict(zip(names, ("test", "validation", "test", "validation", "train"), strict=True))
+    with ws.db.writing() as session:
+        queries.add_patients(session, {image[name]: split for name, split in dealt.items()})
+        queries.add_patients(session, {ws.pseudonym.of("file", "4"): "test"})
+    examples = prepare(ws, from_folders(tmp_path), Recipe(image_size=32), "patient", root=tmp_path).examples
+    assert {sample.path.stem: sample.split for sample in examples.samples} == {
+        "1 (1)": "validation",
+        "1 (2)": "validation",
+        "2 (1)": "test",
+        "3 (1)": "validation",
+        "4 (1)": "test",
+    }
