@@ -1,6 +1,6 @@
 """What a model says of a scan."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -46,9 +46,9 @@ class Model(Protocol):
         """One forward pass for all."""
 
 
-def for_patient(reading: Reading, patient_key: str, manifest: Manifest) -> Reading:
-    """The same, with what there is to say of a patient who is known only now."""
-    if patient_key not in manifest.patients.get("train", []) or SEEN_IN_TRAINING in reading.flags:
+def for_keys(reading: Reading, keys: Collection[str], manifest: Manifest) -> Reading:
+    """The same, with what there is to say of a patient, or of slices that its scan is made of, known only now."""
+    if SEEN_IN_TRAINING in reading.flags or {*keys}.isdisjoint(manifest.patients.get("train", [])):
         return reading
     return replace(reading, flags=(*reading.flags, SEEN_IN_TRAINING))
 

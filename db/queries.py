@@ -127,6 +127,14 @@ def parts_by_hash(session: Session, hashes: Collection[str]) -> dict[str, int]:
     return dict(map(tuple, rows_for(session, select(Part.content_hash, Part.scan_id), Part.content_hash, hashes)))
 
 
+def parts_of(session: Session, scan_ids: Collection[int] | None = None) -> dict[int, list[str]]:
+    """Scan id -> the content hashes of the slices it is made of, where these came by themselves."""
+    found: dict[int, list[str]] = {}
+    for scan_id, digest in rows_for(session, select(Part.scan_id, Part.content_hash), Part.scan_id, scan_ids):
+        found.setdefault(scan_id, []).append(digest)
+    return found
+
+
 _LOOKS = (
     select(Scan.content_hash, Study.patient_key, Scan.study_key, Scan.look, Scan.id)
     .join(Study)

@@ -1,7 +1,7 @@
 """Whose an arriving scan is: its patient, its study, its split, and what it nearly copies."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -169,13 +169,19 @@ class _Owners:
         return any(patient in trained_patients(self._ws, folder.name) for folder in made_here)
 
 
-def splits_of(session: Session, arrivals: Sequence[Arrival]) -> dict[str, str]:
+def splits_of(session: Session, arrivals: Sequence[Arrival], parts: Mapping[str, Collection[str]]) -> dict[str, str]:
     """Patient -> split at first sight: that of an image that was dealt one before anybody named it, for splits are for
-    good, and what has been trained on comes first; else by the key."""
-    dealt = queries.splits(session, [unnamed(one.digest) for one in arrivals])
+    good, and what has been trained on comes first; else by the key. `parts`: of a mean, the slices it is made of, which
+    may have been dealt one by themselves."""
+    keys = {one.digest: [unnamed(image) for image in (one.digest, *parts.get(one.digest, ()))] for one in arrivals}
+    dealt = queries.splits(session, [key for of_one in keys.values() for key in of_one])
+    first = {
+        digest: next((split for split in SPLITS if split in {dealt.get(key) for key in of_one}), None)
+        for digest, of_one in keys.items()
+    }
     found = dict[str, str]()
-    for one in sorted(arrivals, key=lambda one: [*SPLITS, None].index(dealt.get(unnamed(one.digest)))):
-        found.setdefault(one.patient_key, dealt.get(unnamed(one.digest)) or split_of(one.patient_key))
+    for one in sorted(arrivals, key=lambda one: [*SPLITS, None].index(first[one.digest])):
+        found.setdefault(one.patient_key, first[one.digest] or split_of(one.patient_key))
     return found
 
 

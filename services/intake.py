@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from core.likeness import appearance
-from core.reading import SEEN_IN_TRAINING, Model, Reading, for_patient
+from core.pseudonym import unnamed
+from core.reading import SEEN_IN_TRAINING, Model, Reading, for_keys
 from core.scan import Scan, UnreadableScan, to_stored
 from core.settings import Limits
 from core.signatures import HEAD, may_hold_slices
@@ -234,7 +235,7 @@ def _store(ws: Workspace, model: Model, chunk: _Chunk, batch: _Batch) -> list[Re
         known = batch_queries.ids_of_other_batches(session, ids.values(), batch.id or 0, but_of=theirs)
         _read(model, chunk, [digest for digest in new if digest not in chunk.readings])  # stored, and then taken back
         arrivals, joined = arrivals_of(ws, session, batch.resemblances, new, again, seen, batch.synthetic)
-        queries.add_patients(session, splits_of(session, arrivals))
+        queries.add_patients(session, splits_of(session, arrivals, chunk.parts))
         queries.add_studies(session, {one.study_key: one.patient_key for one in arrivals})
         drawn = queries.drawn_for_audit(session, {one.patient_key for one in arrivals})
         next_id = batch_queries.id_after_taken_back(session)
@@ -246,8 +247,8 @@ def _store(ws: Workspace, model: Model, chunk: _Chunk, batch: _Batch) -> list[Re
             session.add(row)
             session.flush()
             ids[one.digest] = row.id
-            reading = for_patient(chunk.readings[one.digest], one.patient_key, model.manifest)
-            session.add(reading_row(row.id, reading))
+            keys = {one.patient_key, *map(unnamed, chunk.parts.get(one.digest, ()))}
+            session.add(reading_row(row.id, for_keys(chunk.readings[one.digest], keys, model.manifest)))
         queries.add_parts(session, ids, chunk.parts)
         if new:
             detail = {"batch": batch.id, "scans": len(new), "source": batch.source, "upload": batch.upload}

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection
 
-from core.reading import SEEN_IN_TRAINING, Model
+from core.pseudonym import unnamed
+from core.reading import SEEN_IN_TRAINING, Model, for_keys
 from core.scan import Scan, UnreadableScan
 from db import queries
 from db.images import ImageMissing
@@ -35,6 +36,7 @@ def read_stored(
             if row.id not in known and (model.manifest.demonstration or not row.synthetic)
         ]
         metas = queries.metas(session, [row.id for row in rows])
+        parts = queries.parts_of(session, [row.id for row in rows])
     size, damaged = ws.settings.limits.batch_size, dict[int, ImageMissing | UnreadableScan]()
     for start in range(0, len(rows), size):
         found = dict[int, Scan]()
@@ -49,7 +51,7 @@ def read_stored(
             since = queries.readings(session, version=model.manifest.version, scan_ids=found)
             there = {row.id for row in queries.scans(session, ids=found)}  # a batch may have been taken back meanwhile
             session.add_all(
-                reading_row(scan_id, reading)
+                reading_row(scan_id, for_keys(reading, [*map(unnamed, parts.get(scan_id, ()))], model.manifest))
                 for scan_id, reading in zip(found, readings, strict=True)
                 if scan_id in there and scan_id not in since
             )

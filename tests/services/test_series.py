@@ -9,12 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.formats import read
+from core.labels import SPLITS
+from core.pseudonym import unnamed
+from core.reading import SEEN_IN_TRAINING
 from core.scan import AVERAGED, Scan, UnreadableScan
 from core.slabs import MANY
+from db import queries
 from services import series
+from services.arrivals import split_of
 from services.intake import Incoming, receive
-from services.models import serving_model
+from services.models import promote, serving_model
 from services.removal import undo
+from services.rereading import read_stored
 from services.review import cases
 from services.series import together
 from services.uploads import Upload
@@ -233,3 +240,23 @@ def test_what_came_before_a_series_that_ends_early_is_stored(ws, predictor, thin
 
     received = list(receive(ws, predictor, broken(), source="upload", actor="a"))
     assert sorted(one.outcome for one in received) == ["refused"] + ["stored"] * 50
+
+
+def test_a_mean_of_slices_that_were_trained_on_is_known_to_have_been(ws, publish_untrained, thin_series):
+    """`train.py` knows each file by itself, and has dealt one of them a part."""
+    slices = [unnamed(read(data, name, pseudonym=ws.pseudonym).content_hash) for name, data in thin_series]
+    dealt = next(part for part in SPLITS if part != split_of(ws.pseudonym.of("PatientID", "P1")))
+    with ws.db.writing() as session:
+        queries.add_patients(session, {slices[6]: dealt})
+    versions = [publish_untrained(seed, patients={"train": [slices[6]]}) for seed in (0, 1)]
+    promote(ws, versions[0], actor="a")
+    received = take(ws, serving_model(ws), thin_series)
+    promote(ws, versions[1], actor="a")
+    read_stored(ws, serving_model(ws), {one.scan_id for one in received})
+    with ws.db.reading() as session:
+        for version in versions:
+            readings = queries.readings(session, version=version)
+            assert len(readings) == 15
+            assert all(SEEN_IN_TRAINING in reading.flags for reading in readings.values())
+        [key] = {scan.patient_key for scan in queries.scans(session)}
+        assert queries.splits(session, [key]) == {key: dealt}
