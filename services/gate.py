@@ -9,7 +9,9 @@ from core.dataset import Examples
 from core.evaluate import difference
 from core.intervals import Figure
 from core.labels import HEMORRHAGIC
+from db import queries
 from services import models as versions
+from services.acquaintance import patients_met
 from services.publishing import answers_of, measure
 from services.workspace import Workspace
 
@@ -54,7 +56,7 @@ def decide(
 
     Without `serve` two demonstrations are compared for show: nothing is let serve.
     """
-    compared = _compare(champion, candidate, test)
+    compared = _compare(ws, champion, candidate, test)
     figures = _figures(ws, champion, candidate, test, compared)
 
     def ends(decision: str, reason: str) -> Decision:
@@ -79,7 +81,7 @@ def decide(
     return ends("promoted", f"The candidate serves now: {figures}.")
 
 
-def _compare(champion: Bundle, candidate: Bundle, test: Examples) -> _Compared:
+def _compare(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples) -> _Compared:
     called, said, answers, wrong = {}, {}, {}, {}
     metrics: dict[str, Any] = {}
     for role, model in (("champion", champion), ("candidate", candidate)):
@@ -94,8 +96,8 @@ def _compare(champion: Bundle, candidate: Bundle, test: Examples) -> _Compared:
     metrics["answered"], metrics["answered_wrongly"] = answers, wrong
     metrics["accuracy_gain"] = gains["accuracy"].to_json()
     metrics["gains"] = {name: figure.to_json() for name, figure in gains.items()}
-    metrics["test_patients_the_champion_was_trained_on"] = _met(champion, test)
-    metrics["test_patients_the_candidate_was_trained_on"] = _met(candidate, test)
+    metrics["test_patients_the_champion_was_trained_on"] = _met(ws, champion, test)
+    metrics["test_patients_the_candidate_was_trained_on"] = _met(ws, candidate, test)
     return _Compared(test.labels, called, answers, wrong, gains["accuracy"], metrics)
 
 
@@ -149,9 +151,11 @@ def _objection(ws: Workspace, champion: Bundle, compared: _Compared, figures: st
     return None
 
 
-def _met(model: Bundle, test: Examples) -> int:
+def _met(ws: Workspace, model: Bundle, test: Examples) -> int:
     """How many of the patients it was trained on."""
-    return len(model.manifest.met("train", test.patients, [sample.content_hash for sample in test.samples]))
+    with ws.db.reading() as session:
+        scans, parts = queries.scans(session), queries.parts_of(session)
+    return len(patients_met(scans, parts, model.manifest.patients.get("train", ())) & set(test.patients))
 
 
 def _lost(champion: Bundle, candidate: Bundle) -> str:

@@ -37,6 +37,7 @@ class Log:
     readings: dict[int, ReadingRow]
     reviews: dict[int, list[ReviewRow]]  # of all of this kind
     sources: dict[int, str]
+    parts: dict[int, list[str]]  # of means of slices, see `queries.parts_of`
 
     def source(self, scan: ScanRow) -> str:
         return self.sources[scan.batch_id]
@@ -50,7 +51,7 @@ def log_of(session: Session, question: Question) -> Log:
     scans, others = ([scan for scan in everything if (scan.id in readings) == has_read] for has_read in (True, False))
     of_kind = {scan.id for scan in everything}
     reviews = {i: rows for i, rows in review_queries.latest_reviews(session).items() if i in of_kind}
-    return Log(scans, others, readings, reviews, queries.sources(session))
+    return Log(scans, others, readings, reviews, queries.sources(session), queries.parts_of(session))
 
 
 def in_source(log: Log, question: Question, *, read: bool = True) -> list[ScanRow]:

@@ -1,6 +1,6 @@
 """Live figures of a model version on the reviewed scans, and what has to be known about them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -12,10 +12,9 @@ from core.evaluate import Report, difference, evaluate, evaluate_patients
 from core.intervals import Clusters, Figure, auc_figure, share_figure
 from core.labels import CLASSES, HEMORRHAGIC
 from core.manifest import OperatingPoint
-from core.pseudonym import unnamed
-from core.reading import NOT_HEAD_CT, SEEN_IN_TRAINING, UNCERTAIN
+from core.reading import NOT_HEAD_CT, UNCERTAIN
 from db import queries
-from services.models import trained_patients
+from services.acquaintance import Met, met_by
 from services.questions import Labelled, Log, Question, in_source, in_time, log_of, not_blind, with_labels
 from services.workspace import Workspace
 
@@ -127,15 +126,15 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
     with ws.db.reading() as session:
         log = log_of(session, question)
     labelled, unlabelled = with_labels(log, question)
-    validated = trained_patients(ws, question.version, "validation")
-    rows = _rows(log, labelled, validated)
+    met = met_by(ws, log, question.version, log.readings)
+    rows = _rows(log, labelled, met)
     return LiveEvaluation(
         question,
         rows,
         report_on(rows),
         _patient_report(rows),
         report_on(rows[rows["answered"]]),
-        _audit_stream(log, question, validated),
+        _audit_stream(log, question, met),
         _selection(log, question),
         tuple(_groups(rows, log, question)),
         tuple(_agreement(log, question)),
@@ -144,12 +143,12 @@ def live_evaluation(ws: Workspace, question: Question) -> LiveEvaluation:
     )
 
 
-def _audit_stream(log: Log, question: Question, validated: Collection[str]) -> AuditStream:
+def _audit_stream(log: Log, question: Question, met: Met) -> AuditStream:
     blind = replace(question, blind_only=True)
     here, elsewhere = ([s for s in in_source(log, question, read=read) if s.audit] for read in (True, False))
     labelled, no_class = with_labels(replace(log, scans=here), blind)
     unread, no_class_too = with_labels(replace(log, scans=elsewhere), blind)
-    rows = _rows(log, labelled, validated)
+    rows = _rows(log, labelled, met)
     unmet = rows[~rows["seen_in_training"] & ~rows["settled_on"]]
     return AuditStream(
         report_on(unmet),
@@ -163,8 +162,7 @@ def _audit_stream(log: Log, question: Question, validated: Collection[str]) -> A
     )
 
 
-def _rows(log: Log, labelled: Sequence[Labelled], validated: Collection[str]) -> pd.DataFrame:
-    met = {s.patient_key for s in log.scans if not {s.patient_key, unnamed(s.content_hash)}.isdisjoint(validated)}
+def _rows(log: Log, labelled: Sequence[Labelled], met: Met) -> pd.DataFrame:
     readings = [log.readings[scan.id] for scan, *_ in labelled]
     table = pd.DataFrame(
         [
@@ -177,8 +175,8 @@ def _rows(log: Log, labelled: Sequence[Labelled], validated: Collection[str]) ->
                 reading.confidence,
                 blind,
                 scan.audit,
-                SEEN_IN_TRAINING in reading.flags,
-                SEEN_IN_TRAINING not in reading.flags and scan.patient_key in met,
+                scan.patient_key in met.trained,
+                scan.patient_key not in met.trained and scan.patient_key in met.validated,
                 UNCERTAIN not in reading.flags and NOT_HEAD_CT not in reading.flags,
                 NOT_HEAD_CT in reading.flags,
                 at,
@@ -337,8 +335,7 @@ def compare_versions(ws: Workspace, question: Question, other: str) -> Compariso
         np.array([[row[name] for name in names] for row in p]) for p, names in zip((other_p, mine), known, strict=True)
     )
     labels, patients = [label for _, label, *_ in labelled], [scan.patient_key for scan, *_ in labelled]
-    seen, seen_by_other = (
-        sum(SEEN_IN_TRAINING in readings[scan.id].flags for scan, *_ in labelled) for readings in (log.readings, theirs)
-    )
     gains = difference(labels, first, second, (known[0], known[1]), patients=patients)
+    met = [met_by(ws, log, *of).trained for of in ((question.version, log.readings), (other, theirs))]
+    seen, seen_by_other = (sum(patient in trained for patient in patients) for trained in met)
     return Comparison(gains, len(labelled), seen, seen_by_other)
