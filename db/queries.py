@@ -196,6 +196,13 @@ def patients_drawn(session: Session, scan_ids: Collection[int]) -> dict[int, str
     return {row.id: row.patient_key for row in rows_for(session, query, Scan.id, scan_ids)}
 
 
+def drawn_together(session: Session, scan_ids: Collection[int] | None = None) -> dict[int, str]:
+    """Id -> patient key of all scans drawn for the blind audit, or of those whose patients these scans are of."""
+    patients = None if scan_ids is None else set(patients_drawn(session, scan_ids).values())
+    query = select(Scan.id, Study.patient_key).join(Study).where(Scan.audit)
+    return {row.id: row.patient_key for row in rows_for(session, query, Study.patient_key, patients)}
+
+
 def metas(session: Session, scan_ids: Collection[int]) -> dict[int, dict[str, Any]]:
     """Id -> technical facts of a scan, see core.scan.Scan.meta."""
     return {row.id: row.meta for row in rows_for(session, select(Scan.id, Scan.meta), Scan.id, scan_ids)}

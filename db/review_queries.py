@@ -107,7 +107,17 @@ def begun_blind(session: Session, reader: str) -> frozenset[int]:
 
 def shown_to(session: Session, reader: str, scan_ids: Collection[int] | None = None) -> set[int]:
     """Ids of the scans of which `reader` has seen a model's answer beside them, or beside what is, however far about,
-    nearly the same image."""
+    nearly the same image; and of all of a patient drawn for the blind audit of whom they have seen one so, for it tells
+    much of the others."""
+    drawn = queries.drawn_together(session, scan_ids)
+    known = _shown_itself(session, reader, None if scan_ids is None else drawn.keys() | scan_ids)
+    told = {drawn[scan_id] for scan_id in known & drawn.keys()}
+    known.update(scan_id for scan_id, patient in drawn.items() if patient in told)
+    return known if scan_ids is None else known.intersection(scan_ids)
+
+
+def _shown_itself(session: Session, reader: str, scan_ids: Collection[int] | None) -> set[int]:
+    """The same without regard to whose scans they are."""
     links = select(Scan.id, Scan.resembles_id).where(Scan.resembles_id.is_not(None))
     first = queries.first_copies(session.execute(links))
     alike = None if scan_ids is None else {first.get(scan_id, scan_id) for scan_id in scan_ids}
@@ -136,9 +146,9 @@ def note_told(session: Session, reader: str, scan_id: int) -> None:
 
 
 def may_have_seen(session: Session, reader: str, scan_id: int) -> bool:
-    """Whether a model's reading of a scan has been shown to `reader` at some time: beside it or beside a near copy; or,
-    of a patient drawn for the blind audit, when `reader` had reviewed all of the patient's scans that were in the log
-    then (which is noted at once since `note_told`; logs of before are asked)."""
+    """Whether a model's reading of a scan has been shown to `reader` at some time (`shown_to`); or, of a patient drawn
+    for the blind audit, that of any scan, when `reader` had reviewed all that were in the log then (which is noted at
+    once since `note_told`; logs of before are asked)."""
     if shown_to(session, reader, [scan_id]):
         return True
     patient = select(Study.patient_key).join(Scan).where(Scan.id == scan_id)
@@ -148,7 +158,7 @@ def may_have_seen(session: Session, reader: str, scan_id: int) -> bool:
     read: set[int] = set()
     for review in session.execute(reviews.order_by(Review.id)):
         read.add(review.scan_id)
-        if scan_id in read and all(i in read for i, at in came.items() if at <= review.created_at):
+        if all(i in read for i, at in came.items() if at <= review.created_at):
             return True
     return False
 

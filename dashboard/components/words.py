@@ -50,7 +50,8 @@ def why_hidden(case: Case) -> str:
     """What a reader does to see the model's answer."""
     known = ""
     if case.shown and case.own_verdict is None:
-        known = " You have been shown it before, so your verdict will not count as blind."
+        what = "the answer to this scan, or to another of this patient's," if case.scan.audit else "it"
+        known = f" You have been shown {what} before, so your verdict will not count as blind."
     if not case.scan.audit:
         return f"Give your verdict first (you read blind first); then it is shown.{known}"
     if not case.left:

@@ -28,3 +28,10 @@ def test_no_cell_of_a_csv_is_a_formula():
 )
 def test_the_corner_of_a_picture_says_what_of_it_is_as_sent(unit, sides_known, said):
     assert words.shown_as(SimpleNamespace(unit=unit, sides_known=sides_known), "Brain") == said
+
+
+@pytest.mark.parametrize(("audit", "said"), [(True, "or to another of this patient's"), (False, "shown it before")])
+def test_who_has_been_shown_an_answer_is_told_that_they_do_not_read_blind(audit, said):
+    case = SimpleNamespace(scan=SimpleNamespace(audit=audit), shown=True, own_verdict=None, left=0)
+    assert said in words.why_hidden(case)
+    assert "will not count as blind" in words.why_hidden(case)

@@ -183,6 +183,31 @@ def test_slices_that_come_later_are_drawn_as_the_first_were_and_hide_the_answers
     assert (review.blind, review.blind_verdict) == (False, "ischemic")
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_slices_that_come_once_the_others_answers_are_told_are_not_read_blind(ws, drawn_patient, told):
+    first, second = drawn_patient
+    assert say(ws, first, "ischemic", blind=True).blind
+    if told:
+        assert say(ws, second, "ischemic", blind=True).blind
+    files = [Incoming(f"{i}.dcm", dicom(i, patient="P7")) for i in (8, 9)]
+    late = [one.scan_id for one in receive(ws, serving_model(ws), files, source="upload", actor="a")]
+    theirs = [*drawn_patient, *late]
+    assert {c.hidden for c in cases(ws, "Ann", ids=theirs)} == {True}
+    assert [case(ws, i, "Ann").shown for i in theirs] == [told] * 4
+    assert [c.shown for c in cases(ws, "Ann", ids=theirs)] == [c.shown for c in cases(ws, "Ann")] == [told] * 4
+    assert [say(ws, i, "ischemic", blind=True).blind for i in late] == [not told] * 2
+    assert say(ws, late[0], "ischemic", reader="Ben", blind=True).blind, "who has been told nothing"
+
+
+def test_a_late_slice_is_not_read_blind_in_a_log_that_noted_no_answers_told(ws, drawn_patient):
+    for scan_id in drawn_patient:
+        say(ws, scan_id, "ischemic", blind=True)
+    with ws.db.writing() as session:
+        session.query(models.Shown).delete()
+    [late] = receive(ws, serving_model(ws), [Incoming("9.dcm", dicom(9, patient="P7"))], source="upload", actor="a")
+    assert not say(ws, late.scan_id, "ischemic", blind=True).blind
+
+
 def test_what_joins_a_patient_whose_answers_are_told_makes_no_verdict_blind_again(ws, drawn_patient):
     """Not even a scan that was in the log before, under no name."""
     for scan_id in drawn_patient:
