@@ -20,7 +20,7 @@ class Verdict:
     label: str | None
     review_id: int
     readers: int
-    blind: bool  # it is what every reader it rests on said before the model's reading was shown
+    blind: bool  # every reader it rests on said it, or settled it, before the model's reading was shown
     reviewed_at: datetime
     settled_by: str | None  # who settled what readers differed on; what others say after that does not change it
 
@@ -42,8 +42,9 @@ class ReviewRow:
 
     @property
     def blind(self) -> bool:
-        """Whether the verdict is the one given blind; one changed in view of the model's answer is not."""
-        return self.verdict == self.blind_verdict
+        """Whether the verdict is the one given blind; one changed in view of the model's answer is not, nor one that
+        settles in view of it what readers differed on, though it repeats what they said before."""
+        return self.verdict == self.blind_verdict and (not self.adjudication or self.created_at == self.blind_at)
 
 
 _REVIEW_COLUMNS = (

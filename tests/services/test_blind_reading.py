@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from db import models, review_queries
+from services.corrections import labelled_scans
 from services.intake import Incoming, receive
 from services.models import champion, serving_model
 from services.overview import overview
@@ -93,6 +94,19 @@ def test_blind_verdicts_count_in_the_order_they_were_given(ws, scan_ids):
     with ws.db.reading() as session:
         given = review_queries.blind_reviews(review_queries.latest_reviews(session)[scan_ids[0]])
     assert [one.reader for one in given] == ["Ann", "Ben"]
+
+
+@pytest.mark.parametrize("in_view", [True, False])
+def test_a_label_settled_in_view_of_the_answer_is_not_blind_though_it_was_said_blind_before(ws, scan_ids, in_view):
+    for reader, verdict in (("Ann", "hemorrhagic"), ("Ben", "no_stroke")):
+        say(ws, scan_ids[0], verdict, reader=reader, blind=True)
+    say(ws, scan_ids[0], "hemorrhagic", blind=not in_view, adjudication=True)
+    assert case(ws, scan_ids[0], "Ann").verdict.blind == (not in_view)
+    [item] = labelled_scans(ws)
+    assert (item.label, item.blind) == ("hemorrhagic", not in_view)
+    with ws.db.reading() as session:
+        given = review_queries.blind_reviews(review_queries.latest_reviews(session)[scan_ids[0]])
+    assert {one.reader: one.verdict for one in given} == {"Ann": "hemorrhagic", "Ben": "no_stroke"}
 
 
 def test_one_reader_by_another_spelling_gives_no_second_blind_verdict(ws, scan_ids):
