@@ -1,5 +1,6 @@
 """What readers said, as it is asked of the case log. Like `db.queries`, these never commit."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -202,16 +203,25 @@ def readers(session: Session) -> list[str]:
 
 
 def spelling(session: Session, name: str) -> str:
-    """How the case log knows a reader: by the name it met first of those that differ from `name` in capitals and white
-    space only, else by `name`. One person by two names would be asked for two blind verdicts."""
+    """How the case log knows a reader: by the name it met first of those that differ from `name` in capitals, white
+    space and how their letters are put together only, else by `name`. One person by two names would be asked for two
+    blind verdicts."""
     name = " ".join(name.split())
     for names, met, first in ((_reviewers(), Review.reader, Review.id), (_shown(), Shown.reader, Shown.at)):
-        alike = [known for known in session.scalars(names) if " ".join(known.split()).casefold() == name.casefold()]
+        alike = [known for known in session.scalars(names) if _as_seen(known) == _as_seen(name)]
         if len(alike) > 1:  # as earlier versions took them
             return session.scalars(select(met).where(met.in_(alike)).order_by(first).limit(1)).one()
         if alike:
             return alike[0]
     return name
+
+
+def _as_seen(name: str) -> str:
+    """A name without what does not show: its capitals aside, in which code points its letters are written (é is one, or
+    two), white space, and characters that only format."""
+    seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
+    return " ".join(folded.split())
 
 
 def _shown() -> Select[str]:

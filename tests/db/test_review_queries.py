@@ -36,6 +36,24 @@ def test_a_reader_is_who_was_met_first_by_that_name_by_a_verdict_before_an_answe
         assert spelling(session, typed) == known
 
 
+@pytest.mark.parametrize(
+    "typed",
+    ["Zoe\u0308", "ZOE\u0308", "Zoë\u200b", "\u2060Z\u00adoë", "Ｚｏë", "\u200e Zoë\u00a0"],
+    ids=["two code points", "capitals", "zero width", "inside", "full width", "marks and spaces"],
+)
+def test_a_name_that_only_looks_written_otherwise_to_a_computer_is_the_same_reader(db, typed):
+    with db.reading() as session:
+        assert spelling(session, typed) == "Zoë"
+        assert spelling(session, "Zoe") == "Zoe", "another name"
+
+
+def test_the_first_spelling_stays(db):
+    with db.writing() as session:
+        session.add(Review(scan_id=1, reader="Rene\u0301", verdict="unsure", click_id="decomposed"))
+    with db.reading() as session:
+        assert spelling(session, "René") == "Rene\u0301"
+
+
 def test_every_name_is_found_once_without_reading_every_review(db):
     with db.reading() as session:
         assert sorted(session.scalars(_reviewers())) == ["Ben", "Zoë", "ben"]
