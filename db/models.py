@@ -7,6 +7,14 @@ from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, MetaData, String, U
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import DateTime, TypeDecorator
 
+LONGEST_NAME = 80
+"""In letters, of who reads or does something: PostgreSQL refuses a longer one."""
+
+
+def fitting(name: str) -> str:
+    """A name as the case log can store it: without white space to no purpose, and no longer than its column."""
+    return " ".join(name.replace("\0", " ").split())[:LONGEST_NAME].rstrip()  # nor does PostgreSQL store a NUL
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """Times are UTC, aware in Python and stored without a zone; a naive one is refused."""
@@ -65,7 +73,7 @@ class Batch(Base):
     __tablename__ = "batches"
     id: Mapped[int] = mapped_column(primary_key=True)
     source: Mapped[str] = mapped_column(String(16))  # upload, ingest, demo
-    actor: Mapped[str] = mapped_column(String(80))
+    actor: Mapped[str] = mapped_column(String(LONGEST_NAME))
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -135,7 +143,7 @@ class Review(Base):
     __table_args__ = (Index("ix_reviews_scan_reader", "scan_id", "reader"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     scan_id: Mapped[int] = mapped_column(ForeignKey("scans.id"))
-    reader: Mapped[str] = mapped_column(String(80), index=True)
+    reader: Mapped[str] = mapped_column(String(LONGEST_NAME), index=True)
     verdict: Mapped[str] = mapped_column(String(16))
     blind: Mapped[bool] = mapped_column(default=False)  # given before the model's reading was shown
     adjudication: Mapped[bool] = mapped_column(default=False)  # settles what readers disagree on
@@ -150,7 +158,7 @@ class Shown(Base):
 
     __tablename__ = "shown"
     content_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
-    reader: Mapped[str] = mapped_column(String(80), primary_key=True)
+    reader: Mapped[str] = mapped_column(String(LONGEST_NAME), primary_key=True)
     at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -195,7 +203,7 @@ class AuditEvent(Base):
     __tablename__ = "audit_events"
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]
-    actor: Mapped[str] = mapped_column(String(80))
+    actor: Mapped[str] = mapped_column(String(LONGEST_NAME))
     action: Mapped[str] = mapped_column(String(32), index=True)
     detail: Mapped[dict[str, Any]]
     previous: Mapped[str] = mapped_column(String(64))

@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from db import queries
-from db.models import Reading, Review, Scan, Shown, Study
+from db.models import Reading, Review, Scan, Shown, Study, fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ def spelling(session: Session, name: str) -> str:
     """How the case log knows a reader: by the name it met first of those that differ from `name` in capitals, white
     space and how their letters are put together only, else by `name`. One person by two names would be asked for two
     blind verdicts."""
-    name = " ".join(name.split())
+    name = fitting(name)
     for names, met, first in ((_reviewers(), Review.reader, Review.id), (_shown(), Shown.reader, Shown.at)):
         alike = [known for known in session.scalars(names) if _as_seen(known) == _as_seen(name)]
         if len(alike) > 1:  # as earlier versions took them
@@ -219,7 +219,7 @@ def spelling(session: Session, name: str) -> str:
 def _as_seen(name: str) -> str:
     """A name without what does not show: its capitals aside, in which code points its letters are written (é is one, or
     two), white space, and characters that only format."""
-    seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+    seen = "".join(letter for letter in fitting(name) if unicodedata.category(letter) != "Cf")
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
     return " ".join(folded.split())
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from core.labels import counted
+from db.models import fitting
 from services.jobs import Busy
 from services.models import NoSuchVersion
 
@@ -31,7 +32,7 @@ class TellTraining(Protocol):
 def user() -> str:
     """Who runs this, as far as the system knows them."""
     try:
-        return getpass.getuser()
+        return fitting(getpass.getuser())
     except (KeyError, OSError, ImportError):  # a container's user may have no name
         return "command line"
 

@@ -274,7 +274,7 @@ def record(
     """
     if verdict not in VERDICTS:
         raise ValueError(f"got the verdict {verdict!r}, must be one of {', '.join(VERDICTS)}")
-    if not reader.strip():
+    if not models.fitting(reader):
         raise ValueError("A review needs its reader's name.")
     with ws.db.writing() as session:
         earlier = review_queries.review_by_click(session, click_id)

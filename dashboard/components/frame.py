@@ -16,6 +16,7 @@ from core.reading import Model
 from core.settings import BadSettings
 from dashboard import resources
 from dashboard.components import words
+from db.models import LONGEST_NAME
 from db.session import UnusableLog
 from services.review import UNNAMED_READER, Case, known_reader, note_shown, pass_on_shown
 from services.uploads import Upload
@@ -82,6 +83,7 @@ def draw() -> None:
         st.text_input(
             "Reading as",
             key="reader",
+            max_chars=LONGEST_NAME,
             on_change=_another_reader,
             help="Your name or initials: each verdict carries it.",
         )

@@ -126,6 +126,20 @@ def test_a_name_in_another_spelling_is_the_reader_whom_the_log_knows(app, demo, 
     assert "You said unsure" in words(app)
 
 
+@pytest.mark.parametrize("by", ["the field", "a link"])
+def test_a_name_longer_than_the_log_stores_is_cut_before_it_signs(app, demo, by):
+    if by == "a link":
+        app.query_params["reader"] = "Ö" * 100
+    on(app, "review")
+    field = app.text_input(key="reader")
+    assert field.proto.max_chars == 80
+    if by == "the field":
+        field.set_value("Ö" * 100).run()
+    assert not app.exception
+    assert app.text_input(key="reader").value == app.session_state["reader"] == "Ö" * 80
+    assert app.query_params["reader"] == "Ö" * 80
+
+
 def test_a_reader_with_a_name_goes_from_page_to_page(app, demo):
     app.query_params["reader"] = "Dr A"
     app.query_params["blind_first"] = "true"

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import text
 
-from db.models import Batch, Patient, Review, Scan, Shown, Study
+from db.models import LONGEST_NAME, AuditEvent, Batch, Patient, Review, Scan, Shown, Study
 from db.review_queries import _reviewers, spelling
 from db.session import Database
 
@@ -45,6 +45,21 @@ def test_a_name_that_only_looks_written_otherwise_to_a_computer_is_the_same_read
     with db.reading() as session:
         assert spelling(session, typed) == "Zoë"
         assert spelling(session, "Zoe") == "Zoe", "another name"
+
+
+def test_a_name_is_what_its_column_holds(db):
+    assert Review.reader.type.length == Shown.reader.type.length == AuditEvent.actor.type.length == LONGEST_NAME
+    with db.reading() as session:
+        assert spelling(session, "Ö" * 100) == "Ö" * LONGEST_NAME
+        assert spelling(session, "a" * (LONGEST_NAME - 1) + "  b") == "a" * (LONGEST_NAME - 1)
+        assert spelling(session, "New\0 One\0") == "New One", "PostgreSQL stores no NUL"
+
+
+def test_a_longer_name_of_before_is_still_its_readers(db):
+    with db.writing() as session:
+        session.add(Review(scan_id=1, reader="ö" * 100, verdict="unsure", click_id="long"))
+    with db.reading() as session:
+        assert spelling(session, "Ö" * 100) == "ö" * 100
 
 
 def test_the_first_spelling_stays(db):
