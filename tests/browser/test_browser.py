@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image
@@ -181,10 +182,21 @@ def test_a_whole_folder_is_uploaded_and_shown_in_the_worklist(page, server, home
     wait_for(lambda: page.get_by_role("combobox", name="Batch").input_value().startswith("No. 2: Upload, "))
 
 
+def open_orders(page, name):
+    """Their list, by a click; again where a page that was just being drawn has closed it."""
+    from playwright.sync_api import TimeoutError as TooLate
+
+    order, option = page.get_by_role("combobox", name="Order"), page.get_by_role("option", name=name)
+    for _ in range(3):
+        order.click()
+        with suppress(TooLate):
+            option.wait_for(timeout=5_000)
+            return order
+    raise AssertionError("the list of orders does not stay open")
+
+
 def choose_order(page, name, by):
-    order = page.get_by_role("combobox", name="Order")
-    order.click()
-    page.get_by_role("option", name=name).wait_for()
+    order = open_orders(page, name)
     if by == "mouse":
         page.get_by_role("option", name=name).click()
     else:
@@ -207,8 +219,7 @@ def test_a_list_left_with_escape_and_a_switch_that_was_clicked_leave_them_too(pa
     for leave in (lambda: page.keyboard.press("Escape"), page.get_by_text("Blind first").click):
         page.goto(f"{server}/worklist")
         settle(page)
-        page.get_by_role("combobox", name="Order").click()
-        page.get_by_role("option", name="hemorrhage first").wait_for()
+        open_orders(page, "hemorrhage first")
         leave()
         page.get_by_role("option", name="hemorrhage first").wait_for(state="hidden")
         wait_for(lambda: page.evaluate("document.activeElement.tagName") != "INPUT")
