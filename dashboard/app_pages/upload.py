@@ -6,7 +6,7 @@ import streamlit as st
 from core.labels import counted
 from dashboard import resources
 from dashboard.components import frame, words
-from dashboard.components.uploading import forget_if_taken_back, lines, notice, running, told, undo_button
+from dashboard.components.uploading import forget_if_taken_back, lines, noted, notice, running, told, undo_button
 from services.review import NoSuchScan, case
 from services.uploads import Upload
 
@@ -78,8 +78,7 @@ if upload and upload.received:
         with undo_column:
             undo_button(ws, scan_ids[0])
     refused = table[table["Outcome"] == "refused"]
-    noted = table[(table["Outcome"] == "stored") & (table["Reason"] != "")]
-    for icon, rows in ((":material/block:", refused), (":material/info:", noted)):
+    for icon, rows in ((":material/block:", refused), (":material/info:", noted(table))):
         said = told(rows)
         for sentence in said[:SAID]:
             st.markdown(f"{icon} {sentence}")

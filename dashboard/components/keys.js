@@ -2,7 +2,7 @@
 // reader's name, another reader's.
 // And a key that is held repeats itself: on the next scan, before anybody has looked at it.
 const FIELDS = "input, textarea, select, canvas, [contenteditable], [role=radio], [role=option], [role=slider]";
-const CHOICES = "input[type=checkbox], input[type=radio], [role=radio], [role=switch]"; // letters mean nothing to them
+const CHOICES = "input[type=checkbox], input[type=radio], [role=radio]"; // letters mean nothing to them
 const LIST = '[data-testid="stSelectbox"]';
 const SWITCH = '[data-testid="stCheckbox"]';
 

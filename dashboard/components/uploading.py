@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.labels import counted
 from dashboard.components import frame, words
-from services.arrivals import BURNED_IN_NOTE
+from services.arrivals import ANOTHER_PATIENT_NOTE, BURNED_IN_NOTE
 from services.intake import Received
 from services.removal import BatchInUse, taken_back, undo
 from services.review import cases
@@ -97,6 +97,13 @@ def lines(ws: Workspace, upload: Upload) -> list[dict[str, str]]:
     ids = {one.scan_id for one in upload.received if one.scan_id is not None}
     found = {case.scan.id: case for case in cases(ws, frame.reader(), blind_first=frame.blind_first(), ids=ids)}
     return [_line(one, found) for one in upload.received]
+
+
+def noted(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `lines`, the stored files of which there is something to say, and those that were there already under another
+    patient."""
+    another = table["Reason"].str.contains(ANOTHER_PATIENT_NOTE, regex=False)
+    return table[(table["Outcome"] == "stored") & (table["Reason"] != "") | (table["Outcome"] == "duplicate") & another]
 
 
 def told(rows: pd.DataFrame) -> list[str]:

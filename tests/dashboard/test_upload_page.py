@@ -6,7 +6,7 @@ from core.model_process import ModelStopped
 from core.predict import Predictor
 from dashboard import resources
 from dashboard.components.words import HIDDEN
-from services.arrivals import BURNED_IN_NOTE
+from services.arrivals import ANOTHER_PATIENT_NOTE, BURNED_IN_NOTE
 from services.intake import Received
 from services.models import serving_model
 from services.removal import undo
@@ -86,6 +86,17 @@ def test_what_was_there_already_can_be_read(app, demo):
     on(app, "upload")
     next(b for b in app.button if b.label == "Read 1 scan").click().run()
     assert app.session_state["queue"] == [known]
+
+
+def test_a_file_that_was_there_under_another_patient_is_told_above_the_table(app, demo):
+    known = cases(demo, "R")[0].scan.id
+    upload = Upload(demo, serving_model(demo), [("a.png", png(100)), ("b.png", png(100))], actor="Reader 1")
+    reasons = ("It is there.", f"It is there. {ANOTHER_PATIENT_NOTE}")
+    upload.received = [Received(f"{i}.png", "duplicate", reason, known) for i, reason in enumerate(reasons)]
+    app.run()
+    app.session_state["upload"] = upload
+    [said] = [line.value for line in on(app, "upload").markdown if "It is there" in line.value]
+    assert "names another patient than the one it is filed under" in said
 
 
 def test_an_upload_that_ended_early_says_how_far_it_came_and_why(app, demo, monkeypatch):
