@@ -292,16 +292,15 @@ def per_patient(
 
     A patient has the first class in the vocabulary's order that any of their scans has: one slice with a hemorrhage
     is a patient with a hemorrhage. Their probability of hemorrhage is the mean over the `SLICES_THAT_SPEAK` scans where
-    it is highest; of ischemia the same mean, times what hemorrhage leaves; what both leave is "no stroke". A model
-    without that class gives the mean of all scans.
+    it is highest; of ischemia, in the same way, its share of what that leaves; of "no stroke" the rest. So a patient of
+    one scan has what is said of it. A model without "no stroke" gives the mean of all scans.
     """
     keys, index, sizes = np.unique(np.asarray(patients), return_inverse=True, return_counts=True)
     order = np.array([CLASSES.index(label) for label in labels])
     first = np.full(len(keys), len(CLASSES))
     np.minimum.at(first, index, order)
     theirs = np.split(probabilities[np.argsort(index, kind="stable")], np.cumsum(sizes)[:-1])
-    rows = np.array([_of_patient(p, known) for p in theirs])
-    return [CLASSES[i] for i in first], rows, [str(key) for key in keys]
+    return [CLASSES[i] for i in first], np.array([_of_patient(p, known) for p in theirs]), [str(key) for key in keys]
 
 
 def evaluate_patients(
@@ -316,11 +315,12 @@ def _of_patient(p: np.ndarray, known: Sequence[str]) -> np.ndarray:
     """(n, K) of one patient's scans -> (K,)."""
     if NO_STROKE not in known:
         return p.mean(axis=0)
-    strongest = np.sort(p, axis=0)[::-1][:SLICES_THAT_SPEAK].mean(axis=0)
-    shares, left = dict.fromkeys(known, 0.0), 1.0
+    shares, left, rest = dict.fromkeys(known, 0.0), 1.0, np.ones(len(p))
     for name in (name for name in CLASSES if name in known and name != NO_STROKE):
-        shares[name] = left * strongest[list(known).index(name)]
-        left -= shares[name]
+        of = p[:, list(known).index(name)]
+        speak = np.argsort(-of, kind="stable")[:SLICES_THAT_SPEAK]
+        shares[name] = left * min(1.0, of[speak].sum() / max(rest[speak].sum(), 1e-12))
+        left, rest = left - shares[name], rest - of
     shares[NO_STROKE] = left
     return np.array(list(shares.values()))
 

@@ -146,9 +146,15 @@ def test_blood_in_one_slice_is_not_made_less_of_by_ischemia_in_another():
     p = np.array([[0.05, 0.9, 0.05], [0.1, 0.05, 0.85]])  # of no stroke, hemorrhagic, ischemic
     known = ("no_stroke", "hemorrhagic", "ischemic")
     _, [patient], _ = per_patient(["hemorrhagic", "ischemic"], p, known, ["a", "a"])
-    hemorrhagic, ischemic = (0.9 + 0.05) / 2, (0.05 + 0.85) / 2
+    hemorrhagic, ischemic = (0.9 + 0.05) / 2, (0.05 + 0.85) / (0.1 + 0.95)
     left = 1 - hemorrhagic
     np.testing.assert_allclose(patient, [left * (1 - ischemic), hemorrhagic, left * ischemic])
+
+
+def test_a_patient_of_one_scan_has_what_is_said_of_it():
+    p = np.array([[0.3, 0.6, 0.1], [1.0, 0.0, 0.0]])
+    _, by_patient, _ = per_patient(["ischemic", "hemorrhagic"], p, CLASSES, ["a", "b"])
+    np.testing.assert_allclose(by_patient, p, atol=1e-12)
 
 
 def test_a_model_without_no_stroke_says_of_a_patient_the_mean_of_their_scans():
