@@ -8,13 +8,11 @@ from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
-from core.burned_in import BURNED_IN
 from core.labels import CLASSES, VERDICTS, in_words
-from core.reading import ENHANCED, MARKED, abstains, certainty, not_head_ct
+from core.reading import abstains, certainty, not_head_ct
 from db import audit, batch_queries, models, queries, review_queries
 from db.queries import ReadingRow, ScanRow
 from db.review_queries import Verdict
-from services.arrivals import ANOTHER_PATIENT, ANOTHER_PATIENT_NOTE, BURNED_IN_NOTE, NOTES, of_thickness
 from services.models import preferred
 from services.workspace import Workspace
 
@@ -326,23 +324,3 @@ def history(ws: Workspace, scan_id: int) -> list[HistoryLine]:
     with ws.db.reading() as session:
         found = review_queries.history(session, scan_id)
     return [HistoryLine(r.created_at, r.reader, r.verdict, r.blind, r.adjudication) for r in reversed(found)]
-
-
-def remarks(ws: Workspace, case: Case) -> list[str]:
-    """What else there is to know of a scan, in sentences."""
-    said, scan = [], case.scan
-    with ws.db.reading() as session:
-        meta = queries.metas(session, [scan.id]).get(scan.id, {})
-        first = queries.first_day(session, scan.patient_key) if "day" in meta else None
-    if scan.resembles_id and not case.hidden:  # whose answer they may have seen
-        said.append(f"Nearly the same image as scan {scan.resembles_id}.")
-    if BURNED_IN in meta and not scan.synthetic:
-        said.append(BURNED_IN_NOTE)
-    if ANOTHER_PATIENT in meta:
-        said.append(ANOTHER_PATIENT_NOTE)
-    if not case.reading or not {MARKED, ENHANCED} & set(case.reading.flags):  # else its answer says why it is none
-        said += [note for fact, note in NOTES.items() if fact in meta]
-    said += of_thickness(meta)
-    if first is not None and meta["day"] > first:
-        said.append(f"{meta['day'] - first:.0f} days after this patient's first study here.")
-    return said

@@ -87,6 +87,7 @@ with picture:
 with beside:
     # what comes and goes in here would take the keys of the buttons below for a moment, or move them
     with st.container(key=frame.STEADY):
+        panel.alarm(case)
         panel.answer(case)
         panel.own_verdict(case)
         panel.settle(case)

@@ -23,11 +23,18 @@ from dashboard.components import frame, reading_desk, words
 from db.queries import ReadingRow
 from services.figures import COLOURS
 from services.models import mistaken_for
+from services.remarks import alarms
+from services.remarks import remarks as about
 from services.review import UNNAMED_READER, Case, history
-from services.review import remarks as about
 from services.tables import percent
 
 KEYS = {HEMORRHAGIC: "H", ISCHEMIC: "I", NO_STROKE: "N", UNSURE: "U", UNUSABLE: "X"}
+
+
+def alarm(case: Case) -> None:
+    """What must not be overlooked, whatever the model says."""
+    for sentence in alarms(resources.workspace(), case):
+        st.markdown(f":material/priority_high: **{sentence}**")
 
 
 def answer(case: Case) -> None:

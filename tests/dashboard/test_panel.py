@@ -3,7 +3,8 @@
 import pytest
 
 from dashboard.components import panel
-from db.models import Reading
+from db.models import Reading, Scan
+from services.arrivals import ANOTHER_PATIENT, ANOTHER_PATIENT_NOTE
 from services.review import cases, history, new_click, record
 from tests.dashboard.conftest import on, words
 
@@ -129,3 +130,13 @@ def test_why_it_gives_no_answer_is_said_of_what_is_no_head_ct_too(app, demo, lab
     assert "contrast agent was given" in shown
     assert "look for a hemorrhage**: nothing the model says would exclude it." in shown
     assert "best guess" not in shown
+
+
+def test_that_a_file_names_another_patient_stands_above_the_answer(app, demo):
+    scan = next(c.scan.id for c in cases(demo, "Reader 1") if not c.hidden)
+    with demo.db.writing() as session:
+        session.get_one(Scan, scan).meta = {ANOTHER_PATIENT: 1.0}
+    app.query_params["scan"] = str(scan)
+    said = words(on(app, "review"))
+    answer = next(line.value for line in app.markdown if line.value.startswith("####"))
+    assert 0 <= said.index(ANOTHER_PATIENT_NOTE) < said.index(answer)

@@ -6,7 +6,8 @@ import pydicom
 import pytest
 
 from services.arrivals import ANOTHER_PATIENT_NOTE
-from services.review import case, cases, new_click, record, remarks
+from services.remarks import alarms, remarks
+from services.review import case, cases, new_click, record
 from tests.conftest import dicom, png
 from tests.services.conftest import take
 
@@ -27,13 +28,12 @@ def sent(ws, predictor, files, at_once):
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_study_whose_patient_was_renamed_says_so_and_no_days(ws, predictor, at_once):
     files = [of_study(1, "0123"), of_study(2, "123")]
-    received = [
-        one for part in ([files] if at_once else [[file] for file in files]) for one in take(ws, predictor, part)
-    ]
+    received = sent(ws, predictor, files, at_once)
     assert [one.reason for one in received] == [None, ANOTHER_PATIENT_NOTE]
     found = [case(ws, one.scan_id, "r") for one in received]
     assert len({one.scan.patient_key for one in found}) == 1
-    assert [remarks(ws, one) for one in found] == [[], [ANOTHER_PATIENT_NOTE]]
+    assert [alarms(ws, one) for one in found] == [[], [ANOTHER_PATIENT_NOTE]]
+    assert not any(remarks(ws, one) for one in found)
     take(ws, predictor, [of_study(3, "0123", "20260109", "1.2.4")])
     days = [said for one in cases(ws, "r") for said in remarks(ws, one) if "days" in said]
     assert days == ["4 days after this patient's first study here."]
@@ -42,9 +42,7 @@ def test_a_study_whose_patient_was_renamed_says_so_and_no_days(ws, predictor, at
 @pytest.mark.parametrize("at_once", [True, False])
 def test_an_image_that_comes_again_under_another_name_says_so(ws, predictor, at_once):
     files = [(f"{patient}.dcm", dicom(1, patient=patient)) for patient in ("P1", "P2", "P1")]
-    received = [
-        one for part in ([files] if at_once else [[file] for file in files]) for one in take(ws, predictor, part)
-    ]
+    received = sent(ws, predictor, files, at_once)
     known = f"The same image is in the case log already, as scan {received[0].scan_id}."
     assert [one.reason for one in received] == [None, f"{known} {ANOTHER_PATIENT_NOTE}", known]
 

@@ -20,9 +20,10 @@ from core.reading import SEEN_IN_TRAINING
 from db import models, queries
 from services.arrivals import split_of
 from services.models import promote, serving_model
+from services.remarks import remarks
 from services.removal import undo
 from services.rereading import ensure_reading
-from services.review import NoSuchScan, cases, new_click, record, remarks
+from services.review import NoSuchScan, cases, new_click, record
 from services.workspace import stored_scan
 from tests.conftest import dicom, png
 from tests.core.test_volume import nifti

@@ -12,6 +12,7 @@ from services.intake import Incoming, receive
 from services.models import champion, serving_model
 from services.overview import overview
 from services.questions import Question
+from services.remarks import remarks
 from services.removal import undo
 from services.reporting import live_evaluation
 from services.review import (
@@ -22,7 +23,6 @@ from services.review import (
     known_reader,
     note_shown,
     queue,
-    remarks,
 )
 from services.tables import notes
 from tests.conftest import dicom, png

@@ -14,8 +14,9 @@ from db import queries
 from db.images import ImageMissing
 from services import intake
 from services.arrivals import split_of
+from services.remarks import remarks
 from services.removal import undo
-from services.review import cases, remarks
+from services.review import cases
 from services.workspace import stored_scan
 from tests.conftest import changed_dicom, dicom, png
 from tests.core.test_volume import nifti, volume

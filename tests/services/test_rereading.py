@@ -9,9 +9,10 @@ from core.scan import COLOURED
 from db import models
 from services.models import champion, model_of, promote, rollback, serving_model
 from services.questions import Question, unread_by_version
+from services.remarks import remarks
 from services.removal import undo
 from services.rereading import ensure_reading, read_stored
-from services.review import case, cases, new_click, record, remarks
+from services.review import case, cases, new_click, record
 
 
 def test_a_new_champion_reads_a_scan_when_it_is_opened(ws, scan_ids, publish_untrained):
