@@ -30,7 +30,7 @@ KEPT_WAYS_BACK = 20
 
 
 CALIBRATED_FROM = 20
-"""Fewer validation scans than this calibrate nothing: probabilities stay as they are and there is no threshold."""
+"""Fewer validation scans than this calibrate nothing: probabilities stay as they are, with no threshold and no flag."""
 OPERATING_POINT_FROM = 10
 """Fewer validation scans with a finding than this give no operating point for it."""
 TYPICAL_FROM = 100

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-COMPONENTS = 16
+from core.manifest import CALIBRATED_FROM
+
+COMPONENTS = 48
 _PREFIX = "typical."
 
 
@@ -71,7 +73,7 @@ def describe(train: Tensor) -> Typical:
 
 def with_threshold(typical: Typical | None, distances: Tensor, false_flags: float) -> Typical | None:
     """The same, flagging what lies further out than all but a share `false_flags` of scans of unmet patients, whose
-    `distances` (M,) are given. None where these are too few to say."""
-    if typical is None or len(distances) < 1 / false_flags:
+    `distances` (M,) are given; of few, nearly what the furthest exceeds. None where these are too few to say."""
+    if typical is None or len(distances) < CALIBRATED_FROM:
         return None
     return replace(typical, threshold=torch.quantile(distances, 1 - false_flags).reshape(1))

@@ -161,7 +161,7 @@ class CalibrationSettings(BaseModel):
 
     error_rate: float = Field(0.05, gt=0, lt=1)
     sensitivity: dict[str, Annotated[float, Field(gt=0, le=1)]] = {HEMORRHAGIC: 0.95, ISCHEMIC: 0.95}
-    false_flags: float = Field(0.05, gt=0, lt=1)
+    false_flags: float = Field(0.03, gt=0, lt=1)
 
     @field_validator("sensitivity")
     @classmethod

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -147,10 +146,10 @@ def _too_little_to_say_as_much(ws: Workspace, items: Sequence[Item], champion: M
     validation = [item.label for item in items if item.split == "validation"]
     train = sum(item.split == "train" for item in items)
     calibrated = champion.calibration.scans or champion.abstain_below is not None
-    if calibrated and len(validation) < CALIBRATED_FROM:
+    if (calibrated or champion.false_flags is not None) and len(validation) < CALIBRATED_FROM:
         return (
             f"At least {CALIBRATED_FROM} reviewed scans of patients kept for validation are needed to settle what "
-            f"confidence means, as it is for the model that serves; there are {len(validation)}."
+            f"confidence means and what is no head CT, as for the model that serves; there are {len(validation)}."
         )
     if HEMORRHAGIC in champion.operating_points and HEMORRHAGIC not in asked.sensitivity:
         return (
@@ -166,12 +165,6 @@ def _too_little_to_say_as_much(ws: Workspace, items: Sequence[Item], champion: M
         return (
             f"At least {TYPICAL_FROM} reviewed scans to train on are needed to tell head CT from other images, as the "
             f"model that serves does; there are {train}."
-        )
-    if champion.false_flags is not None and len(validation) < 1 / asked.false_flags:
-        return (
-            f"At least {math.ceil(1 / asked.false_flags)} reviewed scans of patients kept for validation are needed to "
-            f"flag no more than {asked.false_flags:.1%} of them as no head CT (calibration.false_flags); there are "
-            f"{len(validation)}."
         )
     for part, why in (("validation", "settle how sure it may be of that"), ("testing", "tell how well it is found")):
         met = {item.label for item in items if item.split == ("test" if part == "testing" else part)}

@@ -83,15 +83,15 @@ def predict_sent(network: Network, part: Examples, recipe: Recipe) -> Prediction
 def typical_of(network: Network, train: Examples, recipe: Recipe) -> Typical | None:
     """What head CT looks like to the network; it flags nothing yet.
 
-    To one that was trained on scans as from elsewhere: as they look. To any other: as in this set, and, for a third of
-    it, as another hospital might send it. None where too few real scans of it were met to say: what is made of them
-    says no more.
+    To one that was trained on scans as from elsewhere: as they look, in narrow windows too where it has ended on these.
+    To any other: as in this set, and, for a third of it, as another hospital might send it. None where too few real
+    scans of it were met to say: what is made of them says no more.
     """
     if sum(sample.synthetic is None for sample in train.samples) < TYPICAL_FROM:
         return None
     if recipe.augmentation.elsewhere:
         few = train.x[:: max(1, len(train) // ENOUGH)]
-        return outlier.describe(predict(network, from_elsewhere(few, seed=0)).profile)
+        return outlier.describe(predict(network, from_elsewhere(few, 0, _narrow(recipe))).profile)
     varied = from_elsewhere(train.x[::ELSEWHERE_STEP], seed=0)
     return outlier.describe(predict(network, torch.cat([train.x, varied])).profile)
 
@@ -101,16 +101,19 @@ def usual_distances(typical: Typical | None, network: Network, unmet: Examples, 
     set on them."""
     if typical is None:
         return torch.empty(0)
-    x = from_elsewhere(unmet.x, seed=1) if recipe.augmentation.elsewhere else unmet.x
+    x = from_elsewhere(unmet.x, 1, _narrow(recipe)) if recipe.augmentation.elsewhere else unmet.x
     return typical.distance(predict(network, x).profile)
+
+
+def _narrow(recipe: Recipe) -> float:
+    return recipe.stages[-1].augmentation.narrow
 
 
 ELSEWHERE = Augmentation(rotation=25, flip=0.5, shift=0.08, scale=0.15, contrast=0, brightness=0, elsewhere=1)
 
 
-def from_elsewhere(x: torch.Tensor, seed: int) -> torch.Tensor:
-    """(N, 1, S, S) uint8 scans as other hospitals might send them."""
+def from_elsewhere(x: torch.Tensor, seed: int, narrow: float = 0.0) -> torch.Tensor:
+    """(N, 1, S, S) uint8 scans as other hospitals might send them; `narrow`: the share in narrow windows."""
+    ranges = ELSEWHERE.model_copy(update={"narrow": narrow})
     generator = torch.Generator().manual_seed(seed)
-    return torch.cat(
-        [augment(part.float() / 255, ELSEWHERE, generator).mul(255).round().byte() for part in x.split(256)]
-    )
+    return torch.cat([augment(part.float() / 255, ranges, generator).mul(255).round().byte() for part in x.split(256)])

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from core.dataset import Examples, Sample
+from core.dataset import Examples, Sample, to_bytes
 from core.manifest import TYPICAL_FROM
 from core.network import build
-from core.settings import Augmentation, CalibrationSettings, Recipe
-from core.train import Prediction
-from services.rules import predict_sent, settle, typical_of
+from core.phantom import phantom
+from core.preprocess import InputSpec
+from core.settings import Augmentation, CalibrationSettings, LastStage, Recipe
+from core.train import Prediction, predict
+from services.rules import from_elsewhere, predict_sent, settle, typical_of
 
 CLASSES = ("hemorrhagic", "no_stroke")
 N = 400
@@ -77,3 +79,16 @@ def test_what_is_made_of_a_few_scans_does_not_say_what_is_usual(real, says):
         build("stroke_cnn", CLASSES, width=8), replace(of, samples=made), Recipe(image_size=32, width=8)
     )
     assert (typical is not None) == says
+
+
+def test_narrow_windows_are_usual_where_a_training_has_ended_on_them():
+    spec, network = InputSpec(size=64), build("stroke_cnn", CLASSES, width=8)
+    heads = torch.stack([to_bytes(phantom("no_stroke", seed, 64), spec) for seed in range(50)]).repeat(4, 1, 1, 1)
+    train = Examples(heads, torch.ones(200, dtype=torch.int64), part().samples[:200])
+    narrow = predict(network, from_elsewhere(heads, seed=5, narrow=1.0)).profile
+    far = []
+    for share in (0.0, 0.25):
+        last = LastStage(epochs=1, augmentation=Augmentation(elsewhere=0.5, narrow=share))
+        typical = typical_of(network, train, Recipe(augmentation=Augmentation(elsewhere=0.5), last_stage=last))
+        far.append(typical.distance(narrow).median())
+    assert far[1] < far[0]
