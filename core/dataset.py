@@ -205,6 +205,10 @@ def file_reader(pseudonym: Pseudonym, megapixels: float) -> Callable[[Path], Sca
     """A reader of files as they lie in a data set."""
 
     def read_file(path: Path) -> Scan:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:  # no table could name it
+            raise UnreadableScan("The name of this file, or of a folder it lies in, is no UTF-8: rename it.") from error
         return read(path.read_bytes(), path.name, pseudonym=pseudonym, megapixels=megapixels)
 
     return read_file

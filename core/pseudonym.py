@@ -27,7 +27,8 @@ class Pseudonym:
 
     def of(self, namespace: str, value: str) -> str:
         """16 hex digits for `value`; the same value under another namespace is another person."""
-        return hmac.new(self.secret, f"{namespace}|{value.strip()}".encode(), "sha256").hexdigest()[:16]
+        named = f"{namespace}|{value.strip()}".encode("utf-8", "surrogateescape")  # a file's name may be no UTF-8
+        return hmac.new(self.secret, named, "sha256").hexdigest()[:16]
 
     def day(self, patient: str, date: str) -> float | None:
         """A date (YYYYMMDD) as a day that is only good for its distance from others of the patient: each patient's

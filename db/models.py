@@ -12,8 +12,10 @@ LONGEST_NAME = 80
 
 
 def fitting(name: str) -> str:
-    """A name as the case log can store it: without white space to no purpose, and no longer than its column."""
-    return " ".join(name.replace("\0", " ").split())[:LONGEST_NAME].rstrip()  # nor does PostgreSQL store a NUL
+    """A name as the case log can store it: without white space to no purpose, and no longer than its column. Empty
+    where nothing of it shows."""
+    fits = " ".join(name.replace("\0", " ").split())[:LONGEST_NAME].rstrip()  # nor does PostgreSQL store a NUL
+    return fits if any(letter.isprintable() for letter in fits.replace(" ", "")) else ""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -218,10 +218,10 @@ def spelling(session: Session, name: str) -> str:
 
 def _as_seen(name: str) -> str:
     """A name without what does not show: its capitals aside, in which code points its letters are written (é is one, or
-    two), white space, and characters that only format."""
+    two), white space, and characters that only format. Weiß and Weiss are two people."""
     seen = "".join(letter for letter in fitting(name) if unicodedata.category(letter) != "Cf")
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
-    return " ".join(folded.split())
+    small = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).lower())
+    return " ".join(small.split())
 
 
 def _shown() -> Select[str]:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from alembic import command
 from alembic.config import Config
@@ -62,11 +63,7 @@ class Database:
     @property
     def in_memory(self) -> bool:
         """Whether nothing of it outlives this process."""
-        url = self.engine.url
-        if url.get_backend_name() != "sqlite":
-            return False
-        nowhere = not url.database or url.database == "file:" or ":memory:" in url.database
-        return nowhere or url.query.get("mode") == "memory" or url.query.get("vfs") == "memdb"
+        return self.engine.dialect.name == "sqlite" and file_of(self.url) is None
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -97,7 +94,7 @@ class Database:
     def place(self, home: Path) -> str:
         """Where the case log lies, without who may open it; a file in `home` as seen from there, for a home can be
         moved."""
-        if file := _file(self.url):
+        if file := file_of(self.url):
             file, home = file.resolve(), home.resolve()
             return str(file.relative_to(home) if file.is_relative_to(home) else file)
         url = self.engine.url
@@ -105,7 +102,7 @@ class Database:
 
     def keep_private(self) -> None:
         """Close an SQLite file to everybody but its owner, where that can be done."""
-        if file := _file(self.url):
+        if file := file_of(self.url):
             for end in ("", "-journal", "-wal", "-shm"):
                 close_to_others(file.with_name(file.name + end))
 
@@ -157,7 +154,7 @@ def _engine(url: str) -> Engine:
             f"The case log's address cannot be used ({str(error).splitlines()[0]}). Correct database_url in "
             "config.yaml or STROKE_DATABASE_URL, or install what it needs."
         ) from error
-    if file := _file(url):
+    if file := file_of(url):
         if file.is_dir():
             raise UnusableLog(f"{file} is a folder, where the case log's file should be. Take it away, or name a file.")
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -171,11 +168,15 @@ def _engine(url: str) -> Engine:
     return engine
 
 
-def _file(url: str) -> Path | None:
-    """Where an SQLite case log lies; None where it is no plain file."""
+def file_of(url: str) -> Path | None:
+    """Where an SQLite case log lies, by its path or as SQLite's own URI; None where it is in memory, or another
+    database's."""
     place = make_url(url)
-    name = place.database if place.get_backend_name() == "sqlite" else None
-    return None if not name or name == ":memory:" or name.startswith("file:") else Path(name)
+    name = place.database or "" if place.get_backend_name() == "sqlite" else ""
+    if place.query.get("uri") and name.startswith("file:"):
+        nowhere = place.query.get("mode") == "memory" or place.query.get("vfs") == "memdb"
+        name = "" if nowhere else unquote(urlsplit(name).path)
+    return Path(name) if name and name != ":memory:" else None
 
 
 def _say_why(context: ExceptionContext) -> None:

@@ -52,7 +52,8 @@ def main() -> None:
         if args.report:
             picture = args.report.with_suffix(".pairs.png")
             drawn = draw_pairs([*found.near, *found.exact], root, reader, picture)
-            args.report.write_text(in_markdown(found, root.resolve().name, picture.name if drawn else None))
+            report = in_markdown(found, root.resolve().name, picture.name if drawn else None)
+            args.report.write_text(report, "utf-8", "backslashreplace")  # a file's name may be no UTF-8
         print("\n".join([*summary(found), verdict(found).replace("**", "")]))
         if args.write_clean:
             print(f"{args.write_clean}: {len(clean)} scans, patients apart, without copies and contradictions.")

@@ -19,7 +19,7 @@ from db import audit
 from db.batch_queries import TAKEN_BACK
 from db.images import ImageMissing, ImageStore
 from db.models import AuditEvent, Patient, Reading, Review, Scan, Snapshot, SnapshotItem
-from db.session import DamagedLog, Database, UnusableLog
+from db.session import DamagedLog, Database, UnusableLog, file_of
 from services.corrections import snapshot_digest
 from services.workspace import KEY, image_of
 
@@ -50,7 +50,7 @@ def problems(
     except ArgumentError as error:
         raise NoLog(f"The case log's address cannot be used ({str(error).splitlines()[0]}).") from error
     sqlite = url.get_backend_name() == "sqlite"
-    if sqlite and not Path(url.database or "").exists():
+    if sqlite and not ((file := file_of(settings.url)) and file.exists()):
         raise NoLog(f"There is no case log at {url.database}. Restore it, or set STROKE_HOME to where it lies.")
     hashes, images = list[tuple[int, str]](), ImageStore(settings.images_dir)
     try:

@@ -7,6 +7,7 @@ from core.evaluate import Report
 from core.labels import counted, in_words
 from dashboard import resources
 from dashboard.components import frame
+from db.session import UnusableLog
 from services.review import openable
 from services.tables import counted_share
 
@@ -42,7 +43,12 @@ def draw(report: Report, rows: pd.DataFrame) -> None:
 
 def _open(scan_ids: list[int]) -> None:
     """Make the cell's scans the list to go through; those hidden from this reader stay hidden."""
-    shown, hidden = openable(resources.workspace(), scan_ids, frame.reader(), blind_first=frame.blind_first())
+    try:
+        frame.take_reader()
+        shown, hidden = openable(resources.workspace(), scan_ids, frame.reader(), blind_first=frame.blind_first())
+    except UnusableLog as error:
+        st.session_state["evaluation_notice"] = str(error)
+        return
     if not shown:
         st.session_state["evaluation_notice"] = (
             f"{counted(hidden, 'scan')} of this cell: give your own blind verdict first, for this cell shows the "

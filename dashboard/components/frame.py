@@ -72,9 +72,7 @@ def draw() -> None:
             _begin_from_address(always)
         for key, value in zip(("reader", "blind_first"), st.session_state["reading_as"], strict=True):
             st.session_state.setdefault(key, value)
-        if (known := known_reader(resources.workspace(), reader())) != st.session_state["reader"]:
-            st.session_state["reader"] = known
-        _pass_on_seen()
+        take_reader()
     except (WrongKey, UnusableLog, BadSettings, OSError) as error:
         st.error(f"**The case log is not opened.** {error}", icon=":material/lock:")
         st.stop()
@@ -231,8 +229,14 @@ def _another_reader() -> None:
         _tell_nothing()
 
 
-def _pass_on_seen() -> None:
-    """Whoever has given a name has seen under it what they have seen without one. Forgotten here once it is stored."""
+def take_reader() -> None:
+    """The session's reader, as the case log spells them. Whoever has given a name has seen under it what they have seen
+    without one, which is forgotten here once it is stored.
+
+    Also before what a click does: it may come in one message with the name. Raises UnusableLog.
+    """
+    if (known := known_reader(resources.workspace(), reader())) != st.session_state.get("reader"):
+        st.session_state["reader"] = known
     if reader() != UNNAMED_READER and (seen := st.session_state.get(_SEEN)):
         pass_on_shown(resources.workspace(), seen, reader())
         del st.session_state[_SEEN]

@@ -44,6 +44,16 @@ def _first_of(ids: list[int]) -> int | None:
 def step(offset: int, scan_id: int | None) -> None:
     """From this scan to the next (1) or the previous (-1) of the queue; past its end there is none, and before that its
     last. A click that comes from a scan that is no longer on the desk does nothing: one would be skipped unseen."""
+    try:
+        frame.take_reader()
+        _step(offset, scan_id)
+    except UnusableLog as error:
+        kind, _ = st.session_state.get("notice") or ("", "")
+        stored = "Your verdict is stored. " if kind == "stored" else ""
+        st.session_state["notice"] = ("error", f"{stored}{error}")
+
+
+def _step(offset: int, scan_id: int | None) -> None:
     ids, scan = current_queue(), st.session_state.get("scan")
     st.session_state.pop("place_lost", None)
     if scan != scan_id:
@@ -81,32 +91,38 @@ def file_verdict(scan_id: int, version: int, verdict: str, *, blind: bool, stay:
     A click that comes from the scan before, whose buttons the browser had not yet replaced, stores nothing, and says so
     unless it says again what is stored.
     """
+    try:
+        frame.take_reader()
+        stored = _file(scan_id, version, verdict, blind=blind, stay=stay)
+    except (ScanChanged, NoSuchScan) as error:
+        st.session_state["notice"] = ("error", str(error))
+    except UnusableLog as error:
+        st.session_state["notice"] = ("error", f"Your verdict was not stored. {error}")
+    else:
+        if stored and not stay:
+            step(1, scan_id)
+
+
+def _file(scan_id: int, version: int, verdict: str, *, blind: bool, stay: bool) -> bool:
+    """Whether it was stored."""
     st.session_state.pop("place_lost", None)
     if st.session_state.get("scan") != scan_id:
         _say_not_stored(scan_id, verdict)
-        return
+        return False
     if stay:  # before it is stored: a second key may end this run right after
         st.session_state["revealed"] = scan_id
-    try:
-        record(
-            resources.workspace(),
-            scan_id,
-            reader=frame.reader(),
-            verdict=verdict,
-            expected_version=version,
-            click_id=click_id(scan_id, version),
-            blind=blind,
-            adjudication=bool(st.session_state.get(settles(scan_id))),
-        )
-    except (ScanChanged, NoSuchScan) as error:
-        st.session_state["notice"] = ("error", str(error))
-        return
-    except UnusableLog as error:
-        st.session_state["notice"] = ("error", f"Your verdict was not stored. {error}")
-        return
+    record(
+        resources.workspace(),
+        scan_id,
+        reader=frame.reader(),
+        verdict=verdict,
+        expected_version=version,
+        click_id=click_id(scan_id, version),
+        blind=blind,
+        adjudication=bool(st.session_state.get(settles(scan_id))),
+    )
     st.session_state["notice"] = ("stored", f"scan {scan_id}, {in_words(verdict)}")
-    if not stay:
-        step(1, scan_id)
+    return True
 
 
 def _say_not_stored(scan_id: int, verdict: str) -> None:

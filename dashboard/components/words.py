@@ -1,5 +1,6 @@
 """How findings are written, the same on every page."""
 
+import csv
 import math
 import re
 from datetime import datetime
@@ -113,7 +114,8 @@ def plain(text: str) -> str:
 
 def for_spreadsheets(rows: pd.DataFrame) -> str:
     """CSV whose cells no spreadsheet takes for a formula."""
-    return rows.map(lambda cell: f"'{cell}" if str(cell)[:1] in "=+-@\t\r" and cell else cell).to_csv(index=False)
+    safe = rows.map(lambda cell: f"'{cell}" if str(cell)[:1] in "=+-@\t\r" and cell else cell)
+    return safe.to_csv(index=False, quoting=csv.QUOTE_ALL)  # whatever a spreadsheet separates cells by
 
 
 def zone() -> ZoneInfo:

@@ -120,3 +120,12 @@ def test_inputs_are_kept_as_one_byte_a_pixel(class_folders):
     assert loaded.examples.x.shape[1:] == (1, 32, 32)
     assert str(loaded.examples.x.dtype) == "torch.uint8"
     assert np.isin(loaded.examples.y.numpy(), [0, 1]).all()
+
+
+def test_a_file_whose_name_is_no_utf8_is_refused_and_the_others_are_read(tmp_path):
+    """As on disks that once were another system's; "\udcfc" is how Python names the byte of a Latin-1 ü."""
+    (tmp_path / "a.png").write_bytes(png(1))
+    samples = [Sample(tmp_path / name, "ischemic", KEY.of("file", name)) for name in ("M\udcfcller.png", "a.png")]
+    loaded = load(samples, SPEC, reader=file_reader(KEY, 4))
+    assert [path.name for path, why in loaded.refused if "no UTF-8: rename it" in why] == ["M\udcfcller.png"]
+    assert loaded.examples.samples[0].path.name == "a.png"

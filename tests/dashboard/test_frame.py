@@ -9,7 +9,7 @@ from core.settings import Settings
 from dashboard import resources
 from dashboard.components import frame
 from db.session import UnusableLog
-from services.review import case, cases, new_click, record
+from services.review import case, cases, history, new_click, record
 from tests.dashboard.conftest import on, words
 
 
@@ -53,6 +53,18 @@ def test_who_says_their_name_has_seen_what_they_saw_before(app, demo):
     app.toggle(key="blind_first").set_value(True).run()
     unseen = next(c for c in cases(demo, "Ben", blind_first=True) if c.scan.id != scan)
     assert not unseen.shown
+
+
+def test_a_name_that_comes_with_a_verdict_has_seen_what_was_seen_without_one(app, demo):
+    """As in one message to a busy server."""
+    on(app, "review")
+    scan = app.session_state["scan"]
+    assert not cases(demo, "Reader 1", ids=[scan])[0].hidden
+    app.toggle(key="blind_first").set_value(True).run()
+    app.text_input(key="reader").set_value("Ada")
+    next(b for b in app.button if b.label == "Ischemic").click().run()
+    [line] = [line for line in history(demo, scan) if line.reader == "Ada"]
+    assert not line.blind
 
 
 def test_what_was_seen_without_a_name_is_kept_until_it_is_stored(app, demo, monkeypatch):

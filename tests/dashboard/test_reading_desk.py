@@ -4,6 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.settings import ROOT
+from db.session import UnusableLog
 from services.desks import LEFT_AFTER_S, Desks
 from services.review import cases, new_click, record
 from tests.dashboard.conftest import on, words
@@ -50,6 +51,24 @@ def test_a_list_that_was_chosen_is_gone_through_whoever_has_read_it(app, another
     assert another.session_state["scan"] == read
     another.button(key="next").click().run()
     assert "Without a verdict of yours so far: 2 of 2 scans (skipped)." in words(another)
+
+
+@pytest.mark.parametrize(("click", "said"), [("next", ""), ("verdict", "Your verdict is stored. ")])
+def test_a_log_that_fails_as_the_next_scan_is_looked_for_is_said_in_a_sentence(app, demo, monkeypatch, click, said):
+    def held(*_):
+        raise UnusableLog("Another program holds it.")
+
+    app.query_params["reader"] = "Eve"
+    on(app, "review")
+    scan = app.session_state["scan"]
+    with monkeypatch.context() as patched:
+        patched.setattr("dashboard.components.reading_desk.read_by_others", held)
+        (app.button(key="next") if click == "next" else next(b for b in app.button if "No stroke" in b.label)).click()
+        app.run()
+    assert not app.exception
+    assert [error.value.replace("\\", "") for error in app.error] == [f"{said}Another program holds it."]
+    assert app.session_state["scan"] == scan
+    assert read_by(demo, "Eve") == ({scan} if click == "verdict" else set())
 
 
 def test_a_desk_is_free_again_once_its_reader_has_gone(monkeypatch):

@@ -1,3 +1,4 @@
+import csv
 from types import SimpleNamespace
 
 import pandas as pd
@@ -15,7 +16,10 @@ def test_a_file_name_in_markdown_is_shown_and_not_obeyed():
 
 def test_no_cell_of_a_csv_is_a_formula():
     rows = pd.DataFrame({"File": ["=HYPERLINK(1)", "a.jpg", ""], "Reason": ["-1", "+x", "@y"]})
-    assert words.for_spreadsheets(rows).splitlines()[1:] == ["'=HYPERLINK(1),'-1", "a.jpg,'+x", ",'@y"]
+    written = words.for_spreadsheets(rows)
+    assert written.splitlines()[1:] == ['"\'=HYPERLINK(1)","\'-1"', '"a.jpg","\'+x"', '"","\'@y"']
+    by_semicolons = words.for_spreadsheets(pd.DataFrame({"File": ["a;=1+1"]}))
+    assert list(csv.reader(by_semicolons.splitlines(), delimiter=";")) == [["File"], ["a;=1+1"]]
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,19 @@ def test_a_name_is_what_its_column_holds(db):
         assert spelling(session, "New\0 One\0") == "New One", "PostgreSQL stores no NUL"
 
 
+def test_two_names_that_case_folding_takes_for_one_are_two_readers(db):
+    with db.writing() as session:
+        session.add(Review(scan_id=1, reader="Dr. Weiß", verdict="unsure", click_id="sharp"))
+    with db.reading() as session:
+        assert spelling(session, "Dr. Weiss") == "Dr. Weiss"
+        assert spelling(session, "dr. weiß") == "Dr. Weiß"
+
+
+def test_a_name_of_which_nothing_shows_is_none(db):
+    with db.reading() as session:
+        assert spelling(session, " \u200b\u2060 ") == ""
+
+
 def test_a_longer_name_of_before_is_still_its_readers(db):
     with db.writing() as session:
         session.add(Review(scan_id=1, reader="ö" * 100, verdict="unsure", click_id="long"))

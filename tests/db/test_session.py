@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from db.models import Base, Patient
-from db.session import DamagedLog, Database, UnusableLog, _say_server, wal_is_safe
+from db.session import DamagedLog, Database, UnusableLog, _say_server, file_of, wal_is_safe
 
 
 @pytest.fixture
@@ -112,7 +112,16 @@ def test_a_file_of_before_is_closed_to_others_where_that_can_be_done(db, tmp_pat
     assert file.stat().st_mode & 0o777 == 0o644
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_log_that_is_named_by_sqlites_own_uri_is_private_too(tmp_path):
+    file = tmp_path / "a log.sqlite"
+    db = Database(f"sqlite:///file:{str(file).replace(' ', '%20')}?uri=true")
+    db.migrate()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file_of(db.url) == file
+    assert not db.in_memory
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:/a?vfs=memdb&uri=true"])
 def test_a_log_in_memory_leaves_no_file(url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     db = Database(url)

@@ -176,6 +176,14 @@ def test_an_address_that_is_none_is_said():
         list(problems(Settings(database_url="nonsense"), Checked()))
 
 
+def test_a_log_named_by_sqlites_own_uri_is_found(tmp_path, ws):
+    url = f"sqlite:///file:{ws.settings.home_dir / 'second_read.sqlite'}?uri=true"
+    checked = Checked()
+    assert not list(problems(Settings(home=ws.settings.home_dir, database_url=url), checked))
+    with pytest.raises(NoLog, match="There is no case log at file:"):
+        list(problems(Settings(home=tmp_path, database_url="sqlite:///file:/none/x.sqlite?uri=true"), Checked()))
+
+
 def test_where_there_is_no_log_none_is_made(tmp_path):
     with pytest.raises(NoLog, match="STROKE_HOME"):
         list(problems(Settings(home=tmp_path / "none"), Checked()))
