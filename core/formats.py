@@ -116,13 +116,13 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
             check_square(spacing := pixel_mm(header.get))
             check_extent(hu, spacing)
             meta = technical(header, plane, hu) | relative_day(header, pseudonym)
+            patient = identity_of(header, "PatientID", pseudonym)
+            study = identity_of(header, "StudyInstanceUID", pseudonym)
+            return Scan(hu, "HU", patient, study, meta, _series_of(header, plane, pseudonym))
     except (UnreadableScan, MemoryError):
         raise
     except Exception as error:  # a header can be wrong in more ways than pydicom has exceptions for
         raise damaged(error) from error
-    patient = identity_of(header, "PatientID", pseudonym)
-    study = identity_of(header, "StudyInstanceUID", pseudonym)
-    return Scan(hu, "HU", patient, study, meta, _series_of(header, plane, pseudonym))
 
 
 def _series_of(header: Dataset, plane: Plane | None, pseudonym: Pseudonym | None) -> str | None:
@@ -283,9 +283,10 @@ def plane_of(header: Dataset) -> Plane | None:
 
 
 _NO_AGENT = re.compile(
-    r"|0|n|n/?a|-+|nc(ct)?|c-"
-    r"|(no|none|non|nil|not|without|w/?o|plain|nativ|native|unenhanced|ohne|sans)"
-    r"([ ._,-]*(i\.?v|contrast|agent|medi(a|um)|km|given|used|administered|enhance(d|ment)|ct|head|brain|scan))*"
+    r"|0|n|n/?a|-+|c-|false|nein"
+    r"|(no|none|non|nil|not|nicht|without|w/?o|plain|nativ|native|unenhanced|nc(ct)?|ohne|sans)"
+    r"([ ._,-]*(i\.?v|cont?|contrast|agent|medi(a|um)|km|given|gegeben|used|administered|injection|enhance(d|ment)|ct"
+    r"|head|brain|scan))*"
     r"[ ._-]*",
     re.IGNORECASE,
 )

@@ -12,6 +12,10 @@ from core.signatures import is_nifti_2
 
 def axial_volume(data: bytes, megabytes: float) -> tuple[np.ndarray, list[float]]:
     """(W, D, H) values to the right, front and up, and a voxel's sides in mm. Raises UnreadableScan."""
+    if data[344:347] == b"ni1" or data[4:7] == b"ni2":
+        raise UnreadableScan(
+            "The file is one half of a NIfTI pair (.hdr and .img). Convert the two to one file (.nii or .nii.gz)."
+        )
     try:
         kind = nibabel.Nifti2Image if is_nifti_2(data) else nibabel.Nifti1Image
         image = _checked(kind.from_bytes(data), megabytes)

@@ -15,6 +15,8 @@ Meta = dict[str, str | float]
 AIR_HU = -1024.0
 LOWEST_AIR_HU = -300.0
 """CT holds air: a slice whose darkest place is brighter is not in HU."""
+PADDING_HU = -1100.0
+"""Not even air is as dark: scanners fill with it what lies outside their field."""
 ASSUMED_BITS = "assumed_bits"
 """How a 16-bit image's `meta` says of how many bits its grey was taken to be."""
 COLOURED = "coloured_marks"

@@ -43,7 +43,7 @@ from core.geometry import Plane, pixel_mm, thickness_mm
 from core.identity import identity_of, relative_day
 from core.nifti import axial_volume
 from core.pseudonym import Pseudonym
-from core.scan import LOWEST_AIR_HU, Meta, Scan, UnreadableScan, check, check_megabytes, check_size
+from core.scan import LOWEST_AIR_HU, PADDING_HU, Meta, Scan, UnreadableScan, check, check_megabytes, check_size
 from core.signatures import GZIP, is_dicom, is_nifti
 from core.slabs import SAME_MM, alone, put_together, slabs
 
@@ -114,13 +114,13 @@ def _multi_frame(
             _check_count(count)
             check_megabytes("The frames unpack to", count * int(header.Columns) * int(header.Rows) * 4, megabytes)
             frames = _frames(header, count, kept)
+            patient = identity_of(header, "PatientID", pseudonym)
+            study = identity_of(header, "StudyInstanceUID", pseudonym) or _study_of(data)
+            day = relative_day(header, pseudonym)
     except (UnreadableScan, MemoryError):
         raise
     except Exception as error:  # a header can be wrong in more ways than pydicom has exceptions for
         raise damaged(error) from error
-    patient = identity_of(header, "PatientID", pseudonym)
-    study = identity_of(header, "StudyInstanceUID", pseudonym) or _study_of(data)
-    day = relative_day(header, pseudonym)
 
     def slice_at(number: int) -> Scan | None:
         frame = frames[number]
@@ -296,7 +296,7 @@ def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) ->
     _check_count(volume.shape[2])
     if not np.isfinite(volume).all():
         raise UnreadableScan("The NIfTI volume holds values that are not numbers. Export the series again.")
-    if volume.min() > LOWEST_AIR_HU:
+    if not ((volume > PADDING_HU) & (volume <= LOWEST_AIR_HU)).any():
         raise UnreadableScan(
             "The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send the CT in these."
         )

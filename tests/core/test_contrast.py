@@ -21,6 +21,14 @@ from tests.conftest import changed_dicom
         ("non-contrast CT", False),
         ("N/A", False),
         ("ohne KM", False),
+        ("NONCON", False),
+        ("NO CONT", False),
+        ("NCCT HEAD", False),
+        ("nicht gegeben", False),
+        ("SANS INJECTION", False),
+        ("nein", False),
+        ("Conray", True),
+        ("NON-IONIC CONTRAST", True),
     ],
 )
 def test_contrast_agent_is_known_from_the_header_and_not_which(agent, given):

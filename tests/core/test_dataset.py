@@ -129,3 +129,16 @@ def test_a_file_whose_name_is_no_utf8_is_refused_and_the_others_are_read(tmp_pat
     loaded = load(samples, SPEC, reader=file_reader(KEY, 4))
     assert [path.name for path, why in loaded.refused if "no UTF-8: rename it" in why] == ["M\udcfcller.png"]
     assert loaded.examples.samples[0].path.name == "a.png"
+
+
+def test_a_header_that_names_no_study_readably_is_refused_and_the_others_are_read(tmp_path):
+    """pydicom converts what a header says only when it is asked for."""
+    damaged = dicom(1).replace(b"\x20\x00\x0d\x00UI", b"\x20\x00\x0d\x00Q?", 1)
+    assert damaged != dicom(1)
+    (tmp_path / "a.dcm").write_bytes(damaged)
+    (tmp_path / "b.dcm").write_bytes(dicom(2))
+    loaded = load(
+        [Sample(tmp_path / name, "ischemic") for name in ("a.dcm", "b.dcm")], SPEC, reader=file_reader(KEY, 4)
+    )
+    assert [path.name for path, _ in loaded.refused] == ["a.dcm"]
+    assert len(loaded.examples) == 1

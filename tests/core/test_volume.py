@@ -163,6 +163,7 @@ def test_frames_are_densities_in_anatomical_order():
         (nifti(volume())[:-4000], "damaged or cut off"),
         (gzip.compress(nifti(volume()))[:2000], "damaged or cut off"),
         (nifti(np.abs(volume())), "not in Hounsfield units"),
+        (nifti(np.where(volume() > -900, volume() + 1024, -2000)), "not in Hounsfield units"),
         (nifti(np.where(np.arange(64)[:, None, None] < 3, np.nan, volume()).astype(np.float32)), "not numbers"),
         (nifti(np.minimum(volume(), -20)), "as dense as tissue"),
         (nifti(np.stack([volume()] * 3, axis=3)), r"4 dimensions.*\. Send one such volume a file"),
