@@ -31,7 +31,7 @@ BURNED_IN_NOTE = (
 ANOTHER_PATIENT = "another_patient"
 """How a scan's `meta` says that its file names another patient than the one whose study it belongs to."""
 ANOTHER_PATIENT_NOTE = (
-    "Its file names another patient than the one it is filed under: make sure whose it is before it is used."
+    "The file names another patient than the one it is filed under: make sure whose it is before it is used."
 )
 
 
