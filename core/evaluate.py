@@ -250,16 +250,13 @@ def _ece(answers: _Answers) -> Figure:
     """Expected calibration error: the gap between confidence and accuracy, averaged over equal-width bins of
     confidence by their scans (Naeini, Cooper & Hauskrecht, AAAI 2015; Guo et al., ICML 2017, eq. 3).
 
-    Resampling adds noise to every bin and so inflates the replicates: their bias is taken off.
+    No interval where all are right, or all wrong: how often others would be wrong cannot be drawn from them.
     """
     clusters, confidence = answers.clusters, answers.p.max(axis=1)
     bins = np.minimum((confidence * curves.BINS).astype(int), curves.BINS - 1)
     gaps = np.zeros((clusters.count, curves.BINS))
     np.add.at(gaps, (clusters.index, bins), confidence - answers.right)
-    sizes = np.bincount(clusters.index, minlength=clusters.count)
-    replicates = np.abs(clusters.draws @ gaps).sum(axis=1) / (clusters.draws @ sizes)
-    value = float(np.abs(gaps.sum(axis=0)).sum() / len(confidence))
-    return bootstrap_figure(value, replicates, len(confidence), clusters)
+    return bootstrap_figure(gaps, clusters, varies=0 < answers.right.sum() < len(confidence))
 
 
 def _average_precision(score: np.ndarray, is_it: np.ndarray, clusters: Clusters) -> Figure:

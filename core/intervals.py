@@ -15,7 +15,7 @@ from scipy import special
 
 LEVEL = 0.95
 REPLICATES = 1000
-ENOUGH_TO_DRAW = 8
+ENOUGH_TO_DRAW = 60
 _NUDGE = 1e-4
 
 
@@ -210,17 +210,22 @@ def plain_figure(estimate: Estimate, n: int, clusters: Clusters) -> Figure:
     return Figure(estimate.value, low, high, n, patients)
 
 
-def bootstrap_figure(value: float, replicates: np.ndarray, n: int, clusters: Clusters) -> Figure:
-    """Percentiles of a bootstrap over patients (Efron & Tibshirani 1993, ch. 13; clusters: Field & Welsh 2007),
-    widened for few patients (the expanded percentile interval of Hesterberg, The American Statistician 2015), moved by
-    the replicates' bias, for a value of at least 0 that resampling inflates. None for fewer than `ENOUGH_TO_DRAW`
-    patients, of whom too few different samples can be drawn."""
-    patients = clusters.count if clusters.known else None
-    replicates = replicates[np.isfinite(replicates)]
-    if math.isnan(value) or not len(replicates) or clusters.count < ENOUGH_TO_DRAW:
+def bootstrap_figure(gaps: np.ndarray, clusters: Clusters, varies: bool) -> Figure:
+    """How far from 0 the mean over scans lies in each bin, summed; `gaps` (count, bins): each patient's totals.
+
+    Percentiles of a bootstrap over patients (Efron & Tibshirani 1993, ch. 13; clusters: Field & Welsh 2007), widened
+    for few patients (the expanded percentile interval of Hesterberg, The American Statistician 2015) and moved by the
+    bias of resampling. Chance inflates the value itself, at most by what it would make of gaps that are all 0: the
+    lower end lies lower by as much. None where nothing `varies`, or for fewer than `ENOUGH_TO_DRAW` patients, with
+    whom it held the truth too rarely.
+    """
+    n, patients, whole = len(clusters.index), clusters.count if clusters.known else None, gaps.sum(axis=0)
+    value = float(np.abs(whole).sum()) / n
+    if clusters.count < ENOUGH_TO_DRAW or not varies:
         return Figure(value, math.nan, math.nan, n, patients)
+    drawn = (clusters.draws @ gaps) / (clusters.draws @ clusters.sums(np.ones(n)))[:, None]
+    replicates, chance = np.abs(drawn).sum(axis=1), float(np.abs(drawn - whole / n).sum(axis=1).mean())
     tail = float(special.stdtrit(clusters.count - 1, (1 - LEVEL) / 2))
     widened = float(special.ndtr(tail * math.sqrt(clusters.count / (clusters.count - 1))))
-    bias = float(replicates.mean()) - value
-    low, high = np.quantile(replicates, [widened, 1 - widened]) - bias
-    return Figure(value, max(0.0, float(low)), max(value, float(high)), n, patients)
+    low, high = np.quantile(replicates, [widened, 1 - widened]) - (float(replicates.mean()) - value)
+    return Figure(value, max(0.0, float(low) - chance), max(value, float(high)), n, patients)

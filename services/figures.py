@@ -1,6 +1,5 @@
 """Plots of a report, for pages, downloads and commands. Colours are Okabe and Ito's, for all eyes."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import plotly.graph_objects as go
 from core.evaluate import Report
 from core.intervals import Figure
 from core.labels import HEMORRHAGIC, ISCHEMIC, NO_STROKE, in_words
-from services.tables import counted_share
+from services.tables import counted_share, with_interval
 
 COLOURS = {HEMORRHAGIC: "#D55E00", ISCHEMIC: "#0072B2", NO_STROKE: "#009E73"}
 DASHES = {HEMORRHAGIC: "solid", ISCHEMIC: "dash", NO_STROKE: "dot"}
@@ -49,7 +48,7 @@ def roc_figure(report: Report, reached: Mapping[str, tuple[Figure, Figure]] | No
             x=curve.fpr,
             y=curve.tpr,
             mode="lines",
-            name=f"{in_words(name)}: AUC {_words(report.per_class[name].auc)}",
+            name=f"{in_words(name)}: AUC {with_interval(report.per_class[name].auc)}",
             line=_line(name),
             customdata=1 - curve.fpr,
             hovertemplate="sensitivity %{y:.2f}, specificity %{customdata:.2f}<extra></extra>",
@@ -80,11 +79,12 @@ def pr_figure(report: Report) -> go.Figure:
     """Precision over recall, one curve per class, with its average precision."""
     figure = go.Figure()
     for name, curve in report.pr.items():
+        average = with_interval(report.per_class[name].average_precision)
         figure.add_scatter(
             x=curve.recall,
             y=curve.precision,
             mode="lines",
-            name=f"{in_words(name)}: average precision {_words(report.per_class[name].average_precision)}",
+            name=f"{in_words(name)}: average precision {average}",
             line=_line(name),
             hovertemplate="recall %{x:.2f}, precision %{y:.2f}<extra></extra>",
         )
@@ -112,7 +112,7 @@ def reliability_figure(report: Report) -> go.Figure:
         marker={"size": 11, "color": COLOURS[ISCHEMIC]},
         customdata=[one.accuracy.n for one in bins],
         hovertemplate="says %{x:.0f} %, right in %{y:.0f} % of %{customdata} scans<extra></extra>",
-        name=f"Scans by confidence; calibration error {_words(report.ece)}",
+        name=f"Scans by confidence; calibration error {with_interval(report.ece)}",
         showlegend=True,
     )
     least = min([45, *(100 * one.confidence - 2 for one in bins)])  # room for the whole first point
@@ -169,12 +169,6 @@ UNDRAWN = "This curve needs scans with and without the finding."
 
 def _line(name: str) -> dict[str, object]:
     return {"color": COLOURS[name], "dash": DASHES[name], "width": 3}
-
-
-def _words(figure: Figure) -> str:
-    if math.isnan(figure.low):
-        return f"{figure.value:.2f}"
-    return f"{figure.value:.2f} ({figure.low:.2f}–{figure.high:.2f})"
 
 
 def _styled(figure: go.Figure, *, legend_below: bool = False) -> go.Figure:

@@ -105,7 +105,7 @@ def test_the_figures_of_no_one_class_are_scikit_learns(classes):
         assert report.per_class[name].average_precision.value == pytest.approx(
             metrics.average_precision_score(truth, p[:, i])
         )
-    for figure in (report.mcc, report.brier, report.ece, report.macro_f1):
+    for figure in (report.mcc, report.brier, report.macro_f1):
         assert figure.low < figure.value < figure.high
 
 
@@ -123,6 +123,32 @@ def test_honest_probabilities_have_little_calibration_error():
     report = evaluate(labels, p, CLASSES)
     assert report.ece.value < 0.01
     assert report.ece.low <= report.ece.value <= report.ece.high
+
+
+def test_chance_alone_is_not_called_a_calibration_error():
+    """One scan a patient, of each of whom is said how sure one may be."""
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(50):
+        sure = rng.uniform(0.5, 1, 80)
+        labels = [CLASSES[int(right)] for right in rng.random(80) > sure]
+        ece = evaluate(
+            labels, np.stack([sure, 1 - sure], axis=1), CLASSES[:2], patients=[str(i) for i in range(80)]
+        ).ece
+        held += ece.low <= 0.01
+    assert held >= 45
+
+
+def test_where_all_is_right_the_calibration_error_has_no_interval():
+    """0.06 (0.0598 to 0.0601) was what ten patients of confidence 0.94 were said to prove."""
+    sure = np.random.default_rng(0).normal(0.94, 0.002, 100)
+    p, patients = np.stack([sure, 1 - sure], axis=1), [str(i) for i in range(100)]
+    all_right = evaluate([CLASSES[0]] * 100, p, CLASSES[:2], patients=patients).ece
+    assert all_right.value == pytest.approx(0.06, abs=0.001)
+    assert math.isnan(all_right.low)
+    assert math.isnan(evaluate([CLASSES[1]] * 100, p, CLASSES[:2], patients=patients).ece.low)
+    once_wrong = evaluate([CLASSES[0]] * 99 + [CLASSES[1]], p, CLASSES[:2], patients=patients).ece
+    assert once_wrong.low < once_wrong.value < once_wrong.high
 
 
 def test_many_distinct_scores_are_binned_in_replicates_only():

@@ -32,3 +32,11 @@ def test_the_line_stands_where_the_model_begins_to_abstain(report):
     assert figure.data[0].x[-1] == pytest.approx(100)
     assert figure.data[0].y[-1] == pytest.approx(100 * (1 - report.accuracy.value))
     assert figure.layout.annotations[0].text == f"sure enough: {answered:.0f} %, what it flags included"
+
+
+def test_a_calibration_error_of_few_patients_is_said_to_have_no_interval():
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0.5, 1, 80)
+    labels = ["hemorrhagic" if right else "no_stroke" for right in rng.uniform(size=80) < sure]
+    few = evaluate(labels, np.stack([sure, 1 - sure], axis=1), CLASSES, patients=[f"p{i % 12}" for i in range(80)])
+    assert reliability_figure(few).data[1].name.endswith("(too few for an interval)")
