@@ -16,6 +16,8 @@ from scipy import special
 LEVEL = 0.95
 REPLICATES = 1000
 ENOUGH_TO_DRAW = 60
+ENOUGH_TO_VARY = 5
+"""As many patients, with errors shared evenly among them, tell how errors vary from patient to patient."""
 _NUDGE = 1e-4
 
 
@@ -129,7 +131,9 @@ def share_figure(hits: np.ndarray, among: np.ndarray, clusters: Clusters) -> Fig
     much (Rao & Scott, Biometrics 1992), with Student's quantile for few patients (Korn & Graubard 1998).
 
     Where nothing varies the patients are the effective number: a handful of them all read rightly is no proof of
-    perfection. Where patients are not known it is Wilson's interval as it stands.
+    perfection. Nor is one error more: where one patient has all scans of the rarer outcome, the effective number is at
+    most that of the patients; the limit rises to that of the scans as `ENOUGH_TO_VARY` come to share it. Where patients
+    are not known it is Wilson's interval as it stands.
     """
     estimate, n = share(hits, among, clusters), int(among.sum())
     if not clusters.known:
@@ -137,7 +141,10 @@ def share_figure(hits: np.ndarray, among: np.ndarray, clusters: Clusters) -> Fig
     spread = estimate.value * (1 - estimate.value)
     if estimate.patients < 2 or not estimate.variance > 1e-12:
         return Figure(estimate.value, *wilson(estimate.value, estimate.patients), n, estimate.patients)
-    effective = min(n, spread / estimate.variance)
+    rare = clusters.sums(among & (hits if estimate.value < 0.5 else ~hits))
+    sharing = float(rare.sum() ** 2 / (rare**2).sum())  # Kish's effective number of the patients who have them
+    limit = estimate.patients * (n / estimate.patients) ** min(1.0, (sharing - 1) / (ENOUGH_TO_VARY - 1))
+    effective = min(limit, spread / estimate.variance)
     return Figure(estimate.value, *wilson(estimate.value, effective, estimate.t), n, estimate.patients)
 
 

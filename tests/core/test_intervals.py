@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -75,6 +76,39 @@ def test_at_the_edge_the_interval_says_how_few_there_were():
     nothing = auc_figure(np.array([0.9, 0.8]), np.array([True, True]), Clusters.of(None, 2))
     assert math.isnan(nothing.value)
     assert math.isnan(nothing.low)
+
+
+def of_ten_patients(*wrong):
+    """Of 100 scans each, so many wrong."""
+    hits = np.concatenate([np.arange(100) >= (wrong[i] if i < len(wrong) else 0) for i in range(10)])
+    return share_figure(hits, np.ones(1000, bool), Clusters.of(np.repeat(np.arange(10), 100), 1000))
+
+
+def test_one_more_error_proves_no_more_than_none():
+    """0 wrong: 0.722 to 1; 1 wrong: 0.993 to 1 it was."""
+    none, one, two = of_ten_patients(), of_ten_patients(1), of_ten_patients(2)
+    assert two.low < one.low < none.low == pytest.approx(0.722, abs=0.001)
+    assert of_ten_patients(100, 100, 100, 100, 100, 100, 100, 100, 100, 99).high == pytest.approx(1 - one.low)
+
+
+def test_the_interval_narrows_by_degrees_as_more_patients_have_errors():
+    widths = [figure.high - figure.low for figure in (of_ten_patients(*[2] * g) for g in range(1, 7))]
+    assert all(1 < wide / narrow < 4 for wide, narrow in pairwise(widths[:5]))
+    assert widths[4] < 0.02, "five who share the errors evenly say how they vary"
+    uneven = of_ten_patients(40, 1, 1, 1, 1)
+    assert uneven.low < 0.7, "four with one error each do not"
+
+
+@pytest.mark.parametrize("scans", [30, 100])
+def test_rare_patients_read_badly_are_held_too(scans):
+    """Half wrong in one patient of ten, one in a thousand wrong in the others: it was 89 and 78 %."""
+    rng, held = np.random.default_rng(0), []
+    clusters = Clusters.of(np.repeat(np.arange(10), scans), 10 * scans)
+    for _ in range(400):
+        rate = np.where(rng.random(10) < 0.1, 0.5, 0.001)
+        figure = share_figure(rng.random(10 * scans) >= np.repeat(rate, scans), np.ones(10 * scans, bool), clusters)
+        held.append(figure.low <= 1 - 0.0509 <= figure.high)
+    assert np.mean(held) > 0.93
 
 
 def test_one_patient_cannot_say_how_patients_vary():
