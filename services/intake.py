@@ -98,7 +98,7 @@ def receive(
     synthetic: bool = False,
 ) -> Iterator[Received]:
     """Store and read files as they come; yields one outcome per file, in order, after it is on the disk; those of a
-    thin series when it is whole (`services.series`). They are one batch.
+    thin series when it is whole, or too many wait (`services.series`). They are one batch.
 
     Raises BatchGone where the batch is taken back meanwhile: then none of its scans is there, and no more come.
 
@@ -143,6 +143,9 @@ def _chunks(ws: Workspace, files: Iterable[Incoming]) -> Iterator[_Chunk]:
             chunk.outcome.append(_File(files_of, refused=str(scan)))
         else:
             digest = scan.content_hash
+            if any(digest in of for of in chunk.parts.values()):  # it is known as a part once that is stored
+                yield chunk
+                chunk = _Chunk()
             if digest not in chunk.scans or not chunk.scans[digest].patient_key:  # one that names its patient wins
                 chunk.scans[digest] = scan
             if parts:

@@ -10,7 +10,7 @@ from core.scan import Scan, UnreadableScan
 from core.slabs import THIN_MM, mean, slabs
 
 HELD_BYTES = 400_000_000
-"""So many wait for the rest of their series: 760 slices of 512 x 512. A longer series stays as it is."""
+"""So many slices wait for the rest of their series: 760 of 512 x 512. A longer series stays as it is."""
 
 
 class Found(NamedTuple):
@@ -33,13 +33,19 @@ def together(
 ) -> Iterator[Found]:
     """The same, thin slices of one series as scans that are about `slice_mm` thick (0: as they are).
 
-    They come when their series is whole, which is at the end, all others at once. `known`: which of some content hashes
-    the case log has already, as scans or as parts of one: these stay as they are. So do few, those of which two differ
-    at one place, and those that do not say where they lie or of which series they are.
+    They come when their series is whole, which is at the end, or when too many wait: then the longest series ends that
+    this file is not of, and what comes of it later is a part of its own. All others come at once. `known`: which of
+    some content hashes the case log has already, as scans or as parts of one: these stay as they are. So do few, those
+    of which two differ at one place, and those that do not say where they lie or of which series they are.
     """
     held: dict[_Key, _Series] = {}
     passing: set[_Key] = set()
+    ended: set[str] = set()  # content hashes of which the log may not know yet
     size = 0
+
+    def there(hashes: Collection[str]) -> Collection[str]:
+        return {*known(hashes), *ended.intersection(hashes)}
+
     for name, scan in found:
         key = _series_of(scan) if isinstance(scan, Scan) and slice_mm else None
         if key is None or key in passing or isinstance(scan, UnreadableScan):
@@ -50,14 +56,19 @@ def together(
         before = here.get(at)
         here[at] = Found((*(before.files if before else ()), name), packed)
         size += 0 if before else packed.pixels.nbytes
-        if size > HELD_BYTES:
-            longest = max(held, key=lambda key: len(held[key]))
-            passing.add(longest)
-            for one in held.pop(longest).values():
-                size -= _scan(one).pixels.nbytes
-                yield from _as_it_is(one)
+        while size > HELD_BYTES:
+            longest = max((other for other in held if other != key), key=lambda one: len(held[one]), default=key)
+            size -= sum(_scan(one).pixels.nbytes for one in held[longest].values())
+            if longest == key:
+                passing.add(key)
+                for one in held.pop(key).values():
+                    yield from _as_it_is(one)
+            else:
+                digests = [digest for _, digest in held[longest]]
+                yield from _scans_of(held.pop(longest), slice_mm, there)
+                ended.update(digests)
     for series in held.values():
-        yield from _scans_of(series, slice_mm, known)
+        yield from _scans_of(series, slice_mm, there)
 
 
 def _series_of(scan: Scan) -> _Key | None:

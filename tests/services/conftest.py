@@ -17,7 +17,7 @@ from services.questions import Question
 from services.reporting import live_evaluation
 from services.review import case, new_click, record
 from services.workspace import open_workspace
-from tests.conftest import dicom, made_once, png, publish_network
+from tests.conftest import changed_dicom, dicom, made_once, png, publish_network
 
 
 @pytest.fixture
@@ -30,6 +30,17 @@ def take(ws, predictor, files, **more):
     """What became of (name, data) files of one upload."""
     incoming = (Incoming(name, data) for name, data in files)
     return list(receive(ws, predictor, incoming, source="upload", actor="a", **more))
+
+
+@pytest.fixture
+def thin_series():
+    """(name, content) of 60 slices in 12 groups that are alike but for a little brightness."""
+    slices = []
+    for i in range(60):
+        header = {"SliceThickness": "1.25", "SeriesInstanceUID": "1.2.3.4"}
+        where = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [0, 0, 1.25 * i]}
+        slices.append((f"I{i:02}", changed_dicom(dicom(i // 4), RescaleIntercept=i % 4, **header, **where)))
+    return slices
 
 
 SCANS = 40

@@ -16,7 +16,6 @@ from core.reading import SEEN_IN_TRAINING
 from core.scan import AVERAGED, Scan, UnreadableScan
 from core.slabs import MANY
 from db import queries
-from services import series
 from services.arrivals import split_of
 from services.intake import Incoming, receive
 from services.models import promote, serving_model
@@ -26,7 +25,7 @@ from services.review import cases
 from services.series import together
 from services.uploads import Upload
 from services.workspace import stored_scan
-from tests.conftest import changed_dicom, dicom, png
+from tests.conftest import changed_dicom, png
 from tests.services.conftest import take
 
 
@@ -115,40 +114,6 @@ def test_two_patients_are_never_one_scan():
     assert {one.scan.meta[AVERAGED] for one in found} == {2}, "of every second slice"
     for one in found:
         assert len(set(one.files)) == 1
-
-
-@given(order=st.permutations(range(150)))
-def test_a_series_too_long_to_wait_for_stays_as_it_is_in_whatever_order_it_comes(order):
-    slices = [(f"I{i}", thin(i, key="long")) for i in order]
-    slices[60:60] = [(f"S{i}", thin(i, key="short")) for i in range(60)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(series, "HELD_BYTES", 100 * 32 * 32 * 2)
-        waiting, most, found = 0, 0, []
-
-        def coming():
-            nonlocal waiting, most
-            for one in slices:
-                waiting += 1
-                most = max(most, waiting)
-                yield one
-
-        for one in together(coming(), 5, set):
-            waiting -= len(one.files)
-            found.append(one)
-    assert most <= 102
-    assert names(found) == sorted(name for name, _ in slices)
-    assert {len(one.files) for one in found if one.files[0].startswith("I")} == {1}
-
-
-@pytest.fixture
-def thin_series():
-    """(name, content) of 60 slices in 12 groups that are alike but for a little brightness."""
-    slices = []
-    for i in range(60):
-        header = {"SliceThickness": "1.25", "SeriesInstanceUID": "1.2.3.4"}
-        where = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [0, 0, 1.25 * i]}
-        slices.append((f"I{i:02}", changed_dicom(dicom(i // 4), RescaleIntercept=i % 4, **header, **where)))
-    return slices
 
 
 def test_each_file_of_a_thin_series_is_answered_with_its_scan(ws, predictor, thin_series):
