@@ -276,7 +276,8 @@ def _slabs_of(frames: Sequence[_Frame], slice_mm: float) -> list[range]:
     stacks = {(frame.plane.stack if frame.plane else None, frame.spacing) for frame in frames}
     if len(stacks) > 1 or any(stack is None for stack, _ in stacks):
         return alone(len(frames))
-    return slabs([frame.place for frame in frames], slice_mm, max(frame.thick_mm for frame in frames))
+    thickness = max(frame.thick_mm for frame in frames)
+    return slabs([frame.place for frame in frames], slice_mm, thickness, [frame.number for frame in frames])
 
 
 def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]:

@@ -1,6 +1,6 @@
 """Slices of a thin series that come as single files are put together, as those of one volume are (`core.slabs`)."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -36,7 +36,8 @@ def together(
     They come when their series is whole, which is at the end, or when too many wait: then the longest series ends that
     this file is not of, and what comes of it later is a part of its own. All others come at once. `known`: which of
     some content hashes the case log has already, as scans or as parts of one: these stay as they are. So do few, those
-    of which two differ at one place, and those that do not say where they lie or of which series they are.
+    of which two differ at one place, those of two acquisitions, and those that do not say where they lie or of which
+    series they are.
     """
     held: dict[_Key, _Series] = {}
     passing: set[_Key] = set()
@@ -86,7 +87,7 @@ def _scans_of(series: _Series, slice_mm: float, known: Callable[[Collection[str]
     slices = sorted(series)
     there = known([digest for _, digest in slices])
     thickness = max(float(_scan(one).meta["SliceThickness"]) for one in series.values())
-    for group in slabs([place for place, _ in slices], slice_mm, thickness):
+    for group in slabs([place for place, _ in slices], slice_mm, thickness, _numbers([series[at] for at in slices])):
         of_group = [slices[number] for number in group]
         new = [at for at in of_group if at[1] not in there]
         for at in of_group if len(new) < 2 else [at for at in of_group if at[1] in there]:
@@ -94,6 +95,13 @@ def _scans_of(series: _Series, slice_mm: float, known: Callable[[Collection[str]
         if len(new) > 1:
             files = tuple(file for at in new for file in series[at].files)
             yield Found(files, mean([_scan(series[at]) for at in new]), tuple(digest for _, digest in new))
+
+
+def _numbers(slices: Sequence[Found]) -> list[float]:
+    """Of each slice; none where one has none."""
+    numbers = [_scan(one).meta.get("InstanceNumber") for one in slices]
+    said = [number for number in numbers if isinstance(number, float)]
+    return said if len(said) == len(numbers) else []
 
 
 def _scan(found: Found) -> Scan:

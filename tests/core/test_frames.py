@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import MPEG2MPML, JPEGLSLossless, RLELossless
 
-from core.scan import UnreadableScan
+from core.scan import AVERAGED, UnreadableScan
 from core.volume import read_all
-from tests.core.test_volume import multi_frame
+from tests.core.test_volume import frames_apart, multi_frame
 
 
 def header_of(data):
@@ -140,3 +140,13 @@ def test_frames_of_which_two_have_one_place_say_it():
     header = header_of(multi_frame())
     header.PerFrameFunctionalGroupsSequence[3] = header.PerFrameFunctionalGroupsSequence[2]
     assert [scan.meta["position_mm"] for scan in read_all(saved(header))] == [90, 90, 95, 100]
+
+
+@pytest.mark.parametrize(("by", "averaged"), [(0.4, False), (0.5, False), (60, True)])
+def test_two_acquisitions_in_one_file_are_not_averaged_into_each_other(by, averaged):
+    """But where they lie one above the other."""
+    header = header_of(frames_apart(1.0, 1.0, count=120))
+    for i, group in enumerate(header.PerFrameFunctionalGroupsSequence):
+        group.PlanePositionSequence[0].ImagePositionPatient = [0, 0, i if i < 60 else i - 60 + by]
+    scans = list(read_all(saved(header), slice_mm=5))
+    assert [scan.meta.get(AVERAGED) for scan in scans] == ([5] * 24 if averaged else [None] * 120)

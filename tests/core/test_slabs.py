@@ -75,6 +75,70 @@ def test_what_stays_by_itself(places, thick, own):
     assert [len(group) for group in slabs(list(places), thick, own)] == [1] * len(places)
 
 
+def shifted(by, count=60, step=1.0):
+    """Places of a stack, and of the same taken again after it had moved, in order, with their numbers."""
+    both = [step * i for i in range(count)] + [step * i + by for i in range(count)]
+    order = np.argsort(both)
+    return [both[at] for at in order], order
+
+
+@pytest.mark.parametrize("by", [0.05, 0.1, 0.25, 0.4, 0.6, 10.3, 40.4])
+def test_two_acquisitions_that_lie_between_one_another_are_not_averaged(by):
+    places, order = shifted(by)
+    assert {len(group) for group in slabs(places, 5)} == {1}
+    for numbers in (order, order[::-1], order % 60, np.where(order < 60, order, 200 - order)):
+        assert {len(group) for group in slabs(places, 5, 1, numbers.tolist())} == {1}
+
+
+@pytest.mark.parametrize("by", [0.5, 30.5, 56.5])
+def test_acquisitions_that_lie_in_the_middle_between_one_another_are_known_by_their_numbers(by):
+    places, order = shifted(by)
+    assert {len(group) for group in slabs(places, 5, 1, order.tolist())} == {1}
+
+
+def test_an_acquisition_of_another_spacing_between_another_is_not_averaged():
+    places = sorted([1.0 * i for i in range(100)] + [1.3 * i + 0.17 for i in range(75)])
+    assert {len(group) for group in slabs(places, 5)} == {1}
+
+
+EVEN = [0.625 * i for i in range(160)]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [],
+        list(range(160)),
+        list(range(160))[::-1],
+        [0] * 160,
+        [*range(90), *range(70)],
+        [*range(60), *range(60), *range(40)],
+        [*range(90), *range(159, 89, -1)],
+    ],
+)
+def test_numbers_that_are_of_one_stack(numbers):
+    """Also where all are alike, or begin anew for the vertex."""
+    assert {len(group) for group in slabs(EVEN, 5, 0.625, numbers)} == {8}
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [round(place, 1) for place in EVEN],  # 0.6 or 0.7 apart
+        (np.array(EVEN) + np.random.default_rng(0).uniform(-0.05, 0.05, 160)).tolist(),
+        [place for i, place in enumerate(EVEN) if i % 10 != 3],
+        [place for i, place in enumerate(EVEN) if not 40 < i < 70],
+        [2.5 * i for i in range(40)] + [100 + 5.0 * i for i in range(20)],
+        [0.625 * i for i in range(40)] + [25 + 1.25 * i for i in range(60)],
+    ],
+)
+def test_places_that_are_of_one_stack(places):
+    """Rounded, with some slices missing, or with another spacing above."""
+    sizes = [len(group) for group in slabs(places, 5, 0, range(len(places)))]
+    assert max(sizes) > 1
+    assert sum(size > 1 for size in sizes) * 5 > 0.4 * (places[-1] - places[0])
+
+
 def scan(number, **meta):
     hu = np.full((32, 32), 30.0, np.float32)
     hu[0, 0] = number

@@ -37,7 +37,7 @@ def thin_series():
     """(name, content) of 60 slices in 12 groups that are alike but for a little brightness."""
     slices = []
     for i in range(60):
-        header = {"SliceThickness": "1.25", "SeriesInstanceUID": "1.2.3.4"}
+        header = {"SliceThickness": "1.25", "SeriesInstanceUID": "1.2.3.4", "InstanceNumber": i + 1}
         where = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [0, 0, 1.25 * i]}
         slices.append((f"I{i:02}", changed_dicom(dicom(i // 4), RescaleIntercept=i % 4, **header, **where)))
     return slices

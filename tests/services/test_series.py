@@ -36,6 +36,10 @@ def thin(number, *, study="study", key="series", thickness=1.0, at=None):
     return Scan(hu, "HU", "patient", study, {"SliceThickness": thickness, "position_mm": place}, key)
 
 
+def numbered(scan, number):
+    return replace(scan, meta=scan.meta | {"InstanceNumber": float(number)})
+
+
 def put(files, slice_mm=5, known=()):
     return list(together(files, slice_mm, lambda hashes: set(hashes) & set(known)))
 
@@ -52,6 +56,17 @@ def test_a_thin_series_becomes_slices_of_about_five_millimetres():
     assert {one.scan.meta[AVERAGED] for one in found} == {5}
     assert {one.scan.pixels.dtype for one in found} == {np.dtype(np.float32)}
     assert [digest for one in found for digest in one.parts] == [one.content_hash for one in slices]
+
+
+@pytest.mark.parametrize("number", [lambda i: 60 - i, lambda i: i % 40, lambda i: 1])
+def test_however_its_slices_are_numbered(number):
+    found = put([(f"I{i}", numbered(thin(i), number(i))) for i in range(60)])
+    assert [len(one.files) for one in found] == [5] * 12
+
+
+def test_where_one_slice_has_no_number_none_counts():
+    slices = [thin(0), *(numbered(thin(i), 7 * i % 60) for i in range(1, 60))]
+    assert len(put([(f"I{i}", one) for i, one in enumerate(slices)])) == 12
 
 
 @given(order=st.permutations(range(60)))
@@ -76,6 +91,8 @@ def test_what_is_no_thin_slice_passes_at_once():
         [thin(i, key=None) for i in range(60)],
         [thin(i, key=f"series {i % 2}") for i in range(90)],
         [thin(i, at=i // 2) for i in range(120)],  # two phases
+        [thin(i, at=i % 60 + 0.4 * (i >= 60)) for i in range(120)],  # one after the head had moved
+        [numbered(thin(i, at=i % 60 + 0.5 * (i >= 60)), i) for i in range(120)],
         [Scan(one.pixels, "HU", "p", "s", {"SliceThickness": 1.0}, "series") for one in map(thin, range(60))],
         [Scan(one.pixels, "HU", "p", "s", {"position_mm": 1.0 * i}, "k") for i, one in enumerate(map(thin, range(60)))],
     ],
