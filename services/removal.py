@@ -34,7 +34,7 @@ def undo(ws: Workspace, scan_id: int, *, actor: str) -> int:
         last = batch_queries.last_scan(session)
         if batch_queries.met_again(session, scan_id, but_of=None if actor == UNNAMED_READER else actor):
             raise BatchInUse(
-                "Somebody else's upload brought scans of this batch too and was told that they are stored: it stays."
+                "Another upload brought scans of this batch too, whose sender was told that they are stored: it stays."
             )
         joined = batch_queries.joined_by_batch_of(session, scan_id)
         gone = batch_queries.delete_batch_of(session, scan_id)

@@ -1,7 +1,7 @@
 """Readers meet scans: what waits, what may be shown, and their verdicts."""
 
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -317,6 +317,14 @@ def _who_was_faster(session: Session, scan_id: int, *, told: bool) -> str:
         f"{last.reader} filed {what} on this scan while you were looking at it. "
         "Your verdict was not stored; look again and decide."
     )
+
+
+def latest_verdicts(lines: Sequence[HistoryLine]) -> dict[str, str]:
+    """Reader -> what each said last, of a scan's history, who spoke last first."""
+    said: dict[str, str] = {}
+    for line in lines:
+        said.setdefault(line.reader, line.verdict)
+    return said
 
 
 def history(ws: Workspace, scan_id: int) -> list[HistoryLine]:

@@ -34,6 +34,7 @@ try:  # all that takes time comes before the first element, so that picture and 
         with frame.model_may_stop():
             ensure_reading(ws, model, scan_id)
     case = get_case(ws, scan_id, frame.reader(), blind_first=frame.blind_first())
+    reading_desk.look_at_brain(case)
     chosen = st.session_state.get("window", "Brain")
     pixels = resources.scan_png(case.scan.content_hash, chosen)
     around = resources.neighbours(case.scan, chosen)

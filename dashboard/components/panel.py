@@ -25,7 +25,7 @@ from services.figures import COLOURS
 from services.models import mistaken_for
 from services.remarks import alarms
 from services.remarks import remarks as about
-from services.review import UNNAMED_READER, Case, history
+from services.review import UNNAMED_READER, Case, history, latest_verdicts
 from services.tables import percent
 
 KEYS = {HEMORRHAGIC: "H", ISCHEMIC: "I", NO_STROKE: "N", UNSURE: "U", UNUSABLE: "X"}
@@ -69,6 +69,10 @@ def answer(case: Case) -> None:
         st.markdown(":material/priority_high: **Hemorrhage is not excluded**: nothing the model says here would do so.")
         return
     _probabilities(reading)
+    if CLASSES_ALIKE in reading.flags and reading.label != NO_STROKE and not abstains(reading):
+        st.caption(
+            ":material/balance: It takes the answers to be equally common: where strokes are rarer, it is too high."
+        )
     if hemorrhage_not_excluded(reading):
         st.markdown(
             ":material/priority_high: **Hemorrhage is not excluded**: "
@@ -101,11 +105,6 @@ def reservations(case: Case) -> None:
     if mistaken and not is_meaningless(reading):
         st.caption(
             f":material/swap_horiz: Models like this one have taken for {words.findings(reading.label)}: {mistaken}."
-        )
-    if CLASSES_ALIKE in reading.flags and reading.label != NO_STROKE and not abstains(reading):
-        st.caption(
-            ":material/balance: The percentage takes the answers to be equally common: where strokes are rarer, it is "
-            "too high."
         )
     if DEMONSTRATION in reading.flags:
         st.caption(":material/science: Read by a demonstration model that has only met synthetic images.")
@@ -194,9 +193,17 @@ def settle(case: Case) -> None:
         st.caption(f":material/gavel: Settled by {words.plain(by)}. Your verdict counts only if it settles this anew.")
     elif case.state != "readers differ":
         return
+    else:
+        said = latest_verdicts(history(resources.workspace(), case.scan.id)).items()
+        each = [f"{_you(who)} {in_words(verdict).lower()}" for who, verdict in said]
+        st.markdown(f":material/groups: **Readers differ**: {', '.join(each)}. Until that is settled it has no label.")
     settles = "My next verdict settles it (adjudicates)"
     # a checkbox would keep the focus, and the verdicts' keys with it
     st.pills(settles, [settles], key=reading_desk.settles(case.scan.id), label_visibility="collapsed")
+
+
+def _you(name: str) -> str:
+    return "you said" if name == frame.reader() else f"{words.plain(name)} said"
 
 
 def past(case: Case) -> None:

@@ -23,13 +23,14 @@ from services.workspace import Workspace
 
 def ask(ws: Workspace, versions: list[str]) -> Question:
     """The filters, and what they ask."""
-    serving = champion(ws)
+    kinds = {champion(ws): " (serving)"}
+    kinds |= {version: " (demonstration)" for version in versions if is_demonstration(ws, version)}
     which, kind, stream, more = st.columns([3, 2, 2, 1.4], vertical_alignment="bottom")
     version = which.selectbox(
         "Model version",
         versions,
         index=versions.index(version_to_ask(ws, versions)),
-        format_func=lambda v: f"{v} (serving)" if v == serving else v,
+        format_func=lambda version: version + kinds.get(version, ""),
         key="evaluation_version",  # with a key a choice stays when what there is to choose changes
     )
     real = kind.segmented_control(

@@ -69,6 +69,14 @@ def _step(offset: int, scan_id: int | None) -> None:
         st.session_state.pop("revealed", None)
 
 
+def look_at_brain(case: Case) -> None:
+    """A bone window, in which brain is one grey, is not carried over to another patient's scan."""
+    before = st.session_state.get("patient")
+    if before not in (None, case.scan.patient_key) and st.session_state.get("window") == "Bone":
+        del st.session_state["window"]
+    st.session_state["patient"] = case.scan.patient_key
+
+
 def just_revealed(case: Case) -> bool:
     """Whether the reader's own blind verdict has just shown the scan's answer. A key pressed in rhythm, meant for the
     next scan, would change that verdict: until they have gone on, a click does."""

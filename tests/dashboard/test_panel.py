@@ -27,7 +27,7 @@ def test_where_readers_differ_the_next_verdict_may_settle_it(app, demo, settles)
     for version, (reader, verdict) in enumerate((("Ann", "ischemic"), ("Ben", "no_stroke"))):
         record(demo, scan, reader=reader, verdict=verdict, expected_version=version, click_id=new_click())
     app.query_params["scan"] = str(scan)
-    on(app, "review")
+    assert "**Readers differ**: Ben said no stroke, Ann said ischemic." in words(on(app, "review"))
     if settles:
         [choice] = [pills for pills in app.pills if "adjudicates" in pills.label]
         choice.set_value(choice.options[0]).run()

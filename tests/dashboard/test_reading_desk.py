@@ -71,6 +71,19 @@ def test_a_log_that_fails_as_the_next_scan_is_looked_for_is_said_in_a_sentence(a
     assert read_by(demo, "Eve") == ({scan} if click == "verdict" else set())
 
 
+@pytest.mark.parametrize(("window", "then"), [("Bone", "Brain"), ("Stroke", "Stroke")])
+def test_a_bone_window_is_not_carried_over_to_another_patient(app, demo, window, then):
+    first, other = [case.scan.id for case in cases(demo, "Eve")][:2]  # each of a patient of their own
+    app.session_state["queue"], app.session_state["scan"] = [first, other], first
+    on(app, "review")
+    app.segmented_control(key="window").set_value(window).run()
+    app.run()
+    assert app.session_state["window"] == window
+    app.button(key="next").click().run()
+    assert (app.session_state["scan"], app.session_state["window"]) == (other, then)
+    assert not app.warning
+
+
 def test_a_desk_is_free_again_once_its_reader_has_gone(monkeypatch):
     desks = Desks()
     desks.take("Ann", 1)
