@@ -81,6 +81,6 @@ def test_what_is_known_of_a_scan_is_known_to_whoever_reads_it_later(ws, scan_ids
         flags = {row.scan_id: row.flags for row in session.scalars(select(models.Reading)) if UNCERTAIN in row.flags}
     assert list(flags) == [scan_ids[0]]
     marked = case(ws, scan_ids[0], "Ann")
-    assert any("coloured mark" in sentence for sentence in remarks(ws, marked))
+    assert any("picture is coloured" in sentence for sentence in remarks(ws, marked))
     said = replace(marked, reading=replace(marked.reading, flags=(UNCERTAIN, MARKED)))
     assert not remarks(ws, said), "its answer says it"
