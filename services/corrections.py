@@ -86,7 +86,9 @@ def too_few(
     rule = ws.settings.retrain
     if len(items) < rule.min_scans:
         demo = "; verdicts on demo cases do not count" if not items and labelled_scans(ws, synthetic=True) else ""
-        return f"At least {rule.min_scans} scans with a verdict are needed to train on; there are {len(items)}{demo}."
+        said = f"At least {rule.min_scans} scans with a verdict are needed to train on; there are {len(items)}{demo}."
+        more = _more_to_say_as_much(champion) if champion and not champion.demonstration else ""
+        return f"{said} To replace the model that serves takes more: {more}." if more else said
     return (
         _too_few_to_judge(ws, [item for item in items if item.split == "test"])
         or _too_few_to_settle(items)
@@ -140,13 +142,28 @@ def _missing(classes: Collection[str], met: Collection[str]) -> str | None:
     return next((in_words(name).lower() for name in CLASSES if name in classes and name not in met), None)
 
 
+def _is_calibrated(champion: Manifest) -> bool:
+    return bool(champion.calibration.scans) or champion.abstain_below is not None
+
+
+def _more_to_say_as_much(champion: Manifest) -> str:
+    """What `_too_little_to_say_as_much` asks for, in one clause; nothing for a champion that says little."""
+    settles, flags = _is_calibrated(champion), champion.false_flags is not None
+    needed = [
+        *([f"{TYPICAL_FROM} scans to train on"] if flags else []),
+        *([f"{CALIBRATED_FROM} of patients kept for validation"] if settles or flags else []),
+        *([f"{OPERATING_POINT_FROM} hemorrhagic ones there"] if HEMORRHAGIC in champion.operating_points else []),
+        *([f"each of {len(champion.classes)} answers in every part"] if settles else []),
+    ]
+    return ", ".join(needed)
+
+
 def _too_little_to_say_as_much(ws: Workspace, items: Sequence[Item], champion: Manifest) -> str | None:
     """What the champion tells its readers a candidate must be able to tell them too."""
     asked = ws.settings.calibration
     validation = [item.label for item in items if item.split == "validation"]
     train = sum(item.split == "train" for item in items)
-    calibrated = champion.calibration.scans or champion.abstain_below is not None
-    if (calibrated or champion.false_flags is not None) and len(validation) < CALIBRATED_FROM:
+    if (_is_calibrated(champion) or champion.false_flags is not None) and len(validation) < CALIBRATED_FROM:
         return (
             f"At least {CALIBRATED_FROM} reviewed scans of patients kept for validation are needed to settle what "
             f"confidence means and what is no head CT, as for the model that serves; there are {len(validation)}."

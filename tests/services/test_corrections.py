@@ -102,6 +102,9 @@ def test_what_the_champion_says_of_its_answers_must_be_settled_again(ws):
     shipped = manifests.read_manifest(manifests.versions(SHIPPED_BUNDLES)[-1])
     assert too_few(ws, ENOUGH, (), demonstration) is None
     assert "20 reviewed scans of patients kept for validation" in too_few(ws, ENOUGH, (), shipped)
+    at_once = "100 scans to train on, 20 of patients kept for validation, 10 hemorrhagic ones there, each of 3 answers"
+    assert at_once in too_few(ws, ENOUGH[:19], (), shipped)
+    assert too_few(ws, ENOUGH[:19], (), demonstration).endswith("there are 19.")
     more = [*ENOUGH, *items("validation", *[NO_STROKE] * 19, *[HEMORRHAGIC] * 9)]
     assert "10 hemorrhagic scans" in too_few(ws, more, (), shipped)
     more += items("validation", HEMORRHAGIC)
