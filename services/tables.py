@@ -63,7 +63,7 @@ def overall(live: LiveEvaluation) -> pd.DataFrame:
         "These scans": live.report,
         "Per patient": live.patient_report,
         "Where it answered": live.answered_report,
-        "Random audit stream, read blind": stream.report,
+        "Audit stream, read blind": stream.report,
     }
     rows = {"On": [_basis(report, of=column) for column, report in columns.items()]}
     rows["A model that always says the commonest class"] = [_by_default(report) for report in columns.values()]

@@ -63,7 +63,7 @@ def test_the_audit_stream_stands_beside_them(log):
     stream = asked(ws).audit_stream
     assert (stream.counted, stream.read, stream.drawn) == (5, 6, 11), "read, though without a class"
     assert "5 of these count (left out: 1 without one class that readers agree on)." in " ".join(notes(asked(ws)))
-    assert overall(live).loc[0, "Random audit stream, read blind"] == "5 scans of 5 patients (few)"
+    assert overall(live).loc[0, "Audit stream, read blind"] == "5 scans of 5 patients (few)"
 
 
 def test_the_audit_stream_counts_no_patient_that_the_version_was_trained_on(log):
