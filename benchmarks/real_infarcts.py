@@ -1,6 +1,6 @@
 """What the models say of real infarcts: two small sets from other hospitals, never trained on. For the model card."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,25 +19,34 @@ GE_BRAIN, GE_DARK = range(6, 27), range(12, 20)
 """Numbers of the GE series' files that show brain, and among them those with a dark area in the territory of the left
 posterior cerebral artery, by eye: no diagnosis comes with the series."""
 GE_OTHERS = [number for number in GE_BRAIN if number not in GE_DARK]
+CPAISD_ONE_HEAD = {"10115", "10135", "10145"}
+"""Slices of CPAISD that show one head, by eye (tilted alike, in one head rest). The files say nothing of patients."""
 
 
 def on_cpaisd(trained: Trained, data: Path) -> tuple[float, float, Figure]:
     """The mean ischemic probability over the folds' models, beside slices without a finding, and the AUC within the
     folds."""
-    x, place = _inputs(trained, _cpaisd(data)), trained.found.classes.index(ISCHEMIC)
+    files = _cpaisd(data)
+    x, place = _inputs(trained, files), trained.found.classes.index(ISCHEMIC)
     said = [(fold, predict(fold.network, x)) for fold in trained.found.folds]
     table = trained.found.table
     none = table[(table["synthetic"] == "") & (table["label"] == NO_STROKE)]
     there = np.mean([fold.rules.probabilities(of)[:, place] for fold, of in said])
     raw = {fold.number: Calibration().probabilities(of.logits)[:, place] for fold, of in said}
-    return float(there), float(none[f"p_{ISCHEMIC}"].mean()), auc_within_folds(none, raw)
+    return float(there), float(none[f"p_{ISCHEMIC}"].mean()), auc_within_folds(none, raw, heads(files))
 
 
-def auc_within_folds(none: pd.DataFrame, theirs: dict[int, np.ndarray]) -> Figure:
-    """AUC of scans that every fold's model has read, `theirs` by fold, against those without a finding that the same
-    model has read: the mean over the folds by the latter's number, for several models' answers are on no one scale."""
-    scans = len(next(iter(theirs.values())))
-    keys = np.array([*none["patient"], *(f"stranger {i}" for i in range(scans))])
+def heads(files: Sequence[Path]) -> list[str]:
+    """Whose head each file of CPAISD shows, as far as can be seen."""
+    return [min(CPAISD_ONE_HEAD) if path.stem in CPAISD_ONE_HEAD else path.stem for path in files]
+
+
+def auc_within_folds(none: pd.DataFrame, theirs: dict[int, np.ndarray], patients: Sequence[str]) -> Figure:
+    """AUC of scans that every fold's model has read, `theirs` by fold and of these `patients`, against those without a
+    finding that the same model has read: the mean over the folds by the latter's number, for several models' answers
+    are on no one scale."""
+    scans = len(patients)
+    keys = np.array([*none["patient"], *(f"stranger {patient}" for patient in patients)])
     everyone = Clusters.of(keys, len(keys))
     folds = none["fold"].to_numpy()
     total, influence = 0.0, np.zeros(everyone.count)
@@ -49,7 +58,7 @@ def auc_within_folds(none: pd.DataFrame, theirs: dict[int, np.ndarray]) -> Figur
             np.r_[none[f"raw_{ISCHEMIC}"].to_numpy()[here], score], is_it, Clusters(index, everyone.count, known=True)
         )
         total, influence = total + of.value * here.mean(), influence + of.influence * here.mean()
-    fewer = min(scans, none["patient"].nunique())
+    fewer = min(len({*patients}), none["patient"].nunique())
     return figure_within(Estimate(float(total), influence, fewer), len(keys), everyone)
 
 

@@ -1,11 +1,14 @@
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.interval_coverage import cover
+from benchmarks.real_infarcts import auc_within_folds, heads
 from core.intervals import (
     Clusters,
     Estimate,
@@ -165,3 +168,15 @@ def test_intervals_cover_the_truth_as_often_as_they_say(patients, studies):
             assert 0.93 <= share_covered <= 0.97, name
         else:
             assert math.isnan(share_covered) if patients < 60 else share_covered >= 0.93
+
+
+def test_slices_that_show_one_head_are_one_patient_in_the_auc_of_real_infarcts():
+    names = ["10115", "10135", "10145", "10337", "10538", "10745", "11199", "11406"]
+    patients = heads([Path(f"{name}.png") for name in names])
+    assert len({*patients}) == 6
+    rng = np.random.default_rng(0)
+    none = pd.DataFrame({"patient": [f"p{i}" for i in range(40)], "fold": 1, "raw_ischemic": rng.random(40)})
+    theirs = {1: np.array([0.1, 0.2, 0.15, *np.linspace(0.5, 1.0, 5)])}
+    together, apart = (auc_within_folds(none, theirs, of) for of in (patients, names))
+    assert together.value == apart.value
+    assert together.high - together.low > apart.high - apart.low
