@@ -19,8 +19,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from core.burned_in import BURNED_IN, letters_in
+from core.contrast import contrast_given
 from core.extent import check_extent
-from core.geometry import Plane, is_square, numbers, pixel_mm, thickness_mm
+from core.geometry import Plane, is_square, pixel_mm, thickness_mm
 from core.identity import identity_of, relative_day, uid_in
 from core.picture import read_picture
 from core.pseudonym import Pseudonym
@@ -282,27 +283,6 @@ def plane_of(header: Dataset) -> Plane | None:
     return plane
 
 
-_NO_AGENT = re.compile(
-    r"|0|n|n/?a|-+|c-|false|nein"
-    r"|(no|none|non|nil|not|nicht|without|w/?o|plain|nativ|native|unenhanced|nc(ct)?|ohne|sans)"
-    r"([ ._,-]*(i\.?v|cont?|contrast|agent|medi(a|um)|km|given|gegeben|used|administered|injection|enhance(d|ment)|ct"
-    r"|head|brain|scan))*"
-    r"[ ._-]*",
-    re.IGNORECASE,
-)
-"""What a header says of contrast agent where none was given; not "NON-IONIC", nor "W/O AND WITH"."""
-_AMOUNTS = ("ContrastBolusVolume", "ContrastBolusTotalDose", "ContrastFlowRate")
-
-
-def _contrast(header: Dataset) -> bool:
-    """Whether contrast agent was given: its name may have been taken out, and how much of it not."""
-    agent = str(header.get("ContrastBolusAgent", "") or "").strip()
-    if agent or header.get("ContrastBolusAgentSequence"):
-        return bool(header.get("ContrastBolusAgentSequence")) or not _NO_AGENT.fullmatch(agent)
-    amounts = (numbers(header.get, tag) for tag in _AMOUNTS)
-    return any(amount is not None and (amount > 0).any() for amount in amounts)
-
-
 def letters_shown(hu: np.ndarray) -> Meta:
     """For a scan's `meta`: whether letters stand in (H, W) densities as the brain window shows them."""
     return {BURNED_IN: 1.0} if letters_in(np.clip(hu / 80, 0, 1)) else {}
@@ -320,7 +300,7 @@ def technical(header: Dataset, plane: Plane | None, hu: np.ndarray) -> Meta:
     if str(header.get("BurnedInAnnotation", "")).strip().upper() == "YES":
         meta[BURNED_IN] = 1.0
     meta |= letters_shown(hu)
-    if _contrast(header):
+    if contrast_given(header):
         meta[CONTRAST] = 1.0
     if plane and plane.place_mm is not None:
         meta["position_mm"] = plane.place_mm

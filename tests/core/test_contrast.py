@@ -1,7 +1,11 @@
 """Whether contrast agent was given, as far as a header says it."""
 
 import pytest
+from hypothesis import given as given_any
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 
+from core.contrast import contrast_given
 from core.formats import read
 from core.scan import CONTRAST
 from tests.conftest import changed_dicom
@@ -43,8 +47,68 @@ def test_contrast_agent_is_known_from_the_header_and_not_which(agent, given):
         ({"ContrastBolusVolume": "100"}, True),
         ({"ContrastFlowRate": ["4", "4"]}, True),
         ({"ContrastBolusVolume": "0"}, False),
-        ({"ContrastBolusVolume": "100", "ContrastBolusAgent": "None"}, False),
+        ({"ContrastFlowDuration": "18"}, True),
+        ({"ContrastBolusIngredientConcentration": "350"}, True),
+        ({"ContrastBolusIngredientConcentration": "0"}, False),
+        ({"ContrastBolusIngredient": "IODINE"}, True),
+        ({"ContrastBolusIngredient": "NONE"}, False),
+        ({"ContrastBolusRoute": "IV"}, False),
     ],
 )
-def test_contrast_agent_whose_name_was_taken_out_is_known_by_how_much_was_given(amounts, given):
+def test_contrast_agent_whose_name_was_taken_out_is_known_by_how_much_was_given_or_of_what(amounts, given):
     assert (CONTRAST in read(changed_dicom(**({"ContrastBolusAgent": ""} | amounts))).meta) is given
+
+
+AMOUNTS = ("ContrastBolusVolume", "ContrastBolusTotalDose", "ContrastFlowRate", "ContrastFlowDuration")
+
+
+def header(**tags):
+    made = Dataset()
+    for tag, value in tags.items():
+        setattr(made, tag, value)
+    return made
+
+
+@given_any(
+    st.sampled_from(["", "NONE", "0", "without", "Omnipaque"]) | st.text(max_size=20),
+    st.sampled_from(AMOUNTS),
+    st.integers(1, 400),
+    st.sampled_from(["HEAD 5MM", "NON CON HEAD", ""]),
+)
+def test_an_amount_says_so_whatever_else_is_said(agent, tag, amount, description):
+    said = {"ContrastBolusAgent": agent, "SeriesDescription": description, tag: str(amount)}
+    assert contrast_given(header(**said))
+
+
+def test_what_is_in_an_agent_that_was_not_given_says_nothing():
+    """Nor what the series is called."""
+    tags = {"ContrastBolusIngredient": "IODINE", "ContrastBolusIngredientConcentration": "350"}
+    assert contrast_given(header(**tags))
+    assert not contrast_given(header(ContrastBolusAgent="NONE", SeriesDescription="CTA", **tags))
+
+
+@pytest.mark.parametrize(
+    ("description", "given"),
+    [
+        ("CTA HEAD & NECK 0.6", True),
+        ("Head_CTA_0.6", True),
+        ("CTP 5.0", True),
+        ("CT-Angiographie", True),
+        ("Perfusion 4D", True),
+        ("CTA HEAD W/O", False),
+        ("CTA PRE", False),
+        ("Angio nativ", False),
+        ("NON-CON CTA", False),
+        ("HEAD 5MM", False),
+        ("RECTAL", False),
+        ("FACTOR", False),
+    ],
+)
+def test_a_series_that_is_never_taken_without_contrast_agent_is_known_by_its_name(description, given):
+    meta = read(changed_dicom(SeriesDescription=description)).meta
+    assert (meta.get(CONTRAST) == 1.0) is given
+    assert description not in map(str, meta.values())
+
+
+def test_the_protocols_name_is_that_of_its_plain_series_too():
+    assert not contrast_given(header(ProtocolName="CTA HEAD", StudyDescription="CTA", SeriesDescription="HEAD 5MM"))
