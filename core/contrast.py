@@ -5,36 +5,52 @@ import re
 from pydicom.dataset import Dataset
 
 from core.geometry import numbers
+from core.identity import folded, is_taken_out
 
+_NO = (
+    r"no|none|non|nil|not|without|w/?o|plain|native?|nativ[ao]|unenhanced|nc|n[ce]ct|nein|nicht|keine?|ohne|sans|aucune?"
+    r"|geen|zonder|sin|ningun[ao]?|senza|nessuno?|sem|nenhum|utan|inget|ingen|uten|uden|bez|brak"
+)
+_AGENT = (
+    r"i\.?v|c\.?e|cont?|contrast[eo]?|agent|medi(a|um)|mezzo|produit|d[ei]|mdc|km|kontrast(mitt?el|medel|middel|u|a)?"
+    r"|given|gegeben|used|administered|injection|injecte|enhance(d|ment)"
+)
+_HEAD = r"c?ct|tc|tac|tdm|head|brain|skull|kopf|schadel|crane|craneo|cranio|cerebral|hoofd|scan"
 _NO_AGENT = re.compile(
-    r"|0|n|n/?a|-+|c-|false|nein"
-    r"|(no|none|non|nil|not|nicht|without|w/?o|plain|nativ|native|unenhanced|nc(ct)?|ohne|sans)"
-    r"([ ._,-]*(i\.?v|cont?|contrast|agent|medi(a|um)|km|given|gegeben|used|administered|injection|enhance(d|ment)|ct"
-    r"|head|brain|scan))*"
-    r"[ ._-]*",
-    re.IGNORECASE,
+    r"|n|n[./]?a\.?|-+|c-|false|0+([.,]0*)? *(ml|cc)?"
+    rf"|(({_HEAD})[ ._,:-]*)*((contrast|km) *[:=] *)?({_NO})([ ._,-]*({_AGENT}|{_HEAD}))*[ ._-]*"
 )
 """What a header says of contrast agent where none was given; not "NON-IONIC", nor "W/O AND WITH"."""
+_LONGEST = 64
+"""Letters that a name may have (PS3.5 6.2): an endless one would take endless time."""
 _GIVEN = ("ContrastBolusVolume", "ContrastBolusTotalDose", "ContrastFlowRate", "ContrastFlowDuration")
 _INGREDIENT = "ContrastBolusIngredient"
 _ANGIOGRAPHY = re.compile(r"cta|ctp|angio.*|perfusion.*")
-_PLAIN = re.compile(r"no|non|nc|ncct|wo|without|plain|native?|unenhanced|ohne|sans|pre|mask")
+_PLAIN = re.compile(rf"{_NO}|pre|mask")
 """Words that call a series one that is never taken without contrast agent, and the plain slices that go with it."""
 
 
 def contrast_given(header: Dataset) -> bool:
     """Whether contrast agent was given: an amount says so whatever else does; then the agent's name; and where that is
-    not there, for it may have been taken out, what was in it or what the series is called."""
+    not there, or was taken out, what was in it or what the series is called."""
     if header.get("ContrastBolusAgentSequence") or any(_above_nothing(header, tag) for tag in _GIVEN):
         return True
-    if agent := _said(header, "ContrastBolusAgent"):
-        return not _NO_AGENT.fullmatch(agent)
-    ingredient = not _NO_AGENT.fullmatch(_said(header, _INGREDIENT))
-    return ingredient or _above_nothing(header, f"{_INGREDIENT}Concentration") or _called_so(header)
+    if (agent := _said(header, "ContrastBolusAgent")) and _is_none(agent):
+        return False
+    concentrated = _above_nothing(header, f"{_INGREDIENT}Concentration")
+    return any(map(_names_one, (agent, _said(header, _INGREDIENT)))) or concentrated or _called_so(header)
 
 
 def _said(header: Dataset, tag: str) -> str:
-    return str(header.get(tag, "") or "").strip()
+    return folded(str(header.get(tag, "") or ""))
+
+
+def _is_none(said: str) -> bool:
+    return len(said) <= _LONGEST and bool(_NO_AGENT.fullmatch(said))
+
+
+def _names_one(said: str) -> bool:
+    return not (_is_none(said) or is_taken_out(said))
 
 
 def _above_nothing(header: Dataset, tag: str) -> bool:
@@ -44,6 +60,6 @@ def _above_nothing(header: Dataset, tag: str) -> bool:
 
 def _called_so(header: Dataset) -> bool:
     """By its own description: a protocol's or a study's name is that of its plain series too."""
-    description = _said(header, "SeriesDescription").casefold().replace("w/o", "wo")
+    description = _said(header, "SeriesDescription").replace("w/o", "wo")
     words = re.findall(r"[^\W\d_]+", description)
     return any(map(_ANGIOGRAPHY.fullmatch, words)) and not any(map(_PLAIN.fullmatch, words))

@@ -1,6 +1,7 @@
 """Who a DICOM header says the patient is, as a keyed hash or not at all."""
 
 import re
+import unicodedata
 
 from pydicom.dataset import Dataset
 
@@ -12,16 +13,26 @@ _NOBODY = re.compile(
     r"([ ^_-]*(patient|name|p?id))*[ ^_-]*"
     r"|(un|not[ _-]?)(defined|available|known|specified|applicable|assigned)"
     r"|(phi )?removed( by .*)?|redacted|deleted|masked|hidden|blank|empty|dummy|test|de-?identified|none|null|n/?a"
-    r"|0+|9{6,}|x+|[?*._-]+",
-    re.IGNORECASE,
+    r"|0+|9{6,}|x+|[?*._-]+"
 )
 """What stands for a PatientID that was taken out. Taken for one, it would make strangers one patient."""
+
+
+def folded(said: str) -> str:
+    """Without brackets around it, capitals and accents."""
+    letters = unicodedata.normalize("NFKD", said.strip("[](){}<> ").casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
+
+
+def is_taken_out(said: str) -> bool:
+    """Whether what a tag says stands for nothing, or for what was taken out of it."""
+    return bool(_NOBODY.fullmatch(folded(said)))
 
 
 def patient_id(header: Dataset) -> str:
     """The PatientID, "" where there is none or what stands there names nobody."""
     value = str(header.get("PatientID", "")).strip()
-    return "" if _NOBODY.fullmatch(value.strip("[](){}<> ")) else value
+    return "" if is_taken_out(value) else value
 
 
 def identity_of(header: Dataset, tag: str, pseudonym: Pseudonym | None) -> str | None:

@@ -41,6 +41,39 @@ def test_contrast_agent_is_known_from_the_header_and_not_which(agent, given):
     assert agent not in map(str, meta.values())
 
 
+NONE = [
+    "none", "null", "0 ml", "0ml", "0 CC", "0.0", "0,0 ml", "N.A.", "NO CE", "keine", "kein KM", "ohne Kontrastmittel",
+    "geen contrast", "sin contraste", "sem contraste", "senza mdc", "aucun", "non injecté", "utan", "bez kontrastu",
+    "CT HEAD W/O CONTRAST", "TC CRÁNEO SIN CONTRASTE", "Schädel nativ", "Contrast: none",
+]  # fmt: skip
+TAKEN_OUT = ["unknown", "not specified", "REMOVED", "ANONYMIZED", "redacted", "removed by CTP"]
+GIVEN = ["Omnipaque", "YES", "100 ml", "0.5 ml", "APPLIED", "CT W CONTRAST", "no oral contrast", "0 1", "C+", "W/O + W"]
+
+
+@given_any(st.sampled_from(NONE), st.sampled_from(["{}", "({})", "[{}]", " {} ", "<{}>"]), st.booleans())
+def test_none_is_said_in_many_ways(said, around, capitals):
+    agent = around.format(said.upper() if capitals else said)
+    assert not contrast_given(header(ContrastBolusAgent=agent))
+
+
+@given_any(st.sampled_from(GIVEN), st.sampled_from(["{}", "({})", "[{}]", " {} ", "<{}>"]), st.booleans())
+def test_what_is_none_of_these_is_contrast_agent(said, around, capitals):
+    agent = around.format(said.upper() if capitals else said)
+    assert contrast_given(header(ContrastBolusAgent=agent))
+
+
+@pytest.mark.parametrize("agent", TAKEN_OUT)
+def test_where_an_agents_name_was_taken_out_something_else_must_say_it(agent):
+    assert not contrast_given(header(ContrastBolusAgent=agent))
+    for tag in ("ContrastBolusVolume", "ContrastBolusIngredientConcentration"):
+        assert contrast_given(header(ContrastBolusAgent=agent, **{tag: "70"}))
+    assert contrast_given(header(ContrastBolusAgent=agent, SeriesDescription="CTA"))
+
+
+def test_an_endless_name_takes_no_time():
+    assert contrast_given(header(ContrastBolusAgent="no " + "contcct" * 1000 + "!"))
+
+
 @pytest.mark.parametrize(
     ("amounts", "given"),
     [
