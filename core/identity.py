@@ -8,12 +8,19 @@ from pydicom.dataset import Dataset
 from core.pseudonym import Pseudonym
 from core.scan import Meta
 
+_ANONYMOUS = (
+    r"anon|(ge)?(an|pseud)on(yme?|ymous|ymus|iem|im[oa]"
+    r"|[iy]m[iy][sz](e|ee|ed|iert|ierung|eerd|erad|eret|ert|ad[oa]|at|z?at[oa]|ation)?)"
+)
+_UNKNOWN = (
+    r"unknown|unk|unnamed|unbekannt(er)?|inconnue?|onbekend|sconosciut[oa]|desco(noc|nhec)id[oa]|okand|ukendt|ukjent"
+)
 _NOBODY = re.compile(
-    r"([ ^_-]*(anon|(an|pseud)onym(ous|us|e|i[sz]ed)?|unknown|unk|unnamed|unbekannt|inconnu|no))*"
-    r"([ ^_-]*(patient|name|p?id))*[ ^_-]*"
+    rf"([ ^_-]*({_ANONYMOUS}|{_UNKNOWN}|no|test|dummy|notfall|emergency|urgence|trauma))*"
+    r"([ ^_-]*(patiente?|paciente|paziente|name|p?id|male|female))*[ ^_-]*"
     r"|(un|not[ _-]?)(defined|available|known|specified|applicable|assigned)"
-    r"|(phi )?removed( by .*)?|redacted|deleted|masked|hidden|blank|empty|dummy|test|de-?identified|none|null|n/?a"
-    r"|0+|9{6,}|x+|[?*._-]+"
+    r"|(phi )?removed( by .*)?|redacted|deleted|masked|hidden|blank|empty|de-?identified|none|null|n[./]?[an]\.?"
+    r"|0+|9{5,}|x+|[?*._-]+"
 )
 """What stands for a PatientID that was taken out. Taken for one, it would make strangers one patient."""
 

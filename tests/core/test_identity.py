@@ -4,8 +4,11 @@ import io
 
 import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.formats import read
+from core.identity import is_taken_out
 from core.pseudonym import Pseudonym
 from core.scan import to_stored
 from tests.conftest import changed_dicom, dicom, png
@@ -56,6 +59,18 @@ def test_a_patient_is_a_keyed_hash_and_the_header_is_dropped():
         "NOPID",
         "Pseudonymized",
         "999999999",
+        *(
+            "anonymisiert",
+            "ANONYMIZE",
+            "anonymisé",
+            "ANONIMO",
+            "anonimizado",
+            "anonimizzato",
+            "geanonimiseerd",
+            "ANONIEM",
+        ),
+        *("desconocido", "sconosciuto", "onbekend", "unbekannter Patient", "NOTFALL", "Notfallpatient", "TRAUMA", "NN"),
+        *("TEST PATIENT", "Unknown^Male", "N.N.", "99999", "AnonymizedPatient"),
     ],
 )
 def test_what_stands_for_a_patient_taken_out_is_no_patient(name):
@@ -64,9 +79,28 @@ def test_what_stands_for_a_patient_taken_out_is_no_patient(name):
     assert "day" not in scan.meta
 
 
-@pytest.mark.parametrize("name", ["ANON001", "100", "Xenia", "0012", "TEST01", "(12)", "Anonyma", "9999"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ANON001", "100", "Xenia", "0012", "TEST01", "(12)", "Anonyma", "9999"),
+        *("anonym-17", "ANON123", "anonymisiert-17", "TRAUMA-0017", "NOTFALL 3", "Unknown^Male^4", "NN12", "Anonimus"),
+    ],
+)
 def test_a_pseudonym_that_resembles_one_is_a_patient(name):
     assert read(dicom(patient=name), pseudonym=KEY).patient_key == KEY.of("PatientID", name)
+
+
+@given(
+    st.sampled_from(
+        ["anonym", "anonymisiert", "ANON", "geanonimiseerd", "Unbekannt", "TRAUMA", "TEST", "NN", "no name"]
+    ),
+    st.sampled_from(["", "-", " ", "_", "^"]),
+    st.integers(0),
+)
+def test_what_stands_for_nobody_with_a_number_is_somebody(word, between, number):
+    assert is_taken_out(word)
+    assert is_taken_out(f"[{word.upper()}]")
+    assert not is_taken_out(f"{word}{between}{number}")
 
 
 def test_slices_of_one_patients_files_share_a_study():
