@@ -26,7 +26,7 @@ from core.identity import identity_of, relative_day, uid_in
 from core.picture import read_picture
 from core.pseudonym import Pseudonym
 from core.scan import AIR_HU, CONTRAST, LOWEST_AIR_HU, Meta, Scan, UnreadableScan, check, check_size
-from core.signatures import GZIP, ZIP, is_dicom, is_nifti, is_picture
+from core.signatures import GZIP, ZIP, is_archive, is_dicom, is_nifti, is_phones_photograph, is_picture
 
 # pydicom quotes header bytes in its messages, a patient's name among them.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
@@ -83,6 +83,12 @@ def read(data: bytes, name: str = "", *, pseudonym: Pseudonym | None = None, meg
         )
     if data.startswith(ZIP):
         raise UnreadableScan("This is a damaged zip, or a zip inside a zip. Unpack it and send what is in it.")
+    if is_archive(data):
+        raise UnreadableScan(
+            "This is an archive that is not read here (7z, RAR, tar, bzip2). Pack what is in it as a zip."
+        )
+    if is_phones_photograph(data):
+        raise UnreadableScan("This is a HEIC or AVIF image, as phones make them. Export it as JPG or PNG.")
     raise UnreadableScan(
         "The content is not a JPG, PNG, TIFF, BMP, GIF, WebP, DICOM or NIfTI image, whatever the name says. Upload the "
         "axial CT slices."
@@ -112,7 +118,9 @@ def _read_dicom(data: bytes, pseudonym: Pseudonym | None, megapixels: float) -> 
             check_size(int(header.Columns), int(header.Rows), megapixels)
             plane = plane_of(header)
             rescale = Rescale.of(*(header.get(tag) for tag in RESCALE))
-            hu = check(rescale.hounsfield(header, header.pixel_array, plane))
+            if (stored := header.pixel_array).ndim != 2:
+                raise UnreadableScan("The DICOM file has more pixels than its header says. Export the series again.")
+            hu = check(rescale.hounsfield(header, stored, plane))
             check_tissue(hu)
             check_square(spacing := pixel_mm(header.get))
             check_extent(hu, spacing)
@@ -164,7 +172,9 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
         raise UnreadableScan("This is the list of a DICOM folder (DICOMDIR), no image. Upload the images beside it.")
     if "Modality" not in header and "Rows" not in header:
         raise UnreadableScan(DAMAGED)
-    modality = str(header.get("Modality", "")).strip().upper() or "none"
+    modality = str(header.get("Modality", "") or "").strip().upper()
+    if not modality:
+        raise UnreadableScan("The DICOM file does not say what it shows (no Modality). Export the series again.")
     if modality != "CT":
         what = _OTHER_MODALITIES.get(modality, "another kind of image")
         raise UnreadableScan(f"This is {what} (modality {modality[:16]}), no CT slice. Upload the axial CT series.")
@@ -173,11 +183,31 @@ def check_is_axial_ct(header: Dataset, *, frames: bool = False) -> None:
     if "LOCALIZER" in header.get("ImageType", []):
         raise UnreadableScan("This is a scout image, not a slice. Upload the axial CT series.")
     check_kind(header.get("ImageType"), header.get("VolumeBasedCalculationTechnique"))
+    _check_pixels(header, frames)
+
+
+_PIXELS = (
+    *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns"),
+    *("BitsAllocated", "BitsStored", "PixelRepresentation"),
+)
+"""What a header must say of them (PS3.3 C.7.6.3)."""
+
+
+def _check_pixels(header: Dataset, frames: bool) -> None:
+    if "FloatPixelData" in header or "DoubleFloatPixelData" in header:
+        raise UnreadableScan(
+            "The DICOM file holds decimals (float pixel data), as no scanner makes. Send the series as it made it."
+        )
     if "PixelData" not in header:
         raise UnreadableScan("The DICOM file holds no image. Upload the axial CT series.")
+    if missing := [tag for tag in _PIXELS if header.get(tag) in (None, "")]:
+        raise UnreadableScan(
+            f"The DICOM file does not say how its pixels are kept (no {missing[0]}). Send the series as the scanner "
+            "made it."
+        )
     if not frames and int(header.get("NumberOfFrames", 1) or 1) > 1:
         raise UnreadableScan("The DICOM file holds several frames. Export the series one slice a file to train on it.")
-    if int(header.get("SamplesPerPixel", 1)) != 1 or "PALETTE" in str(header.get("PhotometricInterpretation", "")):
+    if int(header.SamplesPerPixel) != 1 or "PALETTE" in str(header.PhotometricInterpretation):
         raise UnreadableScan("The DICOM image is in colour: a screenshot, not a slice. Upload the axial CT series.")
 
 
@@ -220,7 +250,10 @@ class Rescale:
             raise UnreadableScan(
                 f"The DICOM file's values are no Hounsfield units but {unit}, as in a spectral map. Send the plain CT."
             )
-        slope, intercept = float(slope), float(intercept)
+        try:
+            slope, intercept = float(slope), float(intercept)
+        except (TypeError, ValueError):  # some writers put commas into numbers
+            slope = intercept = math.nan
         if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
             raise UnreadableScan(
                 "The DICOM file's rescale is not a usable number, so its densities are unknown. Send the series as the "

@@ -4,7 +4,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from core.burned_in import BURNED_IN, letters_in
@@ -36,6 +36,11 @@ def read_picture(data: bytes, megapixels: float) -> Scan:
     except Image.DecompressionBombError as error:
         raise UnreadableScan(
             f"The image is far beyond the limit of {megapixels:g} megapixels. Export the slice at its own resolution."
+        ) from error
+    except UnidentifiedImageError as error:  # though it begins like one
+        raise UnreadableScan(
+            "The image is damaged or cut off, or keeps its pixels in a way that is not read here. Export it again, as "
+            "8-bit grey."
         ) from error
     except Exception as error:  # Pillow's decoders raise whatever they meet; all of it means the same here
         raise UnreadableScan("The image is damaged or cut off. Export or copy it again.") from error

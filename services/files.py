@@ -172,6 +172,8 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, limits: 
             problem = too_large(info.file_size, head, limits)
             # the size a header claims is not always the size that comes
             data = b"" if problem else head + member.read(int(limit_for(head, limits)[1] * 1e6))
+    except NotImplementedError:
+        return Incoming(name, problem="This file in the zip is packed in a way not known here. Pack it as a plain zip.")
     except Exception:  # zlib, bz2, lzma and zipfile each raise their own
         return Incoming(name, problem="This file inside the zip is damaged. Pack it again.")
     problem = problem or too_large(len(data), head, limits)

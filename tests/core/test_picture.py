@@ -80,9 +80,18 @@ def without_tag(data, tag):
     raise AssertionError(tag)
 
 
+def with_alpha():
+    """A TIFF of 16-bit grey that says it has two samples a pixel, which Pillow does not know."""
+    planar, samples = (struct.pack("<HHII", tag, 3, 1, value) for tag, value in ((284, 1), (277, 2)))
+    data = tiff(GRADIENT.astype(np.uint16))
+    assert planar in data
+    return data.replace(planar, samples)
+
+
 @pytest.mark.parametrize(
     ("data", "word"),
     [
+        (with_alpha(), "damaged or cut off, or keeps its pixels in a way that is not read here. Export it again"),
         (encoded(Image.new("CMYK", (64, 64), (1, 2, 3, 4)), "JPEG"), "CMYK"),
         (several_images("TIFF"), "holds 3 images"),
         (several_images("GIF"), "holds 3 images"),

@@ -105,6 +105,14 @@ def encrypted():
     return bytes(data)
 
 
+def packed_by(method):
+    """As far as its headers say."""
+    data = bytearray(zipped(a=png(1)))
+    for header, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        data[data.index(header) + at] = method
+    return bytes(data)
+
+
 def test_a_zip_from_a_browser_is_what_is_in_it():
     data = zipped(**{"a/b/1.png": png(1), "2.dcm": dicom(2), "__MACOSX/x": b"", "a/": b""})
     members = list(unpacked("case.zip", data, limits=Limits()))
@@ -122,6 +130,7 @@ def test_a_zip_from_a_browser_is_what_is_in_it():
         (zipped(a=b"0" * 3_000_000), "limit is 1 MB"),
         (zipped(a=png(1)).replace(png(1)[40:60], b"x" * 20), "is damaged"),
         (encrypted(), "without a password"),
+        (packed_by(9), "packed in a way not known here. Pack it as a plain zip."),  # Deflate64
     ],
 )
 def test_a_zip_that_cannot_be_used_says_why(data, word):
