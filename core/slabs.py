@@ -10,7 +10,7 @@ from core.scan import AVERAGED, Scan
 MANY = 48
 """Whoever sends fewer slices than this, however thin, has chosen them: each is a scan."""
 THIN_MM = 3.0
-"""A slice thinner than this is one of a thin series."""
+"""A slice thinner than this is one of a thin series: two of 3 mm would already hide a bleed of one of them."""
 SAME_MM = 0.01
 """Slices no further apart lie at one place, as those of two series do."""
 ROUNDED_MM = 0.11
@@ -27,15 +27,15 @@ def slabs(
 
     `places_mm`: where each slice lies, in ascending order. `own_mm`: how thick each is, where that is known and may be
     more than the way to the next one. `numbers`: of each, where they are known. Each slice is by itself where
-    `thickness_mm` is 0, where two would be thicker still by half, where there are fewer than `MANY`, where two lie at
-    one place, and where they are not of one stack.
+    `thickness_mm` is 0, where two would be thicker still by half, where they are not thin (`THIN_MM`) or lie as far
+    apart, where there are fewer than `MANY`, where two lie at one place, and where they are not of one stack.
     """
     gaps = np.diff(places_mm)
     if len(places_mm) < MANY or gaps.min() <= SAME_MM or not _one_stack(gaps, numbers):
         return alone(len(places_mm))
     step = round(float(np.median(gaps)), 3)
     together = round((thickness_mm - max(own_mm - step, 0)) / step)
-    if together < 2:
+    if together < 2 or max(step, own_mm) >= THIN_MM:
         return alone(len(places_mm))
     cells = np.floor((np.array(places_mm) + SAME_MM / 2) / (together * step))
     edges = [0, *(int(at) + 1 for at in np.flatnonzero(np.diff(cells))), len(places_mm)]
