@@ -9,6 +9,9 @@ from core.geometry import AXIAL, SQUARE, is_square
 from core.scan import UnreadableScan, check_megabytes
 from core.signatures import is_nifti_2
 
+LARGEST_FIELD_MM = 500
+"""What a scanner sees at once."""
+
 
 def axial_volume(data: bytes, megabytes: float) -> tuple[np.ndarray, list[float]]:
     """(W, D, H) values to the right, front and up, and a voxel's sides in mm. Raises UnreadableScan."""
@@ -30,6 +33,12 @@ def axial_volume(data: bytes, megabytes: float) -> tuple[np.ndarray, list[float]
         raise UnreadableScan("The NIfTI file is damaged or cut off. Export or copy it again.") from error
 
 
+def sizes_known(shape: tuple[int, ...], zooms: list[float]) -> bool:
+    """Whether a voxel's sides are what a NIfTI header says: not where each is exactly 1 mm, which programs write that
+    do not know, and a slice would be wider than a scanner's field."""
+    return zooms != [1, 1, 1] or max(shape[:2]) <= LARGEST_FIELD_MM
+
+
 def _checked(image: Any, megabytes: float) -> Any:
     """An image of three dimensions that says how it lies, and says one thing. Raises UnreadableScan."""
     if image.header.get_data_dtype().names:
@@ -41,12 +50,13 @@ def _checked(image: Any, megabytes: float) -> Any:
             f"The NIfTI file has {len(image.shape)} dimensions; a CT volume has 3. Send one such volume a file."
         )
     check_megabytes("The NIfTI volume has", int(np.prod(image.shape)) * 4, megabytes)
-    if not (int(image.header["qform_code"]) or int(image.header["sform_code"])):
-        raise UnreadableScan(
-            "The NIfTI file does not say how the head lies (no qform, no sform), so left could be right. "
-            "Convert the series again with its orientation, or send it as DICOM."
-        )
     _check_agrees(image)
+    said = int(image.header["qform_code"]) or int(image.header["sform_code"])
+    if not said or np.array_equal(np.abs(image.affine), np.eye(4)):  # as programs write it that do not know
+        raise UnreadableScan(
+            "The NIfTI file does not say how the head lies (no qform and no sform, or only a program's default), so "
+            "left could be right. Convert the series again with its orientation, or send it as DICOM."
+        )
     return image
 
 

@@ -41,7 +41,7 @@ from core.formats import (
 )
 from core.geometry import Plane, pixel_mm, thickness_mm
 from core.identity import identity_of, relative_day
-from core.nifti import axial_volume
+from core.nifti import axial_volume, sizes_known
 from core.pseudonym import Pseudonym
 from core.scan import LOWEST_AIR_HU, PADDING_HU, Meta, Scan, UnreadableScan, check, check_megabytes, check_size
 from core.signatures import GZIP, is_dicom, is_nifti
@@ -314,7 +314,8 @@ def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) ->
         return Scan(check(axial), "HU", None, study, meta | letters_shown(axial))
 
     places = [number * spacing for number in range(volume.shape[2])]
-    yield from put_together(slabs(places, slice_mm), slice_at)
+    groups = slabs(places, slice_mm) if sizes_known(volume.shape, zooms) else alone(len(places))
+    yield from put_together(groups, slice_at)
     kept.tell()
 
 

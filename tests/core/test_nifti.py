@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from core.scan import UnreadableScan
+from core.scan import AVERAGED, UnreadableScan
 from core.volume import read_all
 from tests.core.test_volume import volume
 
@@ -41,3 +41,20 @@ def test_slices_lie_as_far_apart_as_the_affine_says_where_the_sizes_are_left_at_
 def test_trailing_dimensions_of_one_are_none():
     image = nibabel.Nifti1Image(volume()[..., None, None], np.diag([1, 1, 5, 1]))
     assert len(list(read_all(image.to_bytes()))) == 4
+
+
+@pytest.mark.parametrize("affine", [np.eye(4), np.diag([-1.0, -1, 1, 1]), np.diag([-1.0, 1, 1, 1])])
+def test_an_affine_that_is_a_programs_default_does_not_say_how_the_head_lies(affine):
+    with pytest.raises(UnreadableScan, match="how the head lies"):
+        list(read_all(nibabel.Nifti1Image(volume(), affine).to_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("side", "zooms", "found"), [(64, (1, 1, 1), 10), (512, (1, 1, 1), 48), (512, (0.5, 0.5, 1), 10)]
+)
+def test_voxels_of_one_millimetre_are_not_believed_where_no_scanner_sees_as_far(side, zooms, found):
+    hu = np.tile(volume(4), (1, 1, 12)).repeat(side // 64, 0).repeat(side // 64, 1)
+    image = nibabel.Nifti1Image(hu, nibabel.affines.from_matvec(np.diag(zooms), [-40, -40, 0]))
+    scans = list(read_all(image.to_bytes(), slice_mm=5))
+    assert len(scans) == found
+    assert (AVERAGED in scans[0].meta) == (found == 10)

@@ -219,7 +219,7 @@ def test_a_volume_that_leans_no_more_than_a_head_does_is_read():
 
 def test_many_thin_slices_are_put_together():
     hu = np.repeat(volume(12), 5, axis=2) + np.tile([-2, -1, 0, 1, 2], 12).astype(np.int16)
-    thin, thick = nifti(hu, np.eye(4)), nifti(volume(12))
+    thin, thick = nifti(hu, nibabel.affines.from_matvec(np.eye(3), [-32, -32, 7])), nifti(volume(12))
     assert len(list(read_all(thin))) == 60
     together = list(read_all(thin, slice_mm=5))
     assert [scan.meta[AVERAGED] for scan in together] == [5] * 12
