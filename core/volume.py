@@ -41,7 +41,7 @@ from core.formats import (
 )
 from core.geometry import Plane, pixel_mm, thickness_mm
 from core.identity import identity_of, relative_day
-from core.nifti import axial_volume, sizes_known
+from core.nifti import Volume, axial_volume
 from core.pseudonym import Pseudonym
 from core.scan import LOWEST_AIR_HU, PADDING_HU, Meta, Scan, UnreadableScan, check, check_megabytes, check_size
 from core.signatures import GZIP, is_dicom, is_nifti
@@ -291,32 +291,43 @@ def _group(header: Dataset, number: int, sequence: str, *tags: str) -> list[Any]
 
 
 def _nifti(data: bytes, megapixels: float, megabytes: float, slice_mm: float) -> Iterator[Scan]:
-    volume, zooms = axial_volume(data, megabytes)
-    spacing = zooms[2]
-    check_size(volume.shape[0], volume.shape[1], megapixels)
-    _check_count(volume.shape[2])
-    if not np.isfinite(volume).all():
-        raise UnreadableScan("The NIfTI volume holds values that are not numbers. Export the series again.")
-    if not ((volume > PADDING_HU) & (volume <= LOWEST_AIR_HU)).any():
-        raise UnreadableScan(
-            "The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send the CT in these."
-        )
-    check_tissue(volume)
+    volume = axial_volume(data, megabytes)
+    across, deep, spacing = volume.zooms
+    wide, high, count = volume.stored.shape
+    check_size(wide, high, megapixels)
+    _check_count(count)
+    _check_densities(volume)
     study, kept = _study_of(data), _Kept()
 
     def slice_at(number: int) -> Scan | None:
-        axial = volume[::-1, ::-1, number].T
+        axial = volume.axial(number)
         if axial.min() == axial.max() or axial.max() < DENSEST_HU:  # padding and air hold nothing
             return None
-        if not kept.admits(axial, (zooms[1], zooms[0])):
+        if not kept.admits(axial, (deep, across)):
             return None
         meta: Meta = {"format": "NIfTI", "position_mm": number * spacing}
         return Scan(check(axial), "HU", None, study, meta | letters_shown(axial))
 
-    places = [number * spacing for number in range(volume.shape[2])]
-    groups = slabs(places, slice_mm) if sizes_known(volume.shape, zooms) else alone(len(places))
+    places = [number * spacing for number in range(count)]
+    groups = slabs(places, slice_mm) if volume.sizes_known else alone(count)
     yield from put_together(groups, slice_at)
     kept.tell()
+
+
+def _check_densities(volume: Volume) -> None:
+    """Raise UnreadableScan where a NIfTI volume's values are no numbers, or no Hounsfield units; part by part, for all
+    at once take up memory."""
+    air, densest = False, -np.inf
+    for part in volume.parts():
+        if not np.isfinite(part).all():
+            raise UnreadableScan("The NIfTI volume holds values that are not numbers. Export the series again.")
+        air = air or bool(((part > PADDING_HU) & (part <= LOWEST_AIR_HU)).any())
+        densest = part.max(initial=densest)
+    if not air:
+        raise UnreadableScan(
+            "The NIfTI volume is not in Hounsfield units: nothing in it is as dark as air. Send the CT in these."
+        )
+    check_tissue(np.array(densest))
 
 
 def _check_count(slices: int) -> None:

@@ -1,5 +1,8 @@
 """NIfTI headers that say a thing twice, or say it oddly."""
 
+import struct
+import tracemalloc
+
 import nibabel
 import numpy as np
 import pytest
@@ -58,3 +61,31 @@ def test_voxels_of_one_millimetre_are_not_believed_where_no_scanner_sees_as_far(
     scans = list(read_all(image.to_bytes(), slice_mm=5))
     assert len(scans) == found
     assert (AVERAGED in scans[0].meta) == (found == 10)
+
+
+def rescaled(hu, kind, slope, intercept):
+    """A NIfTI file that stores other values than densities."""
+    data = bytearray(nibabel.Nifti1Image(((hu - intercept) / slope).astype(kind), np.diag([1, 1, 5, 1])).to_bytes())
+    struct.pack_into("<ff", data, 112, slope, intercept)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "slope", "intercept"), [("<u2", 1, -1024), ("<i2", 0.5, 0), ("<f8", 1, 0), ("<f4", 2, -10), ("<i4", 1, 0)]
+)
+def test_densities_are_the_same_whatever_a_volume_stores(kind, slope, intercept):
+    hu = np.clip(volume(), -1024, None)
+    for number, scan in enumerate(read_all(rescaled(hu, kind, slope, intercept))):
+        np.testing.assert_array_equal(scan.pixels, hu[::-1, ::-1, number].T)
+        assert scan.pixels.dtype == np.float32
+
+
+@pytest.mark.parametrize(("kind", "intercept"), [("<u2", -1024), ("<i2", 0)])
+def test_a_volume_takes_no_more_memory_than_its_file(kind, intercept):
+    hu = np.clip(volume(4), -1024, None).repeat(4, 0).repeat(4, 1).repeat(40, 2)
+    data = rescaled(hu, kind, 1, intercept)
+    tracemalloc.start()
+    next(read_all(data))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < len(data)
