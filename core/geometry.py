@@ -42,12 +42,13 @@ class Plane:
     @property
     def stack(self) -> tuple[float, ...] | None:
         """(8,) what slices have in common that lie one upon the other: the directions of rows and columns, to a
-        thousandth, and where the first pixel lies in the plane, in steps of 0.8 mm, off whole and half mm, where many
-        begin. Slices of a tilted gantry, whose table moves aslant, have nothing in common. None where no place is said.
+        thousandth, and where the first pixel lies in the plane, in steps of 0.8 mm that begin off hundredths of a mm,
+        about which rounding moves it. Slices of a tilted gantry, whose table moves aslant, have nothing in common. None
+        where no place is said.
         """
         if self.corner is None or self.place_mm is None:
             return None
-        begins = [np.floor((np.dot(axis, self.corner) + 0.37) / 0.8) for axis in (self.row, self.column)]
+        begins = [np.floor((np.dot(axis, self.corner) + 0.3745) / 0.8) for axis in (self.row, self.column)]
         return tuple((np.round([*self.row, *self.column, *begins], 3) + 0.0).tolist())  # -0.0 and 0.0 are one
 
     @property

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.geometry import Plane, thickness_mm
@@ -34,6 +34,14 @@ def test_other_ways_round_are_turned_to_the_usual_one(orientation, expected):
     assert turned.axial
     assert turned.place_mm == 7, "the head is up, whichever way the slice was laid out"
     np.testing.assert_array_equal(turned.upright(PIXELS), expected)
+
+
+@given(hundredths=st.integers(-25_000, 25_000), by=st.floats(-0.004, 0.004))
+@example(hundredths=-12_437, by=-0.0005)
+def test_slices_whose_places_differ_by_rounding_lie_one_upon_the_other(hundredths, by):
+    at = hundredths / 100
+    usual, moved = (plane(1, 0, 0, 0, 1, 0, corner=(x, x, 7)) for x in (at, at + by))
+    assert usual.stack == moved.stack
 
 
 @given(st.floats(0, 30))
