@@ -16,6 +16,12 @@ _MARGIN, _DIVIDER, _TEXT = 0.75, 0.97, 0.4
 much is, a line of a caption's letters where this much is the page's grey."""
 _ALIKE = 0.3
 """A second region this large beside the largest is another panel."""
+_SMALL, _MANY = 0.002, 12
+"""A contact sheet's heads cover at least this share of it each. So many regions of about one size are no one head's:
+where a window leaves nothing but bone, a skull base has fallen into up to 9."""
+_FEW, _FILLED, _UNEVEN = 7, 0.7, 1.25
+"""Of fewer than _MANY, so many that fill this share of a grid, whose lines' distances differ by no more than so many
+times, are panels. A skull base's 7 to 9 lie 1.5 times unevenly."""
 
 
 def step_of(grey: np.ndarray) -> int:
@@ -79,18 +85,48 @@ def _captions(image: np.ndarray, known: np.ndarray) -> np.ndarray:
     return found
 
 
-def panels(grey: np.ndarray) -> int:
-    """How many images of about one size, side by side, an image (H, W) in [0, 1] shows, page and dividers apart."""
+def several(grey: np.ndarray) -> bool:
+    """Whether an image (H, W) in [0, 1] shows several images of about one size, page and dividers apart: two or three
+    large ones, or a contact sheet's many small ones."""
     step = step_of(grey)
     regions, count = ndimage.label(without_page(grey)[::step, ::step] > HEAD)
     if not count:
-        return 0
+        return False
     sizes = np.bincount(regions.ravel())[1:]
-    large = np.flatnonzero(sizes >= max(LEAST * regions.size, _ALIKE * sizes.max()))
-    boxes = ndimage.find_objects(regions)
-    return sum(all(_apart(boxes[one], boxes[other]) for other in large if other != one) for one in large)
+    alike = np.flatnonzero(sizes >= max(_SMALL * regions.size, _ALIKE * sizes.max()))
+    if len(alike) < 2:
+        return False
+    found = ndimage.find_objects(regions)
+    boxes = np.array([[(side.start, side.stop) for side in found[one]] for one in alike])
+    large, small = _apart(boxes[sizes[alike] >= LEAST * regions.size]), _apart(boxes)
+    return len(large) > 1 or len(small) >= _MANY or _in_a_grid(small)
 
 
-def _apart(one: tuple[slice, ...], other: tuple[slice, ...]) -> bool:
-    """Whether two boxes share no row or no column."""
-    return any(a.stop <= b.start or b.stop <= a.start for a, b in zip(one, other, strict=True))
+def _apart(boxes: np.ndarray) -> np.ndarray:
+    """Those of boxes (N, axis, start and stop) that share no row or no column with any other."""
+    starts, stops = boxes[..., 0], boxes[..., 1]
+    apart = ((stops[:, None] <= starts) | (stops <= starts[:, None])).any(axis=2)
+    return boxes[(apart | np.eye(len(boxes), dtype=bool)).all(axis=1)]
+
+
+def _in_a_grid(boxes: np.ndarray) -> bool:
+    """Whether boxes lie in even rows and even columns, as a skull base's bones do not, and fill most of them."""
+    if len(boxes) < _FEW:
+        return False
+    rows, columns = (_middles(boxes[:, axis]) for axis in (0, 1))
+    places = len(rows) * len(columns)
+    return places > _FEW and _FILLED * places <= len(boxes) <= places and _evenly(rows) and _evenly(columns)
+
+
+def _middles(spans: np.ndarray) -> np.ndarray:
+    """The middles of the lines that spans (N, start and stop) make up, those of one line overlapping."""
+    spans = spans[np.argsort(spans[:, 0])]
+    stops = np.maximum.accumulate(spans[:, 1])
+    first = np.flatnonzero(np.append(True, spans[1:, 0] >= stops[:-1]))
+    last = np.append(first[1:], len(spans)) - 1
+    return (spans[first, 0] + stops[last]) / 2
+
+
+def _evenly(middles: np.ndarray) -> bool:
+    steps = np.diff(middles)
+    return len(steps) > 0 and bool(steps.max() <= _UNEVEN * steps.min())

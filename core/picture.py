@@ -8,7 +8,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from core.burned_in import BURNED_IN, letters_in
-from core.page import panels, without_page
+from core.page import several, without_page
 from core.preprocess import head_box
 from core.scan import ASSUMED_BITS, COLOURED, Meta, Scan, UnreadableScan, check, check_size
 
@@ -45,9 +45,9 @@ def read_picture(data: bytes, megapixels: float) -> Scan:
     except Exception as error:  # Pillow's decoders raise whatever they meet; all of it means the same here
         raise UnreadableScan("The image is damaged or cut off. Export or copy it again.") from error
     pixels = check(grey)
-    if (count := panels(pixels / 255)) > 1:
+    if several(pixels / 255):
         raise UnreadableScan(
-            f"The picture shows {count} images in one, and one answer cannot be about all of them. "
+            "The picture seems to show several images in one, and one answer cannot be about all of them. "
             "Save each as a picture of its own."
         )
     return Scan(pixels, "display", meta={**meta, BURNED_IN: 1.0} if _lettered(brightest / 255) else meta)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from core.page import panels, without_page
+from core.page import several, without_page
 from core.phantom import phantom
 from core.preprocess import windowed
 
@@ -61,29 +61,65 @@ def test_a_caption_goes_with_its_letters():
 def test_a_scan_without_a_page_stays_as_it_is(seed, side, cut):
     scan = tight(head(seed, side)) if cut else head(seed, side)
     np.testing.assert_array_equal(without_page(scan), scan)
-    assert panels(scan) == 1
+    assert not several(scan)
 
 
 def test_an_image_of_one_light_grey_is_all_page():
     assert without_page(np.ones((50, 70), np.float32)).max() == 0
-    assert panels(np.ones((50, 70), np.float32)) == 0
-    assert panels(np.zeros((50, 70), np.float32)) == 0
+    assert not several(np.ones((50, 70), np.float32))
+    assert not several(np.zeros((50, 70), np.float32))
 
 
 @pytest.mark.parametrize("gap", [0.0, 1.0])
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1), (2, 2), (1, 3)])
-def test_panels_are_counted_whatever_parts_them(rows, columns, gap):
+def test_panels_are_found_whatever_parts_them(rows, columns, gap):
     panel = np.pad(head(), 4, constant_values=gap)
-    assert panels(np.tile(panel, (rows, columns))) == rows * columns
+    assert several(np.tile(panel, (rows, columns)))
 
 
-def test_panels_cut_tight_on_a_page_are_counted():
+def test_panels_cut_tight_on_a_page_are_found():
     panel = np.pad(tight(head()), 6, constant_values=1)
-    assert panels(np.tile(panel, (1, 2))) == 2
+    assert several(np.tile(panel, (1, 2)))
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.35, 1.0])
+@pytest.mark.parametrize(("rows", "columns"), [(3, 3), (4, 4), (5, 4), (6, 5), (8, 6)])
+def test_a_contact_sheet_is_found_also_with_empty_places_and_small_slices(rows, columns, gap):
+    scan = head(side=96)
+    top = np.zeros_like(scan)
+    top[20:84, 20:84] = scan[::3, ::3].repeat(2, axis=0).repeat(2, axis=1)  # two thirds as large
+    panels = [[top if (row + column) % 3 else scan for column in range(columns)] for row in range(rows)]
+    panels[-1][-1] = np.zeros_like(scan)
+    sheet = np.block([[np.pad(panel, 2, constant_values=gap) for panel in line] for line in panels])
+    assert several(sheet)
+
+
+def islands(places, side=20):
+    """Bright pieces on black, their corners at `places` of (320, 320)."""
+    image = np.zeros((320, 320), np.float32)
+    for y, x in places:
+        image[y : y + side, x : x + side] = 0.8
+    return image
+
+
+def test_the_pieces_a_skull_base_falls_into_are_no_panels():
+    left = [(30, 80), (70, 30), (110, 70), (150, 40)]
+    pieces = [*left, *((y, 300 - x) for y, x in left), (200, 150)]
+    assert not several(islands(pieces))
+    assert several(islands([*pieces, (240, 90), (240, 210), (280, 150)])), "more than one head falls into"
+
+
+def test_few_pieces_are_panels_only_in_even_rows_and_columns():
+    grid = [(y, x) for y in (40, 140, 240) for x in (40, 140, 240)]
+    assert several(islands(grid))
+    assert several(islands(grid[:7]))
+    assert not several(islands(grid[:6]))
+    uneven = [(y, x) for y in (40, 140, 240) for x in (40, 80, 240)]
+    assert not several(islands(uneven))
 
 
 def test_what_lies_beside_a_head_is_no_panel():
     scan = head()
     scan[:60, :30] = 0.9  # a colour bar or the like
     scan[185:198, 20:180] = 0.8  # a head rest
-    assert panels(scan) == 1
+    assert not several(scan)
