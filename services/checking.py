@@ -21,7 +21,7 @@ from db.images import ImageMissing, ImageStore
 from db.models import AuditEvent, Patient, Reading, Review, Scan, Snapshot, SnapshotItem
 from db.session import DamagedLog, Database, UnusableLog, file_of
 from services.corrections import snapshot_digest
-from services.workspace import KEY, image_of
+from services.workspace import KEY, has_patients, image_of
 
 DAMAGED = "The database file is damaged: restore it from the backup."
 _ROUNDING = 1e-4
@@ -98,7 +98,7 @@ def _of_the_images(
 def _of_the_log(db: Database, settings: Settings, checked: Checked) -> Iterator[str]:
     with db.reading() as session:
         broken = audit.first_break(session)
-        known = audit.last(session, KEY)
+        known, named = audit.last(session, KEY), has_patients(session)
         checked.events, checked.last = session.execute(select(func.count(), func.max(AuditEvent.at))).one()
     if broken is not None:
         yield f"The audit chain breaks at event {broken}: it or one before it was changed, removed or put in."
@@ -109,7 +109,7 @@ def _of_the_log(db: Database, settings: Settings, checked: Checked) -> Iterator[
     with db.reading() as session:
         found = [*_of_the_readings(session), *_of_the_splits(session), *_of_the_snapshots(session)]
     yield from found
-    yield from _of_the_key(settings.key_file, known)
+    yield from _of_the_key(settings.key_file, known, named)
 
 
 def _of_the_reviews(session: Session) -> Iterator[str]:
@@ -184,10 +184,17 @@ def _of_the_snapshots(session: Session) -> Iterator[str]:
             yield f"The list of what retraining {snapshot.id} learned from has been changed."
 
 
-def _of_the_key(key: Path, known: dict[str, Any] | None) -> Iterator[str]:
-    if known and not key.exists():
-        yield f"{key} is missing: put the key back from where it is kept."
+def _of_the_key(key: Path, known: dict[str, Any] | None, named: bool) -> Iterator[str]:
+    """`known`: what the log says of it; `named`: whether patients were named with one."""
+    if not key.exists():
+        if known or named:
+            yield f"{key} is missing: put the key back from where it is kept."
         return
+    if named and not known:
+        yield (
+            f"The case log is from before its key was recorded: whether {key} is the one that its patients were named "
+            "with cannot be told. Where you know that it is, start the program once, which records it."
+        )
     try:
         if known and Pseudonym.at(key).fingerprint != known["fingerprint"]:
             yield f"{key} is not the key that this case log's patients were named with: put that one back."

@@ -4,12 +4,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from core.decoder import Decoder
 from core.pseudonym import Pseudonym, WrongKey
 from core.scan import Scan, UnreadableScan, from_stored
 from core.settings import ROOT, Settings
 from db import audit
 from db.images import ImageStore
+from db.models import Patient
 from db.private import make_folder
 from db.session import Database, UnusableLog
 
@@ -78,8 +82,8 @@ def _opened(settings: Settings) -> Workspace:
 def _key(db: Database, path: Path) -> Pseudonym:
     """The key in `path`, made where the case log is new."""
     with db.reading() as session:
-        known = audit.last(session, KEY)
-    if known and not path.exists():
+        known, named = audit.last(session, KEY), has_patients(session)
+    if (known or named) and not path.exists():
         raise WrongKey(
             f"{path} is missing: without it known patients would become new ones. Put the key back from where it is "
             "kept, or begin a new STROKE_HOME."
@@ -97,7 +101,12 @@ def _key(db: Database, path: Path) -> Pseudonym:
 
 
 KEY = "patient key"
-"""The event that says which key a case log was begun with."""
+"""The event that says which key a case log was begun with; the first ones had none."""
+
+
+def has_patients(session: Session) -> bool:
+    """Whether somebody was named with a key."""
+    return session.scalar(select(Patient.key).limit(1)) is not None
 
 
 def stored_scan(ws: Workspace, content_hash: str) -> Scan:

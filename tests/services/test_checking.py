@@ -154,6 +154,15 @@ def test_a_lost_or_other_key_is_named(log):
     assert not ws.settings.key_file.exists()
 
 
+def test_a_key_that_was_never_recorded_is_not_called_the_right_one(log):
+    ws, _ = log
+    with ws.db.writing() as session:
+        session.execute(text("delete from audit_events where action = 'patient key'"))
+    assert any("is from before its key was recorded" in sentence for sentence in found_in(ws))
+    ws.settings.key_file.unlink()
+    assert any("patient.key is missing" in sentence for sentence in found_in(ws))
+
+
 def test_a_log_that_is_none_is_not_called_damaged(log):
     ws, _ = log
     with ws.db.writing() as session:

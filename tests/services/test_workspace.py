@@ -1,7 +1,9 @@
 import pytest
+from sqlalchemy import text
 
 from core.pseudonym import WrongKey
 from core.settings import ROOT, Settings
+from db import queries
 from db.session import UnusableLog
 from services.workspace import open_workspace
 
@@ -99,3 +101,18 @@ def test_a_case_log_is_not_gone_on_with_under_another_key(tmp_path):
         open_workspace(settings)
     (tmp_path / "patient.key").write_bytes(kept)
     assert open_workspace(settings).pseudonym == key
+
+
+def test_a_case_log_from_before_its_key_was_recorded_is_not_gone_on_with_without_it(tmp_path):
+    settings = Settings(home=tmp_path)
+    ws = open_workspace(settings)
+    with ws.db.writing() as session:
+        queries.add_patients(session, {ws.pseudonym.of("", "Jane"): "train"})
+        session.execute(text("delete from audit_events"))
+    kept = settings.key_file.read_bytes()
+    settings.key_file.unlink()
+    with pytest.raises(WrongKey, match="is missing"):
+        open_workspace(settings)
+    assert not settings.key_file.exists(), "none is made in its place"
+    settings.key_file.write_bytes(kept)
+    assert open_workspace(settings).pseudonym == ws.pseudonym
