@@ -152,7 +152,8 @@ def evaluate(
         classes=answers.classes,
         n=len(labels),
         patients=clusters.count if clusters.known else None,
-        interval="patients as the units that vary" if clusters.known else "scans as the units that vary",
+        interval=f"{'patients' if clusters.known else 'scans'} as the units that vary; “no interval” where these are "
+        "too few for one, or nothing varies",
         accuracy=share_figure(answers.right, everything, clusters),
         balanced_accuracy=_of_confusion(answers, "balanced_accuracy"),
         macro_f1=_of_confusion(answers, "macro_f1"),

@@ -31,6 +31,12 @@ class Figure:
     n: int  # scans the value is a share of, or is computed on
     patients: int | None = None  # whose scans these are; None where that is not known
 
+    def ends(self, digits: int, between: str) -> str:
+        """The interval in words, also where there is none: with too few patients, or where nothing varies."""
+        if self.low != self.low:
+            return "no interval"
+        return f"{self.low:.{digits}f}{between}{self.high:.{digits}f}"
+
     def to_json(self) -> dict[str, float | int | None]:
         """Plain types; NaN becomes null."""
         return {

@@ -95,8 +95,7 @@ def figure_line(name: str, figure: "Figure") -> str:
     patients = "" if figure.patients is None else f", {counted(figure.patients, 'patient')}"
     if figure.value != figure.value:
         return f"{name:<32} not defined here (n = {figure.n}{patients})"
-    interval = f"{figure.low:.4f} to {figure.high:.4f}" if figure.low == figure.low else "too few for an interval"
-    return f"{name:<32} {figure.value:.4f}  ({interval}, n = {figure.n}{patients})"
+    return f"{name:<32} {figure.value:.4f}  ({figure.ends(4, ' to ')}, n = {figure.n}{patients})"
 
 
 def writable(path: Path | None) -> None:

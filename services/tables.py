@@ -37,9 +37,7 @@ def with_interval(figure: Figure) -> str:
     """ "0.87 (0.80–0.93)"; a dash where it is undefined."""
     if figure.value != figure.value:
         return "–"
-    known = figure.low == figure.low
-    interval = f"{figure.low:.2f}–{figure.high:.2f}" if known else "too few for an interval"
-    return f"{figure.value:.2f} ({interval})".replace("-", "−")
+    return f"{figure.value:.2f} ({figure.ends(2, '–')})".replace("-", "−")
 
 
 def how_many(figure: Figure) -> str:

@@ -39,4 +39,4 @@ def test_a_calibration_error_of_few_patients_is_said_to_have_no_interval():
     sure = rng.uniform(0.5, 1, 80)
     labels = ["hemorrhagic" if right else "no_stroke" for right in rng.uniform(size=80) < sure]
     few = evaluate(labels, np.stack([sure, 1 - sure], axis=1), CLASSES, patients=[f"p{i % 12}" for i in range(80)])
-    assert reliability_figure(few).data[1].name.endswith("(too few for an interval)")
+    assert reliability_figure(few).data[1].name.endswith("(no interval)")

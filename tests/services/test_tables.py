@@ -3,15 +3,29 @@
 from dataclasses import replace
 from io import StringIO
 
+import numpy as np
 import pandas as pd
 
+from core.agreement import cohens_kappa
+from core.evaluate import difference, evaluate
+from core.labels import CLASSES
 from core.reading import SEEN_IN_TRAINING
 from db import models, queries
 from services.models import champion, model_of
 from services.questions import Question, unread_by_version
 from services.reporting import compare_versions, live_evaluation
 from services.rereading import read_stored
-from services.tables import counted_share, groups, notes, overall, percent, rows_csv, unfair, whole_percent
+from services.tables import (
+    counted_share,
+    groups,
+    notes,
+    overall,
+    percent,
+    rows_csv,
+    unfair,
+    whole_percent,
+    with_interval,
+)
 from tests.services.conftest import asked
 
 
@@ -108,3 +122,15 @@ def test_a_comparison_says_who_was_trained_on_the_scans(log):
     said = unfair(replace(found, seen=0, seen_by_other=3, scans=30), "A", "B")
     assert said == "**Not a fair comparison.** Of these 30 scans B was trained on the patients of 3: that flatters it."
     assert "A was trained on the patients of 2 and B was" in unfair(replace(found, seen=2), "A", "B")
+
+
+def test_what_has_no_interval_for_want_of_differences_is_not_said_to_be_of_too_few():
+    """600 scans of 200 patients: all right; both versions right on the same ones; readers who always agree."""
+    truth, patients = [CLASSES[i % 3] for i in range(600)], [f"p{i // 3}" for i in range(600)]
+    right = np.eye(3)[np.arange(600) % 3] * 0.7 + 0.1
+    report = evaluate(truth, right, CLASSES, patients=patients)
+    gains = difference(truth, right, right * 0.9 + 0.1 / 3, (CLASSES, CLASSES), patients=patients)
+    kappa = cohens_kappa(truth, truth, patients=patients)
+    found = [with_interval(figure) for figure in (report.ece, gains["accuracy"], kappa)]
+    assert found == ["0.20 (no interval)", "0.00 (no interval)", "1.00 (no interval)"]
+    assert "“no interval” where these are too few for one, or nothing varies" in report.interval
