@@ -52,9 +52,9 @@ def problems(
     sqlite = url.get_backend_name() == "sqlite"
     if sqlite and not ((file := file_of(settings.url)) and file.exists()):
         raise NoLog(f"There is no case log at {url.database}. Restore it, or set STROKE_HOME to where it lies.")
-    hashes, images = list[tuple[int, str]](), ImageStore(settings.images_dir)
+    db, hashes, images = Database(settings.url), list[tuple[int, str]](), ImageStore(settings.images_dir)
     try:
-        yield from _of_the_database(Database(settings.url), sqlite, settings, checked, hashes)
+        yield from _of_the_database(db, sqlite, settings, checked, hashes)
         if not hashes and (left := len(images.hashes())):
             yield (
                 f"The case log knows of no scan, and the store holds {counted(left, 'image')}: it is not the log that "
@@ -67,7 +67,7 @@ def problems(
     except UnusableLog as error:
         yield str(error)
     checked.scans = len(hashes)
-    yield from _of_the_images(images, hashes, progress)
+    yield from _of_the_images(db, images, hashes, checked, progress)
 
 
 def _of_the_database(
@@ -85,14 +85,31 @@ def _of_the_database(
 
 
 def _of_the_images(
-    images: ImageStore, hashes: list[tuple[int, str]], progress: Callable[[int, int], None]
+    db: Database,
+    images: ImageStore,
+    hashes: list[tuple[int, str]],
+    checked: Checked,
+    progress: Callable[[int, int], None],
 ) -> Iterator[str]:
+    """Of scans that are still there: a batch may be undone meanwhile."""
     for done, (scan_id, content_hash) in enumerate(hashes, 1):
         try:
             image_of(images, content_hash)
         except (ImageMissing, UnreadableScan) as error:
-            yield f"Scan {scan_id}: {error}"
+            if _is_there(db, scan_id, content_hash):
+                yield f"Scan {scan_id}: {error}"
+            else:
+                checked.scans -= 1
         progress(done, len(hashes))
+
+
+def _is_there(db: Database, scan_id: int, content_hash: str) -> bool:
+    """Whether the log has this scan now; one under its number may be another."""
+    try:
+        with db.reading() as session:
+            return session.scalar(select(Scan.content_hash).where(Scan.id == scan_id)) == content_hash
+    except (DatabaseError, UnusableLog):  # it had it
+        return True
 
 
 def _of_the_log(db: Database, settings: Settings, checked: Checked) -> Iterator[str]:

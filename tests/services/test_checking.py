@@ -8,6 +8,9 @@ from db import audit
 from db.models import Review, Snapshot, SnapshotItem
 from services.checking import Checked, NoLog, problems
 from services.corrections import snapshot_digest
+from services.removal import undo
+from tests.conftest import png
+from tests.services.conftest import take
 
 
 @pytest.fixture
@@ -197,3 +200,20 @@ def test_where_there_is_no_log_none_is_made(tmp_path):
     with pytest.raises(NoLog, match="STROKE_HOME"):
         list(problems(Settings(home=tmp_path / "none"), Checked()))
     assert not (tmp_path / "none").exists()
+
+
+def test_a_batch_that_is_undone_meanwhile_is_not_called_lost(ws, predictor):
+    first, second, _ = (take(ws, predictor, [(f"{i}.png", png(i))])[0].scan_id for i in range(3))
+
+    def meanwhile(done, total):
+        if done == 1:
+            undo(ws, second, actor="a")
+
+    checked = Checked()
+    assert list(problems(ws.settings, checked, meanwhile)) == []
+    assert checked.scans == 2
+    with ws.db.reading() as session:
+        [image] = session.scalars(text("select content_hash from scans where id = :id"), {"id": first})
+    ws.images.path(image).unlink()
+    [lost] = problems(ws.settings, checked)
+    assert lost.startswith(f"Scan {first}: ")
