@@ -51,7 +51,7 @@ class Selection:
 
     @property
     def looks_random(self) -> bool:
-        """Whether the model's confidence in them does not speak against a random choice."""
+        """Whether the model's confidence in them does not speak against a random choice, or hardly."""
         told = self.told_apart
         sure = told.low > 0.5 or told.high < 0.5
         return not sure or bool(1 - PICKED_AUC < told.value < PICKED_AUC)

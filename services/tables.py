@@ -225,10 +225,18 @@ def _of_the_choice(selection: Selection) -> list[str]:
         )
     elif selection.unread:
         found.append(
-            f"{selection.read} scans have been reviewed and {selection.unread} have not. Nothing in the model's "
-            f"confidence shows that the two differ (AUC {with_interval(selection.told_apart)})."
+            f"{selection.read} scans have been reviewed and {selection.unread} have not. "
+            f"{_how_alike(selection.told_apart)}"
         )
     return found
+
+
+def _how_alike(told_apart: Figure) -> str:
+    """By the model's confidence in them, where it does not tell reviewed scans from others well."""
+    area = f"(AUC {with_interval(told_apart)})"
+    if told_apart.low > 0.5 or told_apart.high < 0.5:
+        return f"The model is a little {'more' if told_apart.value > 0.5 else 'less'} sure of those reviewed {area}."
+    return f"Nothing in the model's confidence shows that the two differ {area}."
 
 
 def _of_the_stream(stream: AuditStream, question: Question) -> list[str]:

@@ -5,9 +5,11 @@ from io import StringIO
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from core.agreement import cohens_kappa
 from core.evaluate import difference, evaluate
+from core.intervals import Figure
 from core.labels import CLASSES
 from core.reading import SEEN_IN_TRAINING
 from db import models, queries
@@ -74,6 +76,21 @@ def test_how_scans_were_chosen_is_told_of_a_version_that_has_read_few(log, publi
     assert (live.selection.read, live.selection.unread, live.selection.unread_by_both) == (30, 10, 10)
     assert (live.audit_stream.drawn, live.audit_stream.read) == (drawn, read)
     assert "**Perhaps not a random sample.** 30 scans reviewed, 10 not; 10 of the latter" in notes(live)[0]
+
+
+@pytest.mark.parametrize(
+    ("area", "said"),
+    [
+        (Figure(0.57, 0.55, 0.58, 40), "The model is a little more sure of those reviewed (AUC 0.57 (0.55–0.58))."),
+        (Figure(0.43, 0.42, 0.45, 40), "The model is a little less sure of those reviewed (AUC 0.43 (0.42–0.45))."),
+        (Figure(0.57, 0.49, 0.65, 40), "Nothing in the model's confidence shows that the two differ"),
+    ],
+)
+def test_a_small_but_sure_difference_of_the_reviewed_scans_is_said(log, area, said):
+    ws, _ = log
+    live = asked(ws)
+    first = notes(replace(live, selection=replace(live.selection, told_apart=area)))[0]
+    assert first.startswith(f"30 scans have been reviewed and 10 have not. {said}")
 
 
 def test_where_reviews_are_chosen_the_audit_stream_is_said_to_be_of_these(log):
