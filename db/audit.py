@@ -29,9 +29,11 @@ def last(session: Session, *actions: str) -> dict[str, Any] | None:
     return session.scalar(query)
 
 
-def details(session: Session, action: str, *, actor: str) -> Sequence[dict[str, Any]]:
-    """What all events of a kind say that somebody has caused, in their order."""
-    query = select(AuditEvent.detail).where(AuditEvent.action == action, AuditEvent.actor == actor)
+def details(session: Session, *actions: str, actor: str | None = None) -> Sequence[dict[str, Any]]:
+    """What all events of these kinds say, or those that somebody has caused, in their order."""
+    query = select(AuditEvent.detail).where(AuditEvent.action.in_(actions))
+    if actor is not None:
+        query = query.where(AuditEvent.actor == actor)
     return session.scalars(query.order_by(AuditEvent.id)).all()
 
 

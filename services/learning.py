@@ -8,9 +8,11 @@ from typing import NamedTuple
 import torch
 from filelock import FileLock, Timeout
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from torch import Tensor
 
 from core import bundle
+from core import manifest as manifests
 from core.bundle import Bundle
 from core.dataset import DatasetError, Examples, Sample, check_classes, load
 from core.labels import CLASSES, SPLITS, counted, in_words
@@ -216,9 +218,19 @@ def _end_interrupted_runs(ws: Workspace) -> None:
     """Runs without an end, while nobody else holds the lock, were killed."""
     bundle.sweep(ws.models_dir)
     with ws.db.writing() as session:
-        promoted = {event["version"] for event in audit.details(session, "promote", actor=ACTOR)}
+        promoted = _that_came_to_serve(ws, session)
         for run in session.scalars(select(models.TrainingRun).where(models.TrainingRun.decision.is_(None))):
             run.decision, run.reason = "refused", "The run was interrupted."
             if run.candidate in promoted:
                 run.decision, run.reason = "promoted", "The run was interrupted after it had let the candidate serve."
             run.ended_at = models.now()
+
+
+def _that_came_to_serve(ws: Workspace, session: Session) -> set[str]:
+    """Versions that retrainings let serve. The event comes before the pointer is moved; that it then was, the next
+    event tells by what it replaced, or the pointer itself."""
+    events, first = audit.details(session, "promote", "rollback"), dict[str, str | None]()
+    serving = next((version for version, _ in manifests.pointer(ws.models_dir)), None)
+    for event, then in zip(events, [*(event.get("replaced") for event in events[1:]), serving], strict=False):
+        first.setdefault(event["version"], then)
+    return {e["version"] for e in audit.details(session, "promote", actor=ACTOR) if first[e["version"]] == e["version"]}
