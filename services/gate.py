@@ -17,6 +17,8 @@ from services.workspace import Workspace
 
 ACTOR = "retrain"
 """Who promotes where nobody clicks."""
+_ROUNDING = 1e-9
+"""Less than any scan's share: 0.7 less 0.8 is below -0.1."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _figures(ws: Workspace, champion: Bundle, candidate: Bundle, test: Examples,
 def _objection(ws: Workspace, champion: Bundle, compared: _Compared, figures: str) -> str | None:
     """Why what was found speaks for the champion; None where it does not."""
     rule, answers, wrong = ws.settings.retrain, compared.answers, compared.wrong
-    if compared.gain.value < -rule.margin:
+    if compared.gain.value < -rule.margin - _ROUNDING:
         return f"{figures}."
     found, before = (_hemorrhages(compared.labels, compared.called[role]) for role in ("candidate", "champion"))
     if found < before:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core import bundle
+from core.evaluate import difference
 from core.intervals import Figure
 from core.labels import CLASSES, HEMORRHAGIC, NO_STROKE
 from services.gate import _Compared, _objection, decide
@@ -100,3 +101,16 @@ def test_a_candidate_that_answers_less_may_not_give_a_larger_share_of_wrong_answ
     said = _objection(ws, of_real_scans, compared, "")
     assert bool(said) == objects
     assert not said or ("A larger share of the answers is wrong" in said) == (wrong <= 4)
+
+
+@pytest.mark.parametrize(("right", "objects"), [(7, False), (6, True)])
+def test_a_candidate_may_lose_the_whole_margin_and_no_scan_more(ws, right, objects):
+    """The champion is right on 8 of 10."""
+    ws.settings.retrain.margin = 0.1
+    labels = [NO_STROKE] * 10
+    called = {role: [NO_STROKE] * n + ["ischemic"] * (10 - n) for role, n in (("champion", 8), ("candidate", right))}
+    said = [np.eye(3)[[CLASSES.index(name) for name in called[role]]] for role in called]
+    gain = difference(labels, *said, (CLASSES, CLASSES))["accuracy"]
+    compared = _Compared(labels, called, dict.fromkeys(called, 10), dict.fromkeys(called, 0), gain, {})
+    of_real_scans = SimpleNamespace(manifest=SimpleNamespace(demonstration=False))
+    assert bool(_objection(ws, of_real_scans, compared, "")) == objects
