@@ -1,7 +1,7 @@
 """In which order the worklist has its scans."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from heapq import nlargest
 from statistics import fmean
 from typing import Any
@@ -9,8 +9,9 @@ from typing import Any
 from core.evaluate import SLICES_THAT_SPEAK
 from core.labels import HEMORRHAGIC
 from core.reading import certainty, hemorrhage_left_open, is_meaningless, not_head_ct
-from db.queries import listed
+from db import queries
 from services.review import Case
+from services.workspace import Workspace
 
 UNKNOWN = 0.5
 """The probability of hemorrhage where nothing is known: before all that the model thinks less likely than not."""
@@ -18,8 +19,14 @@ Place = Callable[[Case], Any]
 """What a scan is sorted by, smallest first."""
 
 
+def in_place(ws: Workspace, scan_ids: Collection[int]) -> list[int]:
+    """These scans study by study and slice by slice, whatever the model says of them; without those that are gone."""
+    with ws.db.reading() as session:
+        return [row.id for row in queries.scans(session, ids=scan_ids)]
+
+
 def _newest(_cases: Sequence[Case]) -> Place:
-    return lambda case: listed(case.scan)
+    return lambda case: queries.listed(case.scan)
 
 
 def _least_certain(_cases: Sequence[Case]) -> Place:

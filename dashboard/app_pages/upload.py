@@ -6,7 +6,16 @@ import streamlit as st
 from core.labels import counted
 from dashboard import resources
 from dashboard.components import frame, words
-from dashboard.components.uploading import forget_if_taken_back, lines, noted, notice, running, told, undo_button
+from dashboard.components.uploading import (
+    forget_if_taken_back,
+    lines,
+    noted,
+    notice,
+    read_all,
+    running,
+    told,
+    undo_button,
+)
 from services.review import NoSuchScan, case
 from services.uploads import Upload
 
@@ -24,7 +33,7 @@ else:
     )
 upload = frame.last_upload()
 if upload and upload.running:
-    running(upload)
+    running(ws, upload)
     st.stop()
 if upload:
     forget_if_taken_back(ws, upload)
@@ -65,8 +74,7 @@ if upload and upload.received:
         )
     read_column, list_column, undo_column, _ = st.columns([1.2, 1.2, 1, 1])
     if here and read_column.button(f"Read {counted(len(here), 'scan')}", type="primary", shortcut="S"):
-        frame.go_through(here)
-        st.switch_page("app_pages/review.py")
+        read_all(ws, here)
     if scan_ids and list_column.button("Show them in the worklist", shortcut="L"):
         try:
             frame.list_batch(case(ws, scan_ids[0], frame.reader()).scan.batch_id)

@@ -11,6 +11,7 @@ from core.labels import counted
 from dashboard.components import frame, words
 from services.arrivals import ANOTHER_PATIENT_NOTE, BURNED_IN_NOTE
 from services.intake import Received
+from services.ordering import in_place
 from services.removal import BatchInUse, taken_back, undo
 from services.review import cases
 from services.uploads import Upload
@@ -24,7 +25,7 @@ NAMED = 3
 _NOTICE = "batch_notice"
 
 
-def running(upload: Upload) -> None:
+def running(ws: Workspace, upload: Upload) -> None:
     """An upload under way, and what can be done meanwhile; at its end the page is drawn anew.
 
     By a loop, which a click ends: the reruns of a fragment that runs by the clock would end the page gone to next.
@@ -32,8 +33,7 @@ def running(upload: Upload) -> None:
     bar, here = st.progress(0.0), upload.scan_ids
     read, stop, _ = st.columns([1.4, 1, 2])
     if here and read.button("Read those already here", type="primary", shortcut="S"):
-        frame.go_through(here)
-        st.switch_page("app_pages/review.py")
+        read_all(ws, here)
     if stop.button("Stop", help="What is stored stays stored."):
         upload.stop()
     st.caption("You may go on meanwhile: leaving this page does not stop it.")
@@ -43,6 +43,12 @@ def running(upload: Upload) -> None:
         bar.progress(*_so_far(upload))
         time.sleep(LOOK_S)
     st.rerun()
+
+
+def read_all(ws: Workspace, scan_ids: list[int]) -> None:
+    """To the scans of an upload, slice by slice: files come in any order."""
+    frame.go_through(in_place(ws, scan_ids))
+    st.switch_page("app_pages/review.py")
 
 
 def _so_far(upload: Upload) -> tuple[float, str]:

@@ -12,7 +12,7 @@ from services.models import serving_model
 from services.removal import undo
 from services.review import cases
 from services.uploads import Upload
-from tests.conftest import png
+from tests.conftest import dicom, png
 from tests.dashboard.conftest import on, words
 
 
@@ -86,6 +86,19 @@ def test_what_was_there_already_can_be_read(app, demo):
     on(app, "upload")
     next(b for b in app.button if b.label == "Read 1 scan").click().run()
     assert app.session_state["queue"] == [known]
+
+
+def test_slices_that_come_in_any_order_are_read_in_that_of_the_head(app, demo):
+    places = [11, 9, 12, 10]
+    upload = Upload(demo, serving_model(demo), [(f"({i}).dcm", dicom(i)) for i in places], actor="Reader 1")
+    upload.start()
+    upload.wait()
+    app.run()
+    app.session_state["upload"] = upload
+    on(app, "upload")
+    next(b for b in app.button if b.label == "Read 4 scans").click().run()
+    place = {case.scan.id: case.scan.number for case in cases(demo, "R")}
+    assert [place[scan_id] for scan_id in app.session_state["queue"]] == sorted(places)
 
 
 def test_a_file_that_was_there_under_another_patient_is_told_above_the_table(app, demo):
