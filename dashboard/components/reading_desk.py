@@ -15,7 +15,7 @@ def current_queue() -> list[int]:
     if "queue" not in st.session_state:
         everything = cases(resources.workspace(), frame.reader(), blind_first=frame.blind_first())
         ids, asked = queue(everything), st.session_state.get("scan")
-        st.session_state["queue"] = ids if asked is None or asked in ids else [asked, *ids]
+        st.session_state["queue"] = ids if asked is None else [asked, *(scan_id for scan_id in ids if scan_id != asked)]
         st.session_state["unread_ones"] = True
     return list(st.session_state["queue"])
 
@@ -151,7 +151,11 @@ def say_ended() -> None:
         for case in gone_through
     )
     if left:
-        whose, why = ("", "skipped, or before another reader") if unread_ones else (" of yours", "skipped")
+        whose, why = (
+            ("", "skipped, or before another reader")
+            if unread_ones
+            else (" of yours", "skipped, or before the one you began with")
+        )
         st.info(
             f"This list is gone through. Without a verdict{whose} so far: {left} of {counted(len(ids), 'scan')} "
             f"({why}).",

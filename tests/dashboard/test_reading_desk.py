@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from core.settings import ROOT
 from db.session import UnusableLog
 from services.desks import LEFT_AFTER_S, Desks
-from services.review import cases, new_click, record
+from services.review import cases, new_click, queue, record
 from tests.dashboard.conftest import on, words
 
 
@@ -38,6 +38,17 @@ def test_two_who_begin_together_do_not_read_the_same_scans(app, another, demo):
     assert not by_eve & by_gus
 
 
+@pytest.mark.parametrize("number", [0, 7, -1])
+def test_a_link_to_an_unread_scan_begins_the_list(app, demo, number):
+    unread = queue(cases(demo, "Eve"))
+    linked = unread[number]
+    app.query_params["reader"], app.query_params["scan"] = "Eve", str(linked)
+    assert f"**1 of {len(unread)} ·" in words(on(app, "review"))
+    assert app.session_state["queue"] == [linked, *(scan for scan in unread if scan != linked)]
+    app.button(key="next").click().run()
+    assert f"**2 of {len(unread)} ·" in words(app)
+
+
 def test_a_list_that_was_chosen_is_gone_through_whoever_has_read_it(app, another, demo):
     app.query_params["reader"] = "Eve"
     on(app, "review")
@@ -50,7 +61,7 @@ def test_a_list_that_was_chosen_is_gone_through_whoever_has_read_it(app, another
     another.button(key="next").click().run()
     assert another.session_state["scan"] == read
     another.button(key="next").click().run()
-    assert "Without a verdict of yours so far: 2 of 2 scans (skipped)." in words(another)
+    assert "Without a verdict of yours so far: 2 of 2 scans (skipped, or before the one you began" in words(another)
 
 
 @pytest.mark.parametrize(("click", "said"), [("next", ""), ("verdict", "Your verdict is stored. ")])
