@@ -18,6 +18,7 @@ from dashboard import resources
 from dashboard.components import words
 from db.models import LONGEST_NAME
 from db.session import UnusableLog
+from services.ordering import in_place
 from services.review import UNNAMED_READER, Case, known_reader, note_shown, pass_on_shown
 from services.uploads import Upload
 
@@ -226,7 +227,7 @@ def _another_reader() -> None:
     before, _ = st.session_state["reading_as"]
     resources.desks().leave(before)
     if before != UNNAMED_READER:
-        _tell_nothing()
+        _tell_nothing(passed=False)
 
 
 def take_reader() -> None:
@@ -244,24 +245,34 @@ def take_reader() -> None:
 
 def _keep_list() -> None:
     """Whoever begins or ends to read blind stays where they are, or is told that the list was left."""
-    if blind_first() and _tell_nothing():
+    if blind_first() and _tell_nothing(passed=True):
         left = "The list was chosen by what the model says and would tell its answers; this is another one."
         st.session_state["notice"] = "info", left
     st.session_state.pop("revealed", None)
 
 
-def _tell_nothing() -> bool:
-    """Take from the list what it tells of the model: its order becomes that of the scans' numbers, from the one on the
-    desk on, and one that was chosen by answers is left, but for that scan. Whether it was left."""
+def _tell_nothing(*, passed: bool) -> bool:
+    """Take from the list what it tells of the model: it goes on from the scan on the desk slice by slice, and one that
+    was chosen by answers is left, but for that scan. Whether it was left. What comes before, its reader has `passed`
+    and can go back to; before another reader it comes last."""
     if st.session_state.get("by_answer"):
         st.session_state.pop("queue", None)
         st.session_state["by_answer"] = False
         return True
     if "queue" in st.session_state:
         ids, scan = st.session_state["queue"], st.session_state.get("scan")
-        here = [scan] if scan in ids else []
-        st.session_state["queue"] = here + sorted(ids[ids.index(scan) + 1 :] if here else ids)
+        kept = ids[: ids.index(scan) + 1] if passed and scan in ids else []
+        rest = _slice_by_slice(ids[len(kept) :])
+        begin = rest.index(scan) if scan in rest else 0
+        st.session_state["queue"] = kept + rest[begin:] + rest[:begin]
     return False
+
+
+def _slice_by_slice(ids: list[int]) -> list[int]:
+    try:
+        return in_place(resources.workspace(), ids)
+    except UnusableLog:  # as the page will say
+        return sorted(ids)
 
 
 def forget_queue() -> None:

@@ -41,7 +41,43 @@ def test_a_list_chosen_by_answers_is_left_where_they_may_not_be_known(app, demo,
         assert len(app.session_state["queue"]) > len(chosen)
         assert ("this is another one" in words(app)) == (change == "blind first"), "who is new has chosen none"
     else:
-        assert app.session_state["queue"] == [chosen[1], *sorted(chosen[2:])], "what came before tells as much"
+        slices = [case.scan.id for case in cases(demo, "Ada", ids=chosen)]
+        rest = [scan for scan in slices if scan not in chosen[:2]]
+        at = slices.index(chosen[1])
+        went_on = {"blind first": chosen[:2] + rest, "another reader": slices[at:] + slices[:at]}
+        assert app.session_state["queue"] == went_on[change], "what came before tells another reader as much"
+
+
+def test_whoever_begins_to_read_blind_can_go_back_and_loses_nothing_skipped(app, demo):
+    slices = [case.scan.id for case in cases(demo, "Ada")][:6]
+    app.query_params["reader"] = "Ada"
+    app.run()
+    app.session_state["queue"], app.session_state["scan"] = slices, slices[0]
+    on(app, "review")
+    for _ in range(4):
+        app.button(key="next").click().run()
+    app.toggle(key="blind_first").set_value(True).run()
+    assert "**5 of 6 ·" in words(app)
+    app.button(key="back").click().run()
+    assert app.session_state["scan"] == slices[3]
+    for _ in range(3):
+        app.button(key="next").click().run()
+    assert "Without a verdict of yours so far: 6 of 6 scans" in words(app)
+
+
+def test_a_list_that_goes_on_blind_tells_nothing_where_the_log_fails_either(app, demo, monkeypatch):
+    def held(*_):
+        raise UnusableLog("Another program holds it.")
+
+    app.query_params["reader"] = "Ada"
+    on(app, "review")
+    ids = list(app.session_state["queue"])
+    app.session_state["queue"], app.session_state["scan"] = sorted(ids, reverse=True), max(ids)
+    with monkeypatch.context() as patched:
+        patched.setattr("dashboard.components.frame.in_place", held)
+        app.toggle(key="blind_first").set_value(True).run()
+    assert not app.exception
+    assert app.session_state["queue"] == [max(ids), *sorted(ids)[:-1]]
 
 
 def test_who_says_their_name_has_seen_what_they_saw_before(app, demo):
