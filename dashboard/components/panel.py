@@ -180,7 +180,9 @@ def own_verdict(case: Case) -> None:
     if reading is not None and not not_head_ct(reading) and case.own_verdict in CLASSES:
         theirs = "the same" if reading.label == case.own_verdict else in_words(reading.label).lower()
         compared = f": the model says {theirs}." if not abstains(reading) else ": the model abstains."
-    st.markdown(f":material/check_circle: **You said {said.lower()}**{compared} Choose again to change it.")
+    revealed = reading_desk.just_revealed(case)
+    change = "A click changes it, no key does until you go on (→)." if revealed else "Choose again to change it."
+    st.markdown(f":material/check_circle: **You said {said.lower()}**{compared} {change}")
 
 
 def settle(case: Case) -> None:

@@ -117,12 +117,15 @@ def test_blind_first_reveals_only_after_the_verdict(app, demo):
     [line] = [line for line in history(demo, scan) if line.reader == "Reader 1"]
     assert line.blind
     assert not any(b.proto.shortcut for b in verdict_buttons(app)), "a key in rhythm would change the verdict"
+    assert "no key does until you go on" in words(app)
     next(b for b in app.button if b.label == "Back").click().run()
     assert not any(b.proto.shortcut for b in verdict_buttons(app)), "before the first there is none: it has not gone on"
+    assert "no key does until you go on" in words(app)
     next(b for b in app.button if b.label == "Next").click().run()
     assert all(b.proto.shortcut for b in verdict_buttons(app))
     next(b for b in app.button if b.label == "Back").click().run()
     assert app.session_state["scan"] == scan
+    assert "Choose again to change it" in words(app)
     assert all(b.proto.shortcut for b in verdict_buttons(app)), "whoever comes back to change it may use the keys"
 
 
