@@ -108,6 +108,8 @@ if not shown:
 
 number = st.pagination(pages, key="worklist_page", persist_state="session") if pages > 1 else 1
 visible = shown[(number - 1) * PER_PAGE : number * PER_PAGE]
+if len(shown) > 1:
+    st.caption("Scans are read in the *Order* chosen above, however a column's head sorts this table.")
 
 
 def _row(case: Case) -> dict[str, object]:
