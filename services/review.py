@@ -268,7 +268,8 @@ def record(
     """File one review. The same `click_id` and verdict again return the review they made.
 
     Raises ValueError for an unknown verdict or no reader, NoSuchScan, and ScanChanged where the scan has been
-    reviewed since `expected_version`, by another reader or with another verdict by the same click.
+    reviewed since `expected_version`, by another reader or with another verdict by the same click; but a reader's first
+    verdict, if it is blind, is filed whatever another said meanwhile: it does not rest on that.
     """
     if verdict not in VERDICTS:
         raise ValueError(f"got the verdict {verdict!r}, must be one of {', '.join(VERDICTS)}")
@@ -286,24 +287,25 @@ def record(
         scan = session.get(models.Scan, scan_id)
         if scan is None:
             raise NoSuchScan(f"There is no scan {scan_id} in the case log.")
-        if scan.version != expected_version:
-            raise ScanChanged(_who_was_faster(session, scan_id, told=not blind))
         reader = review_queries.spelling(session, reader)
+        unseen = blind and not review_queries.may_have_seen(session, reader, scan_id)
+        independent = unseen and not adjudication and not review_queries.read_by(session, reader, [scan_id])
+        if scan.version != expected_version and not independent:
+            raise ScanChanged(_who_was_faster(session, scan_id, told=not blind))
         counts = review_queries.verdicts(session, [scan_id]).get(scan_id)
         adjudication = adjudication or (counts is not None and counts.settled_by == reader)  # a second thought
-        blind = blind and not review_queries.may_have_seen(session, reader, scan_id)
         review = models.Review(
             scan_id=scan_id,
             reader=reader,
             verdict=verdict,
-            blind=blind,
+            blind=unseen,
             adjudication=adjudication,
             click_id=click_id,
         )
         scan.version += 1
         session.add(review)
         session.flush()
-        detail = {"scan": scan_id, "review": review.id, "verdict": verdict, "blind": blind, "settles": adjudication}
+        detail = {"scan": scan_id, "review": review.id, "verdict": verdict, "blind": unseen, "settles": adjudication}
         audit.append(session, review.reader, "review", detail)
         review_queries.note_told(session, reader, scan_id)
         return review

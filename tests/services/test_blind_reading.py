@@ -135,8 +135,27 @@ def test_a_blind_reader_is_told_nobody_elses_verdict(ws, scan_ids):
     for i, verdict in enumerate(("unsure", "unusable")):
         say(ws, scan_ids[i], verdict, reader="Ben")
         assert case(ws, scan_ids[i], "Ann", blind_first=True).state == "read"
+    say(ws, scan_ids[0], "ischemic", version=1, blind=True)
+    say(ws, scan_ids[0], "unsure", reader="Ben")
     with pytest.raises(ScanChanged, match="Ben filed a verdict on this scan"):
-        say(ws, scan_ids[0], "ischemic", version=0, blind=True)
+        say(ws, scan_ids[0], "no_stroke", version=2, blind=True)
+
+
+def test_a_first_blind_verdict_stands_whatever_another_said_meanwhile(ws, scan_ids):
+    say(ws, scan_ids[0], "unsure", reader="Ben", version=0, blind=True)
+    assert say(ws, scan_ids[0], "ischemic", version=0, blind=True).blind
+    assert case(ws, scan_ids[0], "Ann").state == "readers differ"
+    with pytest.raises(ScanChanged):
+        say(ws, scan_ids[0], "no_stroke", version=0, blind=True)  # by Ann, in another tab
+
+
+@pytest.mark.parametrize("why", ["they have been shown the answer", "it would settle"])
+def test_a_verdict_that_is_not_independent_does_not_stand_unseen(ws, scan_ids, why):
+    say(ws, scan_ids[0], "unsure", reader="Ben", version=0)
+    if why == "they have been shown the answer":
+        note_shown(ws, case(ws, scan_ids[0], "Ann"), "Ann")
+    with pytest.raises(ScanChanged):
+        say(ws, scan_ids[0], "ischemic", version=0, blind=True, adjudication=why == "it would settle")
 
 
 def test_the_audit_stream_is_blind_without_being_asked(ws, scan_ids):
