@@ -61,7 +61,7 @@ for note in notes:
         st.warning(note, icon=":material/info:")
 if live.selection.unread_by_model:
     questions.offer_reading(ws, question)
-st.dataframe(tables.overall(live), hide_index=True, width="stretch")
+st.table(tables.overall(live).set_index("Figure"))
 for note in notes:
     if not note.startswith("**"):
         st.caption(note)

@@ -117,10 +117,10 @@ def _row(case: Case) -> dict[str, object]:
         "Scan": resources.thumbnail(case.scan.content_hash),
         "No.": case.scan.id,
         "Case": case.title + (" · synthetic" if case.scan.synthetic else ""),
-        "Model": words.model_column(case),
-        "Confidence": _confidence(case),
         "State": case.state,
         "Verdict": in_words(case.verdict.label or "") if case.verdict and not case.hidden else "",
+        "Model": words.model_column(case),
+        "Confidence": _confidence(case),
         "Received": words.local(case.scan.created_at),
     }
 

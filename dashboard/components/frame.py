@@ -46,6 +46,15 @@ _STYLE = f"""
 }}
 [data-testid="stAlertContainer"] {{ padding: 0.5rem 0.8rem; }}
 .st-key-{STEADY} {{ min-height: 18rem; }}
+@media (max-width: 1279px) {{  /* on a small screen no button's words are cut */
+  html {{ font-size: 14px !important; }}
+  [data-testid="stMainBlockContainer"] {{ padding: 2rem 1rem 1rem !important; }}
+  [data-testid="stSidebar"]:not([data-collapsed="true"]) {{ min-width: 12rem !important; max-width: 12rem !important; }}
+  [data-testid="stMain"] .stButton button, [data-testid="stMain"] [data-testid="stPopover"] button {{
+    padding-inline: 0.4rem;
+  }}
+  [data-testid="stMain"] [data-testid="stButtonGroup"] button {{ padding-inline: 0.45rem; }}
+}}
 </style>
 """
 

@@ -13,6 +13,11 @@ from tests.conftest import png
 from tests.dashboard.conftest import on, words
 
 
+def test_on_a_small_screen_what_has_been_read_lies_in_view(app, demo):
+    columns = list(on(app, "worklist").dataframe[0].value)
+    assert columns == ["Scan", "No.", "Case", "State", "Verdict", "Model", "Confidence", "Received"]
+
+
 def test_a_scan_is_found_by_the_number_that_a_note_names(app, demo):
     wanted = cases(demo, "Reader 1")[3]
     assert "read in the *Order* chosen above" in words(on(app, "worklist"))
