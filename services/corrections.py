@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import select
 
-from core.labels import CLASSES, HEMORRHAGIC, in_words
+from core.labels import CLASSES, HEMORRHAGIC, SPLITS, counted, in_words
 from core.likeness import in_first_part
 from core.manifest import CALIBRATED_FROM, OPERATING_POINT_FROM, TYPICAL_FROM, Manifest
 from core.scan import COLOURED, CONTRAST
@@ -83,18 +84,36 @@ def too_few(
 ) -> str | None:
     """Why these labels cannot train a model that tells `classes` apart, and can say as much of its answers as the
     `champion`, and judge it; None where they can."""
-    rule = ws.settings.retrain
-    if len(items) < rule.min_scans:
-        demo = "; verdicts on demo cases do not count" if not items and labelled_scans(ws, synthetic=True) else ""
-        said = f"At least {rule.min_scans} scans with a verdict are needed to train on; there are {len(items)}{demo}."
-        more = _more_to_say_as_much(champion) if champion and not champion.demonstration else ""
-        return f"{said} To replace the model that serves takes more: {more}." if more else said
-    return (
-        _too_few_to_judge(ws, [item for item in items if item.split == "test"])
+    serves = None if champion is None or champion.demonstration else champion
+    problem = (
+        _too_few_at_all(ws, items)
+        or _too_few_to_judge(ws, [item for item in items if item.split == "test"])
         or _too_few_to_settle(items)
         or _too_few_to_learn(items, classes)
-        or (None if champion is None or champion.demonstration else _too_little_to_say_as_much(ws, items, champion))
+        or (_too_little_to_say_as_much(ws, items, serves) if serves else None)
     )
+    if problem and serves:  # all at once: else who has mended one want would be told of the next
+        problem += f" To replace the model that serves takes {_what_it_takes(ws, serves)}."
+    return problem
+
+
+def by_part(items: Sequence[Item]) -> list[str]:
+    """How many scans each part has of each class, a line a part."""
+    counts, lines = Counter((item.split, item.label) for item in items), []
+    for split in SPLITS:
+        per_class = ", ".join(f"{in_words(c).lower()} {counts[split, c]}" for c in CLASSES if counts[split, c])
+        scans = counted(sum(item.split == split for item in items), "scan")
+        patients = counted(len({item.patient_key for item in items if item.split == split}), "patient")
+        lines.append(f"{split}: {scans} of {patients} ({per_class or 'none'})")
+    return lines
+
+
+def _too_few_at_all(ws: Workspace, items: Sequence[Item]) -> str | None:
+    least = ws.settings.retrain.min_scans
+    if len(items) >= least:
+        return None
+    demo = "; verdicts on demo cases do not count" if not items and labelled_scans(ws, synthetic=True) else ""
+    return f"At least {least} scans with a verdict are needed to train on; there are {len(items)}{demo}."
 
 
 def _too_few_to_judge(ws: Workspace, test: Sequence[Item]) -> str | None:
@@ -146,13 +165,14 @@ def _is_calibrated(champion: Manifest) -> bool:
     return bool(champion.calibration.scans) or champion.abstain_below is not None
 
 
-def _more_to_say_as_much(champion: Manifest) -> str:
-    """What `_too_little_to_say_as_much` asks for, in one clause; nothing for a champion that says little."""
-    settles, flags = _is_calibrated(champion), champion.false_flags is not None
+def _what_it_takes(ws: Workspace, champion: Manifest) -> str:
+    """What `too_few` asks for, in one clause."""
+    rule, settles, flags = ws.settings.retrain, _is_calibrated(champion), champion.false_flags is not None
     needed = [
-        *([f"{TYPICAL_FROM} scans to train on"] if flags else []),
+        f"{TYPICAL_FROM if flags else rule.min_scans} scans {'to train on' if flags else 'with a verdict'}",
         *([f"{CALIBRATED_FROM} of patients kept for validation"] if settles or flags else []),
         *([f"{OPERATING_POINT_FROM} hemorrhagic ones there"] if HEMORRHAGIC in champion.operating_points else []),
+        f"{rule.min_test_scans} of {rule.min_test_patients} patients kept for testing",
         *([f"each of {len(champion.classes)} answers in every part"] if settles else []),
     ]
     return ", ".join(needed)

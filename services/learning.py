@@ -15,7 +15,7 @@ from core import bundle
 from core import manifest as manifests
 from core.bundle import Bundle
 from core.dataset import DatasetError, Examples, Sample, check_classes, load
-from core.labels import CLASSES, SPLITS, counted, in_words
+from core.labels import CLASSES, SPLITS, counted
 from core.manifest import BadBundle, Manifest
 from core.network import build
 from core.preprocess import InputSpec
@@ -25,7 +25,7 @@ from core.train import Progress, fit
 from db import audit, models
 from db.images import ImageMissing
 from services import models as versions
-from services.corrections import Item, labelled, snapshot_digest, to_keep, too_few
+from services.corrections import Item, by_part, labelled, snapshot_digest, to_keep, too_few
 from services.gate import ACTOR, Decision, decide
 from services.jobs import Busy, lock_path
 from services.publishing import UNTESTED, Origin, publish_fit
@@ -56,12 +56,8 @@ def _retrain(ws: Workspace, dry_run: bool, synthetic: bool, progress: Progress, 
     serving = versions.serving_model(ws).manifest
     champion = versions.demonstration_model(ws).manifest if synthetic and not serving.demonstration else serving
     items, copies, withheld = labelled(ws, synthetic=synthetic)
-    counts = Counter((item.split, item.label) for item in items)
-    for split in SPLITS:
-        per_class = ", ".join(f"{in_words(c).lower()} {counts[split, c]}" for c in CLASSES if counts[split, c])
-        scans = counted(sum(item.split == split for item in items), "scan")
-        patients = counted(len({item.patient_key for item in items if item.split == split}), "patient")
-        say(f"{split}: {scans} of {patients} ({per_class or 'none'})")
+    for line in by_part(items):
+        say(line)
     if copies:
         say(f"Left out: {counted(copies, 'scan')} for validation or testing that nearly copy one of another part.")
     if withheld:

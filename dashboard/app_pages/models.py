@@ -9,7 +9,7 @@ from dashboard import resources
 from dashboard.components import frame, words
 from db.session import UnusableLog
 from services import jobs
-from services.corrections import labelled_scans, runs, to_keep, too_few
+from services.corrections import by_part, labelled_scans, runs, to_keep, too_few
 from services.models import NoSuchVersion, ServesNoMore, Version, list_versions, promote, rollback, way_back
 from services.tables import percent
 
@@ -135,10 +135,9 @@ back.button(
     help="Let the version that served before serve again.",
 )
 patients = counted(len({item.patient_key for item in items}), "patient")
-learned = sum(item.split == "train" for item in items)
-words_column.write(
-    problem or f"{counted(len(items), 'reviewed scan')} of {patients}; {learned} of these scans are to train on."
-)
+words_column.write(problem or f"{counted(len(items), 'reviewed scan')} of {patients}: enough to train on.")
+if items:
+    st.caption("  \n".join(by_part(items)))
 
 
 @st.fragment(run_every=2 if running else None)

@@ -4,8 +4,10 @@ import pytest
 
 from core.manifest import WEIGHTS
 from services import jobs
-from services.models import champion, folder_of, promote
-from tests.conftest import publish_network
+from services.intake import Incoming, receive
+from services.models import champion, folder_of, promote, serving_model
+from services.review import new_click, record
+from tests.conftest import png, publish_network
 from tests.dashboard.conftest import on, words
 
 
@@ -85,3 +87,11 @@ def test_too_few_corrections_are_said_and_nothing_can_be_started(app, demo, monk
     on(app, "models")
     assert button(app, "Retrain").disabled
     assert "there are 0; verdicts on demo cases do not count" in words(app)
+
+
+def test_what_a_retraining_has_and_lacks_is_said_part_by_part(app, demo):
+    [one] = receive(demo, serving_model(demo), [Incoming("1.png", png(1))], source="upload", actor="a")
+    record(demo, one.scan_id, reader="Ann", verdict="no_stroke", expected_version=0, click_id=new_click())
+    said = words(on(app, "models"))
+    assert "1 scan of 1 patient (no stroke 1)" in said
+    assert said.count("0 scans of 0 patients (none)") == 2

@@ -7,7 +7,7 @@ from core.labels import CLASSES, HEMORRHAGIC, ISCHEMIC, NO_STROKE
 from core.scan import COLOURED, CONTRAST
 from core.settings import CalibrationSettings
 from db import models
-from services.corrections import Item, labelled, labelled_scans, to_keep, too_few
+from services.corrections import Item, by_part, labelled, labelled_scans, to_keep, too_few
 from services.learning import _start_run, retrain
 from services.review import new_click, record
 from services.workspace import DEMO_BUNDLES, SHIPPED_BUNDLES
@@ -102,8 +102,7 @@ def test_what_the_champion_says_of_its_answers_must_be_settled_again(ws):
     shipped = manifests.read_manifest(manifests.versions(SHIPPED_BUNDLES)[-1])
     assert too_few(ws, ENOUGH, (), demonstration) is None
     assert "20 reviewed scans of patients kept for validation" in too_few(ws, ENOUGH, (), shipped)
-    at_once = "100 scans to train on, 20 of patients kept for validation, 10 hemorrhagic ones there, each of 3 answers"
-    assert at_once in too_few(ws, ENOUGH[:19], (), shipped)
+    assert "there are 19. To replace the model that serves takes 100 scans" in too_few(ws, ENOUGH[:19], (), shipped)
     assert too_few(ws, ENOUGH[:19], (), demonstration).endswith("there are 19.")
     more = [*ENOUGH, *items("validation", *[NO_STROKE] * 19, *[HEMORRHAGIC] * 9)]
     assert "10 hemorrhagic scans" in too_few(ws, more, (), shipped)
@@ -119,6 +118,24 @@ def test_what_the_champion_says_of_its_answers_must_be_settled_again(ws):
     assert too_few(ws, more, (), shipped) is None
     ws.settings.calibration = CalibrationSettings(sensitivity={"ischemic": 0.9})
     assert "names no hemorrhagic. Put it back" in too_few(ws, more, (), shipped)
+
+
+def test_whatever_is_wanting_all_that_a_retraining_takes_is_said(ws):
+    shipped = manifests.read_manifest(manifests.versions(SHIPPED_BUNDLES)[-1])
+    all_of_it = (
+        " To replace the model that serves takes 100 scans to train on, 20 of patients kept for validation, 10 "
+        "hemorrhagic ones there, 5 of 5 patients kept for testing, each of 3 answers in every part."
+    )
+    for some in (ENOUGH[:19], without("test"), without("validation"), ENOUGH):
+        assert too_few(ws, some, CLASSES, shipped).endswith(all_of_it)
+
+
+def test_how_many_there_are_is_said_of_each_part():
+    assert by_part([*items("train", NO_STROKE, HEMORRHAGIC, NO_STROKE), *items("test", ISCHEMIC)]) == [
+        "train: 3 scans of 3 patients (hemorrhagic 1, no stroke 2)",
+        "validation: 0 scans of 0 patients (none)",
+        "test: 1 scan of 1 patient (ischemic 1)",
+    ]
 
 
 def test_only_a_training_from_scratch_may_forget_classes():
