@@ -141,7 +141,7 @@ def risk_coverage_figure(report: Report, abstain_below: float | None = None) -> 
     if abstain_below is not None:
         answered = float(curve.coverage[curve.confidence >= abstain_below].max(initial=0))
         side = "top left" if answered > 0.5 else "top right"
-        said = f"sure enough: {counted_share(answered)}, what it flags included"
+        said = f"sure enough: {counted_share(answered)}<br>(what it flags included)"
         figure.add_vline(
             x=100 * answered, line_dash="dash", line_color="gray", annotation_text=said, annotation_position=side
         )

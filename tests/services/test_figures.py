@@ -31,7 +31,7 @@ def test_the_line_stands_where_the_model_begins_to_abstain(report):
     assert line.x0 == line.x1 == pytest.approx(answered)
     assert figure.data[0].x[-1] == pytest.approx(100)
     assert figure.data[0].y[-1] == pytest.approx(100 * (1 - report.accuracy.value))
-    assert figure.layout.annotations[0].text == f"sure enough: {answered:.0f} %, what it flags included"
+    assert figure.layout.annotations[0].text == f"sure enough: {answered:.0f} %<br>(what it flags included)"
 
 
 def test_a_calibration_error_of_few_patients_is_said_to_have_no_interval():
