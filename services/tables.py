@@ -201,9 +201,10 @@ def _gain_in_words(name: str) -> str:
     return f"{figure.upper()}, {in_words(label).lower()}" if label else figure.capitalize()
 
 
-def _of_the_choice(selection: Selection) -> list[str]:
+def _of_the_choice(selection: Selection, stream: AuditStream) -> list[str]:
     """How the scans with a verdict came to be these."""
     found = []
+    random = "Trust those of" if stream.report else "None counts yet in"
     if selection.unread_by_model:
         found.append(
             "**Not all reviewed scans.** Not read by this version, mostly from before it served: "
@@ -215,7 +216,7 @@ def _of_the_choice(selection: Selection) -> list[str]:
             f"**Not a random sample.** {selection.read} scans have been reviewed and {selection.unread} have not; the "
             f"model is {surer} sure of those that were (median confidence {percent(selection.confidence_read)}, "
             f"against {percent(selection.confidence_unread)}). On all scans the figures would differ. "
-            "Trust those of the random audit stream."
+            f"{random} the random audit stream."
         )
     elif selection.unread_by_both:
         found.append(
@@ -259,7 +260,7 @@ def _of_the_stream(stream: AuditStream, question: Question) -> list[str]:
 
 def notes(live: LiveEvaluation) -> list[str]:
     """What has to be known before the figures are believed."""
-    found = _of_the_choice(live.selection)
+    found = _of_the_choice(live.selection, live.audit_stream)
     found += _never_called(live.report) if live.report else []
     found += _of_the_stream(live.audit_stream, live.question)
     for column, of in (

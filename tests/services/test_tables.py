@@ -53,6 +53,10 @@ def test_scans_picked_by_confidence_are_called_that(log):
     assert live.selection.told_apart.value == 1
     assert notes(live)[0].startswith("**Not a random sample.** 30 scans have been reviewed and 10 have not")
     assert "more sure" in notes(live)[0]
+    assert live.audit_stream.report
+    assert notes(live)[0].endswith("Trust those of the random audit stream.")
+    without = replace(live, audit_stream=replace(live.audit_stream, report=None, counted=0))
+    assert notes(without)[0].endswith("None counts yet in the random audit stream.")
 
 
 def test_what_is_not_known_of_a_training_is_not_downloaded_as_no(log):
