@@ -88,10 +88,7 @@ def _never_called(report: Report) -> list[str]:
     names, counts = " or ".join(in_words(name).lower() for name in never), " and ".join(map(str, never.values()))
     said = f"**The model called none of these scans {names}**; readers called {counts} so."
     one_answer = sum(figures.precision.n > 0 for figures in report.per_class.values()) == 1
-    undefined = (
-        " Figures that need two answers to compare (Matthews correlation, kappa) are not defined then, and have no "
-        "interval."
-    )
+    undefined = " The Matthews correlation, which needs two answers to compare, is not defined then."
     return [said + (undefined if one_answer else "")]
 
 

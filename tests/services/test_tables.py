@@ -108,10 +108,13 @@ def test_a_class_that_is_never_called_is_said(log):
     says_of_all(ws, "ischemic", {"hemorrhagic": 0.06, "ischemic": 0.9, "no_stroke": 0.04})
     said = " ".join(notes(asked(ws)))
     assert "The model called none of these scans hemorrhagic" in said
-    assert "are not defined then" in said
+    assert "Matthews correlation, which needs two answers to compare, is not defined then." in said
+    [with_model] = [pair for pair in asked(ws).agreement if pair.first == "Ann" and pair.second != "Ben"]
+    assert with_model.kappa.value == 0, "defined, and said to be zero"
+    assert overall(asked(ws)).set_index("Figure").loc["Matthews correlation", "These scans"] == "–"
     with ws.db.writing() as session:
         session.query(models.Reading).first().probabilities = {"hemorrhagic": 0.04, "ischemic": 0.06, "no_stroke": 0.9}
-    assert "are not defined then" not in " ".join(notes(asked(ws))), "two answers can be compared"
+    assert "is not defined then" not in " ".join(notes(asked(ws))), "two answers can be compared"
     table = overall(asked(ws)).set_index("Figure")
     assert table.loc["A model that always says the commonest class", "These scans"].startswith("accuracy 0.5")
 
