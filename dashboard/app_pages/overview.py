@@ -6,7 +6,7 @@ from core.labels import counted, in_words
 from core.manifest import BadBundle
 from dashboard import resources
 from dashboard.components import frame, words
-from services.demo import load_demo
+from services.demo import DEMO_READER, load_demo
 from services.models import demonstration_model
 from services.overview import overview
 
@@ -65,8 +65,8 @@ if now.disputed:
     )
 if now.synthetic:
     st.caption(
-        f"{now.synthetic} of {counted(now.scans, 'scan')} are synthetic demo cases. They never mix with real ones in "
-        "figures."
+        f"{now.synthetic} of {counted(now.scans, 'scan')} are synthetic demo cases, some of which came with the "
+        f"verdict of a made-up “{DEMO_READER}”. They never mix with real ones in figures."
     )
 
 if model:

@@ -29,6 +29,7 @@ def test_an_empty_log_offers_the_demo_cases(app):
     next(b for b in app.button if b.label == "Load demo cases").click().run()
     assert not app.exception
     assert {m.label: m.value for m in app.metric}["Scans in the log"] == "40"
+    assert "came with the verdict of a made-up “Demo reader”" in words(app), "else who has read the 24?"
 
 
 def test_a_full_disk_is_said_where_demo_cases_are_loaded_and_a_batch_is_taken_back(
