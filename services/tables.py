@@ -265,7 +265,9 @@ def notes(live: LiveEvaluation) -> list[str]:
         ("settled_on", "patients whose scans its calibration and thresholds come from"),
     ):
         if n := live.count(column):
-            found.append(f"Of {of}, and so with better figures: {counted(n, 'scan')} of these.")
+            found.append(
+                f"{counted(n, 'scan')} of these {'is' if n == 1 else 'are'} of {of}: that betters the figures."
+            )
     if n := live.count("copy"):
         found.append(
             f"Nearly the same image as another of these: {counted(n, 'scan')}. Each counts by itself here, so that the "

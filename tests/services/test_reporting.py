@@ -94,7 +94,7 @@ def test_patients_whose_scans_its_rules_come_from_are_not_unmet(log, publish_unt
     assert live.audit_stream.counted == 4
     said = " ".join(notes(live))
     assert "of patients its calibration and thresholds come from" in said
-    assert "and so with better figures: 1 scan of these" in said
+    assert "1 scan of these is of patients whose scans its" in said
 
 
 def test_near_copies_are_counted_and_said(log):

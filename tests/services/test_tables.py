@@ -59,6 +59,13 @@ def test_scans_picked_by_confidence_are_called_that(log):
     assert notes(without)[0].endswith("None counts yet in the random audit stream.")
 
 
+def test_scans_of_patients_that_a_version_has_met_are_said(log):
+    live = asked(log[0])
+    for met, said in ((1, "1 scan of these is of patients"), (2, "2 scans of these are of patients")):
+        live.rows["seen_in_training"] = [place < met for place in range(len(live.rows))]
+        assert f"{said} that the model was trained on: that betters the figures." in notes(live)
+
+
 def test_what_is_not_known_of_a_training_is_not_downloaded_as_no(log):
     ws, _ = log
     live = asked(ws)
