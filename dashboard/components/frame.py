@@ -46,6 +46,7 @@ _STYLE = f"""
 }}
 [data-testid="stAlertContainer"] {{ padding: 0.5rem 0.8rem; }}
 .st-key-{STEADY} {{ min-height: 18rem; }}
+[data-testid="stBaseButton-primary"] kbd {{ opacity: 1; }}  /* a key's letter, which was faint on blue */
 @media (max-width: 1279px) {{  /* on a small screen no button's words are cut */
   html {{ font-size: 14px !important; }}
   [data-testid="stMainBlockContainer"] {{ padding: 2rem 1rem 1rem !important; }}
