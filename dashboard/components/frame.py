@@ -271,7 +271,8 @@ def _tell_nothing(*, passed: bool) -> bool:
         return True
     if "queue" in st.session_state:
         ids, scan = st.session_state["queue"], st.session_state.get("scan")
-        kept = ids[: ids.index(scan) + 1] if passed and scan in ids else []
+        place = len(ids) if st.session_state.get("finished") else ids.index(scan) + 1 if scan in ids else 0
+        kept = ids[:place] if passed else []
         rest = _slice_by_slice(ids[len(kept) :])
         begin = rest.index(scan) if scan in rest else 0
         st.session_state["queue"] = kept + rest[begin:] + rest[:begin]

@@ -65,6 +65,19 @@ def test_whoever_begins_to_read_blind_can_go_back_and_loses_nothing_skipped(app,
     assert "Without a verdict of yours so far: 6 of 6 scans" in words(app)
 
 
+def test_whoever_begins_to_read_blind_at_a_lists_end_goes_back_to_its_last_scan(app, demo):
+    chosen = [case.scan.id for case in cases(demo, "Ada")][3::-1]
+    app.query_params["reader"] = "Ada"
+    app.run()
+    app.session_state["queue"], app.session_state["scan"] = list(chosen), chosen[0]
+    on(app, "review")
+    for _ in chosen:
+        app.button(key="next").click().run()
+    app.toggle(key="blind_first").set_value(True).run()
+    next(b for b in app.button if b.label == "Back to the last scan").click().run()
+    assert app.session_state["scan"] == chosen[-1]
+
+
 def test_a_list_that_goes_on_blind_tells_nothing_where_the_log_fails_either(app, demo, monkeypatch):
     def held(*_):
         raise UnusableLog("Another program holds it.")
