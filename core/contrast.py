@@ -8,17 +8,17 @@ from core.geometry import numbers
 from core.identity import folded, is_taken_out
 
 _NO = (
-    r"no|none|non|nil|not|without|w/?o|plain|native?|nativ[ao]|unenhanced|nc|n[ce]ct|nein|nicht|keine?|ohne|sans|aucune?"
-    r"|geen|zonder|sin|ningun[ao]?|senza|nessuno?|sem|nenhum|utan|inget|ingen|uten|uden|bez|brak"
+    r"no|none|non|nil|not|without|w/?o|plain|native?|nativ[ao]|unenhanced|nc|n[ce]ct|nein|nicht|keine?[rs]?|ohne|sans"
+    r"|aucune?|geen|zonder|sin|ningun[ao]?|senza|nessuno?|sem|nenhum|utan|inget|ingen|uten|uden|bez|brak"
 )
 _AGENT = (
-    r"i\.?v|c\.?e|cont?|contrast[eo]?|agent|medi(a|um)|mezzo|produit|d[ei]|mdc|km|kontrast(mitt?el|medel|middel|u|a)?"
-    r"|given|gegeben|used|administered|injection|injecte|enhance(d|ment)"
+    r"i\.?v|c\.?e|cont?|contrast[eo]?|agent|medi(a|um|o)|material|bolus|mezzo|produit|d[ei]|mdc|pdc|km"
+    r"|kontrast(mitt?el|medel|middel|u|a)?|given|gegeben|used|administered|injection|injecte|enhance(d|ment)"
 )
 _HEAD = r"c?ct|tc|tac|tdm|head|brain|skull|kopf|schadel|crane|craneo|cranio|cerebral|hoofd|scan"
 _NO_AGENT = re.compile(
     r"|n|n[./]?a\.?|-+|c-|false|0+([.,]0*)? *(ml|cc)?"
-    rf"|(({_HEAD})[ ._,:-]*)*((contrast|km) *[:=] *)?({_NO})([ ._,-]*({_AGENT}|{_HEAD}))*[ ._-]*"
+    rf"|(({_HEAD})[ ._,:-]*)*((contrast|km) *[:=] *)?({_NO}|pas|o\.?(?= ?k))([ ._,-]*({_AGENT}|{_HEAD}))*[ ._-]*"
 )
 """What a header says of contrast agent where none was given; not "NON-IONIC", nor "W/O AND WITH"."""
 _LONGEST = 64

@@ -45,9 +45,14 @@ NONE = [
     "none", "null", "0 ml", "0ml", "0 CC", "0.0", "0,0 ml", "N.A.", "NO CE", "keine", "kein KM", "ohne Kontrastmittel",
     "geen contrast", "sin contraste", "sem contraste", "senza mdc", "aucun", "non injecté", "utan", "bez kontrastu",
     "CT HEAD W/O CONTRAST", "TC CRÁNEO SIN CONTRASTE", "Schädel nativ", "Contrast: none",
+    "Without contrast material", "no contrast bolus", "sin medio de contraste", "pas de contraste", "sans PDC",
+    "keines", "o. KM", "o.KM",
 ]  # fmt: skip
 TAKEN_OUT = ["unknown", "not specified", "REMOVED", "ANONYMIZED", "redacted", "removed by CTP"]
-GIVEN = ["Omnipaque", "YES", "100 ml", "0.5 ml", "APPLIED", "CT W CONTRAST", "no oral contrast", "0 1", "C+", "W/O + W"]
+GIVEN = [
+    "Omnipaque", "YES", "100 ml", "0.5 ml", "APPLIED", "CT W CONTRAST", "no oral contrast", "0 1", "C+", "W/O + W", "O",
+    "KM", "bolus",
+]  # fmt: skip
 
 
 @given_any(st.sampled_from(NONE), st.sampled_from(["{}", "({})", "[{}]", " {} ", "<{}>"]), st.booleans())
