@@ -169,7 +169,8 @@ def _what_it_takes(ws: Workspace, champion: Manifest) -> str:
     """What `too_few` asks for, in one clause."""
     rule, settles, flags = ws.settings.retrain, _is_calibrated(champion), champion.false_flags is not None
     needed = [
-        f"{TYPICAL_FROM if flags else rule.min_scans} scans {'to train on' if flags else 'with a verdict'}",
+        *([f"{rule.min_scans} scans with a verdict"] if rule.min_scans > TYPICAL_FROM or not flags else []),
+        *([f"{TYPICAL_FROM} scans to train on"] if flags else []),
         *([f"{CALIBRATED_FROM} of patients kept for validation"] if settles or flags else []),
         *([f"{OPERATING_POINT_FROM} hemorrhagic ones there"] if HEMORRHAGIC in champion.operating_points else []),
         f"{rule.min_test_scans} of {rule.min_test_patients} patients kept for testing",

@@ -128,6 +128,8 @@ def test_whatever_is_wanting_all_that_a_retraining_takes_is_said(ws):
     )
     for some in (ENOUGH[:19], without("test"), without("validation"), ENOUGH):
         assert too_few(ws, some, CLASSES, shipped).endswith(all_of_it)
+    ws.settings.retrain.min_scans = 300
+    assert "takes 300 scans with a verdict, 100 scans to train on, 20 of" in too_few(ws, ENOUGH, CLASSES, shipped)
 
 
 def test_how_many_there_are_is_said_of_each_part():
