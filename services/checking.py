@@ -44,7 +44,8 @@ def problems(
     settings: Settings, checked: Checked, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Iterator[str]:
     """What is wrong, a sentence each; nothing where the file is sound, the audit chain holds, the key is the one that
-    patients were named with, and every scan's image is the one that was received. Raises NoLog."""
+    patients were named with, and every scan's image is the one that was received. Raises NoLog, and UnusableLog where
+    its address cannot be used."""
     try:
         url = make_url(settings.url)
     except ArgumentError as error:
