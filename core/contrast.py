@@ -26,7 +26,7 @@ _LONGEST = 64
 _GIVEN = ("ContrastBolusVolume", "ContrastBolusTotalDose", "ContrastFlowRate", "ContrastFlowDuration")
 _INGREDIENT = "ContrastBolusIngredient"
 _ANGIOGRAPHY = re.compile(r"cta|ctp|angio.*|perfusion.*")
-_PLAIN = re.compile(rf"{_NO}|pre|mask")
+_PLAIN = re.compile(r"plain|native?|nativ[ao]|unenhanced|nc|n[ce]ct|pre|mask")
 """Words that call a series one that is never taken without contrast agent, and the plain slices that go with it."""
 
 
@@ -62,4 +62,14 @@ def _called_so(header: Dataset) -> bool:
     """By its own description: a protocol's or a study's name is that of its plain series too."""
     description = _said(header, "SeriesDescription").replace("w/o", "wo")
     words = re.findall(r"[^\W\d_]+", description)
-    return any(map(_ANGIOGRAPHY.fullmatch, words)) and not any(map(_PLAIN.fullmatch, words))
+    return any(map(_ANGIOGRAPHY.fullmatch, words)) and not _calls_itself_plain(words)
+
+
+def _calls_itself_plain(words: list[str]) -> bool:
+    """By a word for it, or one for "without" before one for contrast agent or at the end: not "no bone", nor "W WO"."""
+    pairs = zip(["", *words], words, [*words[1:], ""], strict=False)
+    return any(map(_PLAIN.fullmatch, words)) or any(
+        re.fullmatch(_AGENT, after) or (not after and word != "no" and before not in ("w", "with"))
+        for before, word, after in pairs
+        if re.fullmatch(_NO, word)
+    )

@@ -76,6 +76,8 @@ def _check_header(image: Any, megabytes: float) -> None:
         raise UnreadableScan(
             f"The NIfTI file has {len(image.shape)} dimensions; a CT volume has 3. Send one such volume a file."
         )
+    if image.header.get_data_dtype().kind == "c":
+        raise UnreadableScan("The NIfTI file holds complex numbers: no CT. Send the volume that it was made from.")
     check_megabytes("The NIfTI volume has", int(np.prod(image.shape)) * 4, megabytes)
     _check_agrees(image)
     said = int(image.header["qform_code"]) or int(image.header["sform_code"])

@@ -29,6 +29,7 @@ def in_two_ways(qform, sform, pixdim=None):
         (in_two_ways([0.45, 0.45, 5, 1], [1, 1, 1, 1]), "how large its voxels are"),
         (in_two_ways([1, 1, 5, 1], [1, 1, 5, 1]).replace(b"n+1\0", b"ni1\0", 1), "one half of a NIfTI pair"),
         (nibabel.Nifti1Image(np.zeros((8, 8, 4), [(c, "u1") for c in "RGB"]), np.eye(4)).to_bytes(), "in colour"),
+        (nibabel.Nifti1Image(np.zeros((8, 8, 4), np.complex64), np.diag([2, 2, 2, 1])).to_bytes(), "complex numbers"),
     ],
 )
 def test_a_nifti_header_that_contradicts_itself_is_refused(data, why):
