@@ -29,6 +29,17 @@ def test_all_pages_draw_without_an_error_or_a_call_outside(page, server):
     assert [url for url in page.strangers if not url.startswith("ws")] == []
 
 
+def go_on_by_key(page):
+    """S leads to Review; again where a page that was just being drawn has lost it."""
+
+    def led():
+        page.keyboard.press("s")
+        page.wait_for_timeout(1500)
+        return page.evaluate("location.pathname") == "/review"
+
+    wait_for(led)
+
+
 def test_a_name_that_was_entered_takes_no_key_of_the_page(page, server):
     page.goto(server)
     settle(page)
@@ -37,13 +48,7 @@ def test_a_name_that_was_entered_takes_no_key_of_the_page(page, server):
     page.keyboard.press("Enter")
     wait_for(lambda: page.evaluate("location.search") == "?reader=Ada")
     settle(page)
-
-    def key_leads_on():
-        page.keyboard.press("s")  # again where a page that was just being drawn has lost it
-        page.wait_for_timeout(1500)
-        return page.evaluate("location.pathname") == "/review"
-
-    wait_for(key_leads_on)
+    go_on_by_key(page)
     settle(page)
     assert page.get_by_role("textbox", name="Reading as").input_value() == "Ada"
 
@@ -211,7 +216,7 @@ def test_an_order_that_was_chosen_leaves_the_keys_to_the_page(page, server):
         page.goto(f"{server}/worklist")
         settle(page)
         choose_order(page, "hemorrhage first", by)
-        page.keyboard.press("s")
+        go_on_by_key(page)
         page.get_by_text("1 of 40").wait_for()
 
 
@@ -224,7 +229,7 @@ def test_a_list_left_with_escape_and_a_switch_that_was_clicked_leave_them_too(pa
         page.get_by_role("option", name="hemorrhage first").wait_for(state="hidden")
         wait_for(lambda: page.evaluate("document.activeElement.tagName") != "INPUT")
         settle(page)
-        page.keyboard.press("s")
+        go_on_by_key(page)
         page.get_by_text("1 of 40").wait_for()
 
 
